@@ -1,0 +1,18 @@
+// Use a NATS connection that you already have. The only public header that names a nats.c type (forward-declared).
+//
+// Lifetime  The connection must outlive the Context and everything made from it; parti does not close it.
+// Units     Set it up with: reconnect for ever, reconnect buffer 0 (a buffered renewal would be sent too late), ping interval within
+//           ttl / 3. parti cannot check these.
+#pragma once
+
+#include <parti/context.h>
+
+struct __natsConnection;
+typedef struct __natsConnection natsConnection;
+
+namespace parti {
+
+// Of the options only callback_threads and log are used. Errors: invalid_config.
+Result<Context> use_connection(natsConnection* connection, ConnectOptions options = {});
+
+}  // namespace parti
