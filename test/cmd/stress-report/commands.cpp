@@ -120,9 +120,11 @@ std::vector<std::string> last_runs() {
     return runs;
 }
 
-Outcome<void> write_outputs(const CommandLine& line, const Report& report, const Heading& heading) {
+Outcome<void> write_outputs(const CommandLine& line, const Report& report, const Heading& heading, const RunResults& measured) {
+    const std::string markdown = render_markdown(report, heading);
     const std::vector<std::pair<std::string, std::string>> outputs{{"--text", render_text(report, heading, true)},
-                                                                   {"--markdown", render_markdown(report, heading)},
+                                                                   {"--markdown", markdown},
+                                                                   {"--summary", markdown + "\n" + render_summary(measured)},
                                                                    {"--json", render_json(report, heading)}};
     for (const auto& [option, content] : outputs) {
         if (!line.has(option)) continue;
@@ -136,7 +138,8 @@ Outcome<void> write_outputs(const CommandLine& line, const Report& report, const
 const char* usage() {
     return "stress-report begin ROOT\n"
            "    Begins a run: makes ROOT/<run>/ and lets ROOT/current name it. Removes nothing.\n"
-           "stress-report diff BASELINE RESULT... [--current-run-only] [--all] [--text F] [--markdown F] [--json F]\n"
+           "stress-report diff BASELINE RESULT... [--current-run-only] [--all]\n"
+           "                   [--text F] [--markdown F] [--json F] [--summary F]\n"
            "    BASELINE: a baseline file, a folder of them (the best match is taken), or a Google Benchmark JSON file.\n"
            "    RESULT: a run folder, a root (its current run), a result file, or a Google Benchmark JSON file.\n"
            "    --current-run-only refuses every run but the current one; --all also prints what is recorded and not judged.\n"
@@ -162,16 +165,22 @@ Outcome<ExitCode> run_begin(const Arguments& arguments) {
 }
 
 Outcome<ExitCode> run_diff(const Arguments& arguments) {
-    const auto line = parse(arguments, {"--text", "--markdown", "--json"}, {"--current-run-only", "--all"});
+    const auto line = parse(arguments, {"--text", "--markdown", "--json", "--summary"}, {"--current-run-only", "--all"});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (line->positional.size() < 2) return bad_input("diff: takes a BASELINE and at least one RESULT");
-    std::vector<TestResult> results;
+    RunResults measured;
+    std::vector<TestResult>& results = measured.tests;
     Heading heading;
     for (std::size_t i = 1; i < line->positional.size(); ++i) {
         auto source = read_source(line->positional[i], line->has("--current-run-only"));
         if (!source) return tl::unexpected<Problem>(source.error());
         heading.result += (i == 1 ? "" : "; ") + source->label + ", run " + source->run;
+        measured.run.id += (i == 1 ? "" : ", ") + source->run;
         for (TestResult& result : source->tests) results.push_back(std::move(result));
+    }
+    if (!results.empty()) {
+        measured.run.commit = results.front().commit;
+        measured.run.dirty = results.front().dirty;
     }
     auto choice = load_baseline(line->positional.front(), results.empty() ? local_fingerprint() : results.front().fingerprint);
     if (!choice) return tl::unexpected<Problem>(choice.error());
@@ -179,7 +188,7 @@ Outcome<ExitCode> run_diff(const Arguments& arguments) {
     if (choice->baseline) heading.baseline += " (made " + choice->baseline->created + ")";
     const auto report = compare(choice->baseline, results);
     if (!report) return tl::unexpected<Problem>(report.error());
-    if (const auto written = write_outputs(*line, *report, heading); !written) return tl::unexpected<Problem>(written.error());
+    if (const auto written = write_outputs(*line, *report, heading, measured); !written) return tl::unexpected<Problem>(written.error());
     std::fputs(render_text(*report, heading, line->has("--all")).c_str(), stdout);
     return report->exit;
 }
