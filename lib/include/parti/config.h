@@ -41,13 +41,13 @@ struct Timing {
 };
 
 struct Config {
-    std::string group;                   // 1..64 of [A-Za-z0-9_-]
+    std::string group{};                 // 1..64 of [A-Za-z0-9_-]
     std::string worker_prefix = "worker";  // 1..64 of [A-Za-z0-9_-]; the worker's id is "<prefix>-<number>"
     std::uint32_t number_min = 0;
     std::uint32_t number_max = 99;       // number_min <= number_max <= kWorkerNumberMax
-    std::string instance;                // a stable name of this worker (pod name), or empty; [A-Za-z0-9_.-], at most 128
+    std::string instance{};              // a stable name of this worker (pod name), or empty; [A-Za-z0-9_.-], at most 128
     std::uint32_t capacity = 1;          // relative share of the load; 1..1'000'000
-    std::string zone;                    // [A-Za-z0-9_.-], at most 64; empty = none
+    std::string zone{};                  // [A-Za-z0-9_.-], at most 64; empty = none
     Policy policy = Policy::relinquish;
     ColdStart cold_start = ColdStart::grant_now;
     std::uint32_t expected_workers = 0;  // a settle window ends as soon as so many are there; 0 = unknown
@@ -55,7 +55,7 @@ struct Config {
     Storage storage = Storage::file;
     std::uint32_t replicas = 1;          // 1, 3 or 5; more than 1 needs a server that keeps compare-and-set safe (>= 2.11)
     CreateBuckets create_buckets = CreateBuckets::at_start;
-    Timing timing;
+    Timing timing{};
 
     // Errors: invalid_config; the detail names every broken rule, the first one first.
     Result<void> validate() const;
