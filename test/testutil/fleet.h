@@ -2,8 +2,8 @@
 //
 // Role      What every stress test drives.
 // Model     Waits poll with a deadline; times are taken from the histories afterwards, never from the polling. "Balanced" means: every
-//           partition is owned exactly once over all processes, every live worker is Stable, one worker leads, and the busiest worker
-//           owns at most ceil(mean * kBalanceLimit) partitions (at least mean + 1).
+//           partition is owned exactly once over all processes, as many workers as expected are Stable, one worker leads, and the
+//           busiest worker owns at most ceil(mean) partitions, which the default strategy reaches.
 //           A process that was killed stays in the list; its index stays valid.
 // Errors    Outcome; a wait that fails says what was still missing.
 // Threads   One thread at a time per object.
@@ -25,8 +25,6 @@
 #include "testutil/worker_process.h"
 
 namespace parti::test {
-
-inline constexpr double kBalanceLimit = 1.2;
 
 struct FleetOptions {
     std::string group = "stress";
