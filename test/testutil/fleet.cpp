@@ -13,7 +13,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr Milliseconds kPoll{20};
 constexpr Milliseconds kQuitTimeout{20000};
-constexpr Milliseconds kConsumersGone{30000};  // the server forgets a killed client's consumers on its own after a while
 
 Outcome<std::string> read_file(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
@@ -196,7 +195,7 @@ Outcome<Timeline> Fleet::timeline() const {
 }
 
 void Fleet::ask_server(FleetRecord& record) {
-    const auto gone = wait_for_consumers(server_.monitor_url(), 0, kConsumersGone);
+    const auto gone = wait_for_consumers(server_.monitor_url(), 0, consumers_deadline_);
     const auto stats = read_server_stats(server_.monitor_url());
     if (!stats) {
         record.problems.push_back(stats.error());

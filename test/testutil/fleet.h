@@ -29,8 +29,8 @@ namespace parti::test {
 struct FleetOptions {
     std::string group = "stress";
     std::uint32_t partitions = 100;
-    std::string config;  // JSON for every process; empty: the fast test timing as it is
-    NatsServerOptions server;
+    std::string config{};  // JSON for every process; empty: the fast test timing as it is
+    NatsServerOptions server{};
 };
 
 struct ProcessRecord {
@@ -84,6 +84,8 @@ public:
 
     // Everybody leaves, the server is asked and stopped.
     FleetRecord end(const std::vector<Allowance>& allowed = {});
+    // How long end() waits for the server to forget the last consumer.
+    void set_consumers_deadline(Milliseconds timeout) { consumers_deadline_ = timeout; }
     // Where the files are while the object lives.
     const std::string& folder() const { return folder_.path(); }
 
@@ -97,6 +99,7 @@ private:
     FleetOptions options_;
     NatsServer server_;
     TempFolder folder_;
+    Milliseconds consumers_deadline_{30000};  // a killed client's consumers are forgotten by the server, but not at once
     std::deque<WorkerProcess> processes_;
 };
 

@@ -74,7 +74,7 @@ private:
         OwnershipInterval ownership;
         ownership.partition = event.partition;
         ownership.process = index_;
-        ownership.worker = event.worker;
+        ownership.worker = session.interval.worker;
         ownership.session = event.session;
         ownership.fence = event.fence;
         ownership.begin_ns = event.t_ns;

@@ -39,12 +39,12 @@ struct HistoryEvent {
     enum class Kind : std::uint8_t { session, extend, session_end, grant, revoke, release };
     Kind kind = Kind::session;
     std::int64_t t_ns = 0;
-    std::uint64_t worker = 0;       // index within its process
-    std::uint32_t number = 0;
-    std::uint64_t incarnation = 0;
+    std::uint64_t worker = 0;       // session: counts the workers its process has made
+    std::uint32_t number = 0;       // session
+    std::uint64_t incarnation = 0;  // session
     std::string session;
     std::int64_t deadline_ns = 0;   // session, extend
-    std::uint64_t grant = 0;        // grant, revoke, release: names one grant of a worker
+    std::uint64_t grant = 0;        // grant, revoke, release: names one grant of a session
     std::string partition;          // grant, revoke, release
     FenceValue fence;               // grant
 };

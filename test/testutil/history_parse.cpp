@@ -10,8 +10,8 @@ using Kind = HistoryEvent::Kind;
 
 std::optional<Kind> kind_of(const std::string& name) {
     static const std::map<std::string, Kind> kinds = {
-        {"session", Kind::session}, {"extend", Kind::extend}, {"session_end", Kind::session_end},
-        {"grant", Kind::grant},     {"revoke", Kind::revoke}, {"release", Kind::release},
+        {"session", Kind::session}, {"deadline", Kind::extend}, {"end", Kind::session_end},
+        {"grant", Kind::grant},     {"revoke", Kind::revoke},   {"release", Kind::release},
     };
     const auto found = kinds.find(name);
     return found == kinds.end() ? std::nullopt : std::optional(found->second);
@@ -29,29 +29,36 @@ T required(const Json& line, const char* key) {
     return found->get<T>();
 }
 
-HistoryEvent read_event(const Json& line) {
+FenceValue read_fence(const Json& line) {
+    const auto found = line.find("f");
+    const bool pair = found != line.end() && found->is_array() && found->size() == 2 && (*found)[0].is_number_unsigned() &&
+                      (*found)[1].is_number_unsigned();
+    if (!pair) throw std::string("'f' must be [epoch,version]");
+    return {(*found)[0].get<std::uint64_t>(), (*found)[1].get<std::uint64_t>()};
+}
+
+// Nothing: the line that opens the file.
+std::optional<HistoryEvent> read_event(const Json& line) {
     if (!line.is_object()) throw std::string("is not a JSON object");
-    HistoryEvent event;
-    const auto name = required<std::string>(line, "event");
+    const auto name = required<std::string>(line, "e");
+    if (name == "open") return std::nullopt;
     const auto kind = kind_of(name);
     if (!kind) throw "has the unknown event '" + name + "'";
+    HistoryEvent event;
     event.kind = *kind;
     event.t_ns = required<std::int64_t>(line, "t");
-    event.worker = required<std::uint64_t>(line, "worker");
-    event.session = required<std::string>(line, "session");
+    event.session = required<std::string>(line, "s");
     if (*kind == Kind::session) {
-        event.number = required<std::uint32_t>(line, "number");
-        event.incarnation = required<std::uint64_t>(line, "incarnation");
+        event.worker = required<std::uint64_t>(line, "w");
+        event.number = required<std::uint32_t>(line, "n");
+        event.incarnation = required<std::uint64_t>(line, "i");
     }
-    if (*kind == Kind::session || *kind == Kind::extend) event.deadline_ns = required<std::int64_t>(line, "deadline");
+    if (*kind == Kind::session || *kind == Kind::extend) event.deadline_ns = required<std::int64_t>(line, "until");
     if (*kind == Kind::grant || *kind == Kind::revoke || *kind == Kind::release) {
-        event.grant = required<std::uint64_t>(line, "grant");
-        event.partition = required<std::string>(line, "partition");
+        event.grant = required<std::uint64_t>(line, "g");
+        event.partition = required<std::string>(line, "p");
     }
-    if (*kind == Kind::grant) {
-        event.fence.epoch = required<std::uint64_t>(line, "epoch");
-        event.fence.version = required<std::uint64_t>(line, "version");
-    }
+    if (*kind == Kind::grant) event.fence = read_fence(line);
     return event;
 }
 
@@ -72,7 +79,7 @@ Outcome<std::vector<HistoryEvent>> parse_history(const std::string& file, std::s
         const Json json = Json::parse(line, nullptr, false);
         if (json.is_discarded()) return failure(where + "is not JSON: " + std::string(line));
         try {
-            events.push_back(read_event(json));
+            if (auto event = read_event(json)) events.push_back(std::move(*event));
         } catch (const std::string& why) {
             return failure(where + why + ": " + std::string(line));
         }

@@ -103,7 +103,7 @@ std::string WorkerProcess::keep(const std::string& line) {
     if (!json.is_object()) return {};
     const auto event = get<std::string>(json, "event", "");
     if (event == "error") errors_.push_back(line);
-    if (event == "all_stable") all_stable_.push_back(line);
+    if (event == "all_stable" || event == "covered") milestones_[event].push_back(line);
     return event;
 }
 
@@ -182,7 +182,7 @@ Outcome<ProcessMemory> WorkerProcess::memory(Milliseconds timeout) {
     const auto line = ask("memory", "memory", timeout);
     if (!line) return failure(line.error());
     const Json json = Json::parse(*line, nullptr, false);
-    ProcessMemory memory{get<std::uint64_t>(json, "live_bytes", 0), get<std::uint64_t>(json, "arena", 0)};
+    ProcessMemory memory{get<std::uint64_t>(json, "live_bytes", 0), get<std::uint64_t>(json, "arena_bytes", 0)};
     if (memory.live_bytes == 0) return problem("a memory report without live_bytes: " + *line);
     return memory;
 }
@@ -199,14 +199,14 @@ Outcome<std::map<std::string, std::uint64_t>> WorkerProcess::stats(Milliseconds 
     return stats;
 }
 
-Outcome<AllStable> WorkerProcess::wait_all_stable(Milliseconds timeout) {
-    if (all_stable_.empty()) {
-        if (auto line = await("all_stable", timeout, "'start'"); !line) return failure(line.error());
+Outcome<Milestone> WorkerProcess::wait_milestone(const std::string& event, Milliseconds timeout) {
+    auto& waiting = milestones_[event];
+    if (waiting.empty()) {
+        if (auto line = await(event, timeout, "'start'"); !line) return failure(line.error());
     }
-    const std::string line = all_stable_.front();
-    all_stable_.erase(all_stable_.begin());
-    const Json json = Json::parse(line, nullptr, false);
-    return AllStable{get<std::uint64_t>(json, "workers", 0), get<double>(json, "ms", 0)};
+    const Json json = Json::parse(waiting.front(), nullptr, false);
+    waiting.erase(waiting.begin());
+    return Milestone{get<std::uint64_t>(json, "workers", 0), get<double>(json, "ms", 0)};
 }
 
 void WorkerProcess::listen_for(Milliseconds duration) {

@@ -27,11 +27,11 @@ struct WorkerProcessOptions {
     std::uint32_t workers = 1;
     std::uint32_t partitions = 0;
     std::uint32_t expected_workers = 0;   // 0: not set
-    std::string strategy;                 // empty: the program's default
-    std::string config;                   // JSON merged over the fast test timing; empty: none
+    std::string strategy{};                 // empty: the program's default
+    std::string config{};                   // JSON merged over the fast test timing; empty: none
     Milliseconds callback_delay{0};
-    std::string inject_memory;            // "15%"; empty: none
-    std::map<std::string, std::string> env;
+    std::string inject_memory{};            // "15%"; empty: none
+    std::map<std::string, std::string> env{};
 };
 
 struct WorkerStatus {
@@ -55,9 +55,9 @@ struct WorkerOwnership {
 struct ProcessMemory {
     std::uint64_t live_bytes = 0, arena_bytes = 0;
 };
-struct AllStable {
+struct Milestone {
     std::uint64_t workers = 0;
-    double ms = 0;  // from the first start() to the last Stable
+    double ms = 0;  // since the first start() of the last `start`
 };
 
 class WorkerProcess {
@@ -83,8 +83,9 @@ public:
     Outcome<std::vector<WorkerOwnership>> ownership(Milliseconds timeout = Milliseconds(5000));
     Outcome<ProcessMemory> memory(Milliseconds timeout = Milliseconds(5000));
     Outcome<std::map<std::string, std::uint64_t>> stats(Milliseconds timeout = Milliseconds(5000));
-    // Waits for the next report of that kind; one that came earlier and was not taken yet counts.
-    Outcome<AllStable> wait_all_stable(Milliseconds timeout);
+    // "all_stable": every running worker is Stable. "covered": and all partitions are owned in this process. Each is reported once after
+    // every `start`; a report that came earlier and was not taken yet counts.
+    Outcome<Milestone> wait_milestone(const std::string& event, Milliseconds timeout);
     // Reads events for so long: how a poll waits between two questions.
     void listen_for(Milliseconds duration);
     std::vector<std::string> error_events() const { return errors_; }
@@ -113,7 +114,7 @@ private:
     WorkerProcessOptions options_;
     std::string history_path_, log_path_, ready_line_;
     std::vector<std::string> errors_;
-    std::vector<std::string> all_stable_;  // not taken yet
+    std::map<std::string, std::vector<std::string>> milestones_;  // not taken yet
     std::optional<ExitStatus> exit_;
     bool killed_ = false;
     std::int64_t told_ns_ = 0, died_ns_ = 0;
