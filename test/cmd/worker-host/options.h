@@ -11,6 +11,7 @@
 
 #include <parti/config.h>
 #include <parti/context.h>
+#include <parti/source.h>
 #include <parti/strategy.h>
 
 namespace parti::host {
