@@ -5,6 +5,7 @@
 
 #include <parti/source.h>
 
+#include "base/config_fields.h"
 #include "wire/fields.h"
 #include "wire/names.h"
 
@@ -15,9 +16,6 @@ namespace {
 using Kind = Tape::Kind;
 
 constexpr std::uint64_t kMajor = 1;
-constexpr std::uint32_t kCapacityMax = 1'000'000;
-constexpr std::size_t kInstanceBytesMax = 128;
-constexpr std::size_t kZoneBytesMax = 64;
 constexpr std::size_t kDrainMax = 100'000;
 
 void read_id(Fields& in, WriteId& out) {
@@ -116,12 +114,12 @@ void read(Fields& in, LeaseRecord& out) {
     in.number("inc", out.incarnation.value, 1);
     in.session("session", out.session);
     read_state(in, out.state);
-    read_name(in, "instance", out.instance, kInstanceBytesMax);
+    read_name(in, "instance", out.instance, base::kInstanceBytesMax);
     in.hex("process", out.process);
     in.fence("applied", out.applied);
     in.number("floor", out.floor.value);
-    in.number("capacity", out.capacity, 1, kCapacityMax);
-    read_name(in, "zone", out.zone, kZoneBytesMax);
+    in.number("capacity", out.capacity, 1, base::kCapacityMax);
+    read_name(in, "zone", out.zone, base::kZoneBytesMax);
 }
 
 void read(Fields& in, HeadRecord& out) {
@@ -161,10 +159,10 @@ void read(Fields& in, ControlRecord& out) {
     in.boolean("frozen", out.frozen, Presence::optional);
     if (const auto list = in.array("drain", Presence::optional)) {
         for (Tape::Value item = list->begin(); item != list->end(); item = item.next()) {
-            const bool fits = item.is(Kind::text) && !item.text().empty() && item.text().size() <= kInstanceBytesMax;
+            const bool fits = item.is(Kind::text) && !item.text().empty() && item.text().size() <= base::kInstanceBytesMax;
             if (!fits || out.drain.size() == kDrainMax) {
                 return in.refuse(in.named("drain") + " must hold sessions or instances: strings of 1.." +
-                                 std::to_string(kInstanceBytesMax) + " bytes, at most " + std::to_string(kDrainMax));
+                                 std::to_string(base::kInstanceBytesMax) + " bytes, at most " + std::to_string(kDrainMax));
             }
             out.drain.emplace_back(item.text());
         }

@@ -1,8 +1,7 @@
 // Records -> bytes. Pieces are appended by hand: a lease is written once per heartbeat and worker, and the simulation writes millions.
-#include <charconv>
-
 #include "base/assert.h"
 #include "wire/codec.h"
+#include "wire/json_text.h"
 #include "wire/names.h"
 
 namespace parti::wire {
@@ -17,11 +16,7 @@ public:
     std::string take() { return std::move(out_); }
 
     void raw(std::string_view piece) { out_ += piece; }
-    void number(std::uint64_t value) {
-        char buffer[20];
-        const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
-        out_.append(buffer, end);
-    }
+    void number(std::uint64_t value) { append_json(out_, value); }
     void hex(std::uint64_t value) {
         char buffer[16];
         for (unsigned i = 0; i < 16; ++i) buffer[i] = kDigits[(value >> (60U - 4U * i)) & 0xfU];
@@ -35,26 +30,7 @@ public:
         }
         out_ += '"';
     }
-    void text(std::string_view value) {
-        out_ += '"';
-        std::size_t begin = 0;
-        for (std::size_t i = 0; i < value.size(); ++i) {
-            const auto c = static_cast<unsigned char>(value[i]);
-            if (c >= 0x20 && c != '"' && c != '\\') continue;
-            out_ += value.substr(begin, i - begin);
-            begin = i + 1;
-            if (c >= 0x20) {
-                out_ += '\\';
-                out_ += value[i];
-            } else {
-                out_ += "\\u00";
-                out_ += kDigits[c >> 4U];
-                out_ += kDigits[c & 0xfU];
-            }
-        }
-        out_ += value.substr(begin);
-        out_ += '"';
-    }
+    void text(std::string_view value) { append_json(out_, value); }
     void id(const WriteId& value) {
         raw(R"({"v":1,"w":)");
         session(value.writer);
