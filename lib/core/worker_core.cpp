@@ -184,7 +184,9 @@ void WorkerCore::Impl::follow_record() {
 }
 
 void WorkerCore::Impl::update_interest() {
+    // A worker that leaves keeps what it hears.
     if (session.phase() == Session::Phase::idle || session.phase() == Session::Phase::gone) return;
+    if (session.phase() == Session::Phase::leaving) return;
     Interest next;
     next.id = env.view.interest().id;
     const HeadRecord* head = env.view.head_record();

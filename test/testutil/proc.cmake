@@ -1,0 +1,29 @@
+# parti_testproc: processes, servers and their oracles. Links neither the library under test nor a NATS client.
+find_package(tl-expected REQUIRED GLOBAL)
+find_package(nlohmann_json 3.9 REQUIRED GLOBAL)
+find_package(Boost 1.74 REQUIRED COMPONENTS system filesystem GLOBAL)
+find_package(GTest REQUIRED GLOBAL)
+
+add_library(parti_testproc STATIC
+  log_scan.cpp
+  memory_probe.cpp
+  memory_sampler.cpp
+  nats_server.cpp
+  process.cpp
+  server_monitor.cpp
+  sweep.cpp
+  tcp_text.cpp)
+target_include_directories(parti_testproc PUBLIC "${PROJECT_SOURCE_DIR}/test")
+target_compile_definitions(parti_testproc PRIVATE BOOST_ASIO_DISABLE_CO_AWAIT
+  "PARTI_LAUNCHER_PATH=\"${PROJECT_BINARY_DIR}/test/cmd/nats-server-launcher/nats-server-launcher\"")
+target_link_libraries(parti_testproc
+  PUBLIC tl::expected Threads::Threads
+  PRIVATE parti_options Boost::headers Boost::system Boost::filesystem nlohmann_json::nlohmann_json)
+# GCC 12 warns without cause about "text" + std::to_string(n) (its bug 105651).
+target_compile_options(parti_testproc PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>")
+
+# For every target that starts a server: links the library and makes sure that the launcher is built first.
+function(parti_use_nats_server target)
+  target_link_libraries(${target} PRIVATE parti_testproc)
+  add_dependencies(${target} nats-server-launcher)
+endfunction()
