@@ -2,7 +2,7 @@
 //
 // Model     A plain struct; validate() checks every rule and names the key, the value and the rule that is broken. Worker::make
 //           calls it. from_json reads the same keys ("ttl": "6s"); unknown keys are errors.
-// Units     Durations are std::chrono; in JSON they are strings with a unit: "300ms", "6s", "2m", "1h".
+// Units     Durations are std::chrono, at most 24 h; in JSON they are strings with a unit: "300ms", "6s", "2m", "1h".
 // Source    Rules: docs/PROTOCOL.md, "Timing".
 #pragma once
 
@@ -41,21 +41,21 @@ struct Timing {
 };
 
 struct Config {
-    std::string group;                   // 1..64 of [A-Za-z0-9_-]
+    std::string group{};                 // 1..64 of [A-Za-z0-9_-]
     std::string worker_prefix = "worker";  // 1..64 of [A-Za-z0-9_-]; the worker's id is "<prefix>-<number>"
     std::uint32_t number_min = 0;
     std::uint32_t number_max = 99;       // number_min <= number_max <= kWorkerNumberMax
-    std::string instance;                // a stable name of this worker (pod name), or empty; [A-Za-z0-9_.-], at most 128
+    std::string instance{};              // a stable name of this worker (pod name), or empty; [A-Za-z0-9_.-], at most 128
     std::uint32_t capacity = 1;          // relative share of the load; 1..1'000'000
-    std::string zone;                    // [A-Za-z0-9_.-], at most 64; empty = none
+    std::string zone{};                  // [A-Za-z0-9_.-], at most 64; empty = none
     Policy policy = Policy::relinquish;
     ColdStart cold_start = ColdStart::grant_now;
-    std::uint32_t expected_workers = 0;  // a settle window ends as soon as so many are there; 0 = unknown
+    std::uint32_t expected_workers = 0;  // a settle window ends as soon as so many are there (at most the numbers there are); 0 = unknown
     double restart_detection_ratio = 0.5;  // (0, 1]: more than this share (and at least 4) silent within one TTL is a mass failure
     Storage storage = Storage::file;
     std::uint32_t replicas = 1;          // 1, 3 or 5; more than 1 needs a server that keeps compare-and-set safe (>= 2.11)
     CreateBuckets create_buckets = CreateBuckets::at_start;
-    Timing timing;
+    Timing timing{};
 
     // Errors: invalid_config; the detail names every broken rule, the first one first.
     Result<void> validate() const;

@@ -49,11 +49,11 @@ private:
 using RevokeDone = std::function<void()>;
 
 struct Callbacks {
-    std::function<void(std::span<const Ownership> gained)> on_assigned;
-    std::function<void(std::span<const Ownership> lost, RevokeDone done)> on_revoked;  // absent = done at once
-    std::function<void(State from, State to)> on_state;
-    std::function<void(bool leader)> on_leader;
-    std::function<void(const Error&)> on_error;
+    std::function<void(std::span<const Ownership> gained)> on_assigned{};
+    std::function<void(std::span<const Ownership> lost, RevokeDone done)> on_revoked{};  // absent = done at once
+    std::function<void(State from, State to)> on_state{};
+    std::function<void(bool leader)> on_leader{};
+    std::function<void(const Error&)> on_error{};
 };
 
 struct WorkerStats {

@@ -1,0 +1,58 @@
+# Thin: what is installed is decided by tools/setup.sh, how it is built by CMakePresets.json, what is run by ctest's labels.
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+.DEFAULT_GOAL := help
+.PHONY: help setup test stress tsan bench baseline summary check format tidy clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+setup: ## install the Debian packages that are missing (starts no service)
+	@tools/setup.sh
+
+# $(call build,preset)
+define build
+	@echo "== $(1): configure and build in build/$(1) (-j$(JOBS))"
+	@mkdir -p build/$(1)
+	@cmake --preset $(1) >build/$(1)/configure.log 2>&1 || { cat build/$(1)/configure.log; exit 1; }
+	@cmake --build --preset $(1) -j $(JOBS)
+endef
+
+test: setup ## build with ASan and UBSan, run every fast test
+	$(call build,asan)
+	@ctest --preset asan
+
+tsan: setup ## build with TSan, run the unit and integration tests
+	$(call build,tsan)
+	@ctest --preset tsan
+
+stress: setup ## build Release, run the stress suite, compare with the committed baseline
+	$(call build,release)
+	@tools/stress.sh build/release
+
+bench: setup ## build Release, run the microbenchmarks
+	$(call build,release)
+	@build/release/test/benchmark/parti_benchmarks
+
+baseline: setup ## make the last three runs the new baseline: make baseline REASON="why it changed"
+	@[ -n "$$REASON" ] || { echo 'say why: make baseline REASON="..."' >&2; exit 1; }
+	$(call build,release)
+	@build/release/test/cmd/stress-report/stress-report promote --reason "$$REASON"
+
+summary: ## print the last results as Markdown (in GitHub Actions: into the job's summary)
+	@tools/summary.sh build/release
+
+check: setup ## the rules that need no compiler (also part of make test)
+	@tools/check.py
+
+format: ## clang-format all sources
+	@command -v clang-format >/dev/null || { echo "clang-format is missing: apt-get install clang-format" >&2; exit 1; }
+	@git ls-files -co --exclude-standard '*.h' '*.cpp' | xargs clang-format -i
+
+tidy: setup ## clang-tidy over all sources of the library
+	@command -v run-clang-tidy >/dev/null || { echo "run-clang-tidy is missing: apt-get install clang-tidy" >&2; exit 1; }
+	$(call build,release)
+	@run-clang-tidy -quiet -p build/release -j $(JOBS) "$(CURDIR)/lib/.*"
+
+clean: ## remove build/
+	rm -rf build

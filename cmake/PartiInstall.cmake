@@ -1,0 +1,83 @@
+# parti_install(layer...): makes the library `parti` (parti::parti) of the layers that exist, and installs it with its headers and
+# its package files. Static, unless BUILD_SHARED_LIBS is on. Call it once, after all layers.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+# What a layer may link, and what users of the installed library need for it. "-" = only while parti itself is compiled.
+set(PARTI_NEEDS_tl::expected "tl-expected CONFIG")
+set(PARTI_NEEDS_parti::natsc "natsc MODULE")
+set(PARTI_NEEDS_Threads::Threads "Threads")
+set(PARTI_NEEDS_fmt::fmt "fmt CONFIG")
+set(PARTI_NEEDS_spdlog::spdlog "spdlog CONFIG")
+foreach(header_only IN ITEMS Boost::headers Boost::boost nlohmann_json::nlohmann_json fmt::fmt-header-only spdlog::spdlog_header_only)
+  set("PARTI_NEEDS_${header_only}" "-")
+endforeach()
+
+# Sets <result> to the libraries outside the project that a program with these layers must link.
+function(parti_external_libraries result)
+  set(libraries parti::natsc Threads::Threads)
+  foreach(layer IN LISTS ARGN)
+    get_target_property(items ${layer} LINK_LIBRARIES)
+    foreach(item IN LISTS items)
+      string(REGEX REPLACE "^\\$<(BUILD_INTERFACE|LINK_ONLY):(.*)>$" "\\2" item "${item}")
+      if(item MATCHES "^parti_" OR item STREQUAL "")
+        continue()
+      endif()
+      if(NOT DEFINED "PARTI_NEEDS_${item}")
+        message(FATAL_ERROR "${layer} links ${item}: cmake/PartiInstall.cmake must say what users of the installed library need for it")
+      endif()
+      if(NOT "${PARTI_NEEDS_${item}}" STREQUAL "-")
+        list(APPEND libraries "${item}")
+      endif()
+    endforeach()
+  endforeach()
+  list(REMOVE_DUPLICATES libraries)
+  list(REMOVE_ITEM libraries tl::expected)
+  set(${result} "${libraries}" PARENT_SCOPE)
+endfunction()
+
+function(parti_install)
+  set(layers "")
+  set(objects "")
+  foreach(layer IN LISTS ARGN)
+    if(TARGET ${layer})
+      list(APPEND layers ${layer})
+      list(APPEND objects "$<TARGET_OBJECTS:${layer}>")
+    endif()
+  endforeach()
+
+  add_library(parti ${objects})
+  add_library(parti::parti ALIAS parti)
+  set_target_properties(parti PROPERTIES LINKER_LANGUAGE CXX VERSION "${PROJECT_VERSION}"
+    SOVERSION "${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}")
+  target_compile_features(parti PUBLIC cxx_std_20)
+  target_include_directories(parti PUBLIC
+    "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/lib/include>" "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
+  parti_external_libraries(external ${layers})
+  target_link_libraries(parti PUBLIC tl::expected PRIVATE ${external})
+  if(BUILD_SHARED_LIBS AND NOT PARTI_SANITIZE STREQUAL "")
+    string(REPLACE "+" "," sanitizers "${PARTI_SANITIZE}")
+    target_link_options(parti PRIVATE "-fsanitize=${sanitizers}")
+  endif()
+
+  # A shared library has its own dependencies linked; its users need only what its headers name.
+  set(needed tl::expected)
+  if(NOT BUILD_SHARED_LIBS)
+    list(APPEND needed ${external})
+  endif()
+  set(PARTI_FIND_DEPENDENCIES "")
+  foreach(item IN LISTS needed)
+    string(APPEND PARTI_FIND_DEPENDENCIES "find_dependency(${PARTI_NEEDS_${item}})\n")
+  endforeach()
+  string(STRIP "${PARTI_FIND_DEPENDENCIES}" PARTI_FIND_DEPENDENCIES)
+
+  set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/parti")
+  configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/parti-config.cmake.in" "${CMAKE_CURRENT_BINARY_DIR}/parti-config.cmake"
+    INSTALL_DESTINATION "${package_dir}")
+  write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/parti-config-version.cmake" COMPATIBILITY SameMinorVersion)
+  install(TARGETS parti EXPORT parti-targets)
+  install(EXPORT parti-targets NAMESPACE parti:: DESTINATION "${package_dir}")
+  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/parti-config.cmake" "${CMAKE_CURRENT_BINARY_DIR}/parti-config-version.cmake"
+    "${PROJECT_SOURCE_DIR}/cmake/Findnatsc.cmake" DESTINATION "${package_dir}")
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/lib/include/parti" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
+endfunction()

@@ -1,0 +1,177 @@
+#include "core/election.h"
+
+#include <algorithm>
+
+namespace parti::core {
+
+namespace {
+
+constexpr Duration kRankStep = std::chrono::milliseconds(5);      // between candidates that know their rank
+constexpr Duration kOthersAfter = std::chrono::milliseconds(50);  // everybody else leaves the standbys this head start
+constexpr std::uint64_t kOthersJitterMs = 50;
+constexpr std::int64_t kRankMax = 10;
+
+}  // namespace
+
+Duration Election::rank_delay(Env& env, const Session& session) {
+    const HeadRecord* head = env.view.head_record();
+    if (head == nullptr) {
+        // A new group: the lowest number present goes first.
+        std::int64_t lower = 0;
+        for (const auto& [number, seen] : env.view.leases()) {
+            if (number < session.number() && Membership::living(env, number) != nullptr) ++lower;
+        }
+        return kRankStep * std::min(lower, kRankMax);
+    }
+    for (std::size_t i = 0; i < head->standbys.size(); ++i) {
+        if (head->standbys[i] == session.number()) return kRankStep * static_cast<std::int64_t>(i);
+    }
+    if (!jitter_) jitter_ = kOthersAfter + std::chrono::milliseconds(env.rng.below(kOthersJitterMs));
+    return *jitter_;
+}
+
+bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
+    const SeenHead& seen = env.view.head();
+    if (!env.view.current(Bucket::assignment, head_key())) return false;
+    if (seen.unreadable) {
+        if (reported_ != seen.revision) {
+            reported_ = seen.revision;
+            env.note_error(seen.unreadable->error.code, "head is unreadable and nobody can lead until it is removed: " + seen.unreadable->error.detail);
+        }
+        return false;
+    }
+    if (!seen.record) {
+        wants_wide_ = true;
+        return env.view.complete();
+    }
+    const HeadRecord& head = *seen.record;
+    if (head.resigned) {
+        wants_wide_ = true;
+        return true;
+    }
+    const LeaderName& leader = head.leader;
+    if (leader.session == session.id()) {
+        wants_wide_ = true;
+        return true;  // our own name from a leadership we gave up: stand anew, with a new epoch
+    }
+    switch (Membership::fate(env, leader.number, leader.incarnation, leader.session)) {
+        case Fate::gone: wants_wide_ = true; return true;
+        case Fate::behind: return false;
+        case Fate::alive: break;
+    }
+    if (!env.view.complete()) return false;
+    const Duration patience = rank_delay(env, session);
+    const SeenLease* lease = env.view.lease(leader.number);
+    const Instant since = lease != nullptr ? lease->first_seen : env.view.complete_since();
+    if (env.due(since + env.silence() + patience)) {
+        wants_wide_ = true;
+        if (env.view.wide()) (void)membership.suspect(env, session, leader.number, leader.incarnation, leader.session, patience);
+    }
+    return false;
+}
+
+void Election::stand(Env& env, Session& session) {
+    const SeenHead& seen = env.view.head();
+    HeadRecord head;
+    head.epoch = {std::max(env.view.highest_epoch().value, env.floor.value) + 1};
+    head.version = 1;
+    head.leader = {session.number(), session.incarnation(), session.id()};
+    if (seen.record) {
+        head.slots = seen.record->slots;
+        head.partition_count = seen.record->partition_count;
+    }
+    // Records without a head: somebody removed it. They are sealed all the same.
+    for (const auto& [number, assignment] : env.view.assignments()) {
+        if (assignment.revision != 0) head.slots = std::max(head.slots, number.value + 1);
+    }
+    head.policy = env.config.policy;
+    head.id = session.next_write_id();
+    pending_ = head;
+    CasWrite::Request request;
+    request.bucket = Bucket::assignment;
+    request.key = head_key();
+    request.expected = seen.revision;
+    request.id = head.id;
+    request.record = std::make_shared<const HeadRecord>(std::move(head));
+    request.attempt = env.write_attempt();
+    writing_ = Writing::standing;
+    write_.begin(env, std::move(request));
+}
+
+void Election::resign(Env& env, Session& session, Leader& leader) {
+    if (!leader.on()) return;
+    HeadRecord head = leader.head();
+    const Revision revision = leader.head_revision();
+    leader.end(env, "it leaves");
+    write_.abandon();
+    head.resigned = true;
+    ++head.version;
+    head.id = session.next_write_id();
+    pending_ = head;
+    CasWrite::Request request;
+    request.bucket = Bucket::assignment;
+    request.key = head_key();
+    request.expected = revision;
+    request.id = head.id;
+    request.record = std::make_shared<const HeadRecord>(std::move(head));
+    request.attempt = env.write_attempt();
+    writing_ = Writing::resigning;
+    write_.begin(env, std::move(request));
+}
+
+void Election::session_ended() {
+    write_.abandon();
+    writing_ = Writing::nothing;
+    stand_at_.reset();
+    jitter_.reset();
+    wants_wide_ = false;
+}
+
+void Election::outcome(Env& env, Leader& leader, const CasWrite::Outcome& outcome) {
+    const Writing what = writing_;
+    writing_ = Writing::nothing;
+    stand_at_.reset();
+    jitter_.reset();
+    env.again = true;
+    if (outcome.kind == CasWrite::Kind::lost) {
+        if (outcome.entry) env.view.learn(*outcome.entry, env.now);
+        return;
+    }
+    env.view.learn({Bucket::assignment, head_key(), outcome.revision, std::make_shared<const HeadRecord>(pending_)}, env.now);
+    if (what == Writing::standing) leader.begin(env, pending_, outcome.revision);
+}
+
+void Election::on_answer(Env& env, Leader& leader, const WriteAnswered& answer) {
+    if (const auto done = write_.on_answer(env, answer)) outcome(env, leader, *done);
+}
+
+void Election::on_fetch(Env& env, Leader& leader, const FetchAnswered& answer) {
+    if (const auto done = write_.on_fetch(env, answer)) outcome(env, leader, *done);
+}
+
+void Election::on_entry(Env& env, Leader& leader, const Entry& entry) {
+    if (const auto done = write_.on_entry(env, entry)) outcome(env, leader, *done);
+}
+
+void Election::advance(Env& env, Session& session, Leader& leader, Membership& membership, bool knows_partitions) {
+    write_.on_time(env);
+    wants_wide_ = false;
+    if (write_.busy()) {
+        wants_wide_ = true;
+        return;
+    }
+    if (leader.on() || !session.steady() || !knows_partitions || !env.due(leader.stand_again_at())) return;
+    if (!leader_gone(env, session, membership)) {
+        stand_at_.reset();
+        return;
+    }
+    if (!env.view.wide()) return;  // wants_wide_ is set: the rest of the picture is on its way
+    const Revision head = env.view.head().revision;
+    if (!stand_at_ || stand_at_head_ != head) {
+        stand_at_ = env.now + rank_delay(env, session);
+        stand_at_head_ = head;
+    }
+    if (env.due(*stand_at_)) stand(env, session);
+}
+
+}  // namespace parti::core

@@ -1,0 +1,64 @@
+// Env: what the machines of one core share during a step: configuration, randomness, counters, the clock reading, the effects.
+//
+// Role      Owned by WorkerCore; the machines get it by reference. `now`, `out` and `wake` are of the present step.
+// Model     Machines are level-triggered: an event changes what is known, then every machine looks at what is known and acts. A machine
+//           that will act later by time alone says so with wake_at(); one whose action may let an earlier machine act sets `again`.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <parti/config.h>
+#include <parti/strategy.h>
+#include <parti/worker.h>
+
+#include "base/rng.h"
+#include "core/io.h"
+#include "core/view.h"
+
+namespace parti::core {
+
+struct Env {
+    Env(const Config& c, std::shared_ptr<const Strategy> s, std::uint64_t seed, std::uint64_t p)
+        : config(c), strategy(std::move(s)), rng(seed), process(p) {}
+
+    Config config;
+    std::shared_ptr<const Strategy> strategy;
+    base::Rng rng;
+    std::uint64_t process;
+    View view;
+    WorkerStats stats;
+    Epoch floor;                      // highest epoch ever seen by this core
+    std::uint64_t next_operation = 1;
+    std::uint64_t next_grant = 1;
+
+    Instant now{};
+    Effects* out = nullptr;
+    Instant wake = Instant::max();
+    bool again = false;
+
+    // A session that has not changed for so long is suspected.
+    Duration silence() const { return config.timing.ttl + config.timing.margin; }
+    // How long a holder may count on a confirmed write, from its first attempt.
+    Duration lease_span() const { return config.timing.ttl - config.timing.margin; }
+    Duration lease_attempt() const { return std::max<Duration>(config.timing.heartbeat / 4, std::chrono::milliseconds(10)); }
+    Duration write_attempt() const { return std::max<Duration>(config.timing.heartbeat / 2, std::chrono::milliseconds(20)); }
+
+    void emit(Effect effect) { out->push_back(std::move(effect)); }
+    void note(LogLevel level, std::string text) { out->push_back(Note{level, std::move(text), std::nullopt}); }
+    void note_error(Errc code, std::string text) {
+        Error error{code, text};
+        out->push_back(Note{LogLevel::error, std::move(text), std::move(error)});
+    }
+    void wake_at(Instant when) { wake = std::min(wake, when); }
+    // True when `when` has come; else asks to be woken then.
+    bool due(Instant when) {
+        if (now >= when) return true;
+        wake_at(when);
+        return false;
+    }
+};
+
+}  // namespace parti::core

@@ -1,0 +1,144 @@
+#include "core/planner.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/assert.h"
+
+namespace parti::core {
+
+namespace {
+
+bool is_member(const std::vector<Member>& members, std::int64_t number) {
+    const auto it = std::lower_bound(members.begin(), members.end(), number,
+                                     [](const Member& m, std::int64_t n) { return std::int64_t{m.number.value} < n; });
+    return it != members.end() && std::int64_t{it->number.value} == number;
+}
+
+bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& now) {
+    return std::any_of(now.begin(), now.end(), [&](const Member& member) {
+        return std::none_of(before.begin(), before.end(), [&](const Member& old) {
+            return old.number == member.number && old.incarnation == member.incarnation;
+        });
+    });
+}
+
+}  // namespace
+
+void Planner::begin(std::vector<Member> inherited, bool fresh) {
+    planned_members_ = std::move(inherited);
+    planned_partitions_ = partitions_;
+    seen_members_ = planned_members_;
+    fresh_ = fresh;
+    settling_ = false;
+    orphans_ = false;
+    last_full_plan_.reset();
+    retry_at_ = {};
+    std::fill(target_.begin(), target_.end(), kUnassigned);
+}
+
+void Planner::set_partitions(std::shared_ptr<const PartitionSet> partitions) {
+    std::vector<std::int64_t> target(partitions->size(), kUnassigned);
+    if (partitions_) {
+        std::size_t old = 0;
+        for (std::size_t i = 0; i < partitions->size(); ++i) {
+            while (old < partitions_->size() && (*partitions_)[old] < (*partitions)[i]) ++old;
+            if (old < partitions_->size() && (*partitions_)[old] == (*partitions)[i]) target[i] = target_[old];
+        }
+    }
+    partitions_ = std::move(partitions);
+    target_ = std::move(target);
+}
+
+std::optional<std::size_t> Planner::find(const std::string& id) const {
+    if (!partitions_) return std::nullopt;
+    const auto it = std::lower_bound(partitions_->begin(), partitions_->end(), id,
+                                     [](const Partition& p, const std::string& value) { return p.id() < value; });
+    if (it == partitions_->end() || it->id() != id) return std::nullopt;
+    return static_cast<std::size_t>(it - partitions_->begin());
+}
+
+bool Planner::window_over(Env& env, const std::vector<Member>& members) {
+    if (!settling_) {
+        settling_ = true;
+        settle_started_ = env.now;
+        last_join_ = env.now;
+    } else if (anybody_new(seen_members_, members)) {
+        last_join_ = env.now;
+    }
+    seen_members_ = members;
+    const Timing& timing = env.config.timing;
+    if (last_full_plan_ && !env.due(*last_full_plan_ + timing.min_rebalance_interval)) return false;
+    if (env.config.expected_workers > 0 && members.size() >= env.config.expected_workers) return true;
+    const bool paused = env.due(last_join_ + timing.settle_pause);
+    return paused || env.due(settle_started_ + (fresh_ ? timing.cold_start_window : timing.planned_scale_window));
+}
+
+bool Planner::advance(Env& env, const std::vector<Member>& members) {
+    PARTI_ASSERT(partitions_ != nullptr);
+    orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
+    if (members.empty() || !env.due(retry_at_)) return false;
+    const bool differs = members != planned_members_ || planned_partitions_ != partitions_;
+    if (!differs) settling_ = false;
+    const bool full = differs && window_over(env, members);
+    if (full) {
+        const bool changed = run(env, members, true);
+        if (env.now < retry_at_) return changed;
+        settling_ = false;
+        fresh_ = false;
+        planned_members_ = members;
+        planned_partitions_ = partitions_;
+        last_full_plan_ = env.now;
+        return changed;
+    }
+    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait)) return false;
+    return run(env, members, false);
+}
+
+bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned) {
+    std::vector<StrategyWorker> workers;
+    workers.reserve(members.size());
+    for (const Member& member : members) workers.push_back({member.number, member.capacity, member.zone});
+    const auto index_of = [&](std::int64_t number) -> std::int32_t {
+        const auto it = std::lower_bound(members.begin(), members.end(), number,
+                                         [](const Member& m, std::int64_t n) { return std::int64_t{m.number.value} < n; });
+        if (it == members.end() || std::int64_t{it->number.value} != number) return kNobody;
+        return static_cast<std::int32_t>(it - members.begin());
+    };
+    std::vector<std::int32_t> previous(target_.size(), kNobody);
+    for (std::size_t i = 0; i < target_.size(); ++i) previous[i] = index_of(target_[i]);
+    std::vector<std::int32_t> plan;
+    std::string broken;
+    try {
+        plan = env.strategy->assign({workers, *partitions_, previous});
+    } catch (const std::exception& error) {
+        broken = std::string("it threw: ") + error.what();
+    } catch (...) {
+        broken = "it threw";
+    }
+    const auto bad = [&](std::int32_t owner) { return owner < 0 || static_cast<std::size_t>(owner) >= members.size(); };
+    if (broken.empty() && plan.size() != target_.size()) {
+        broken = "it returned " + std::to_string(plan.size()) + " owners for " + std::to_string(target_.size()) + " partitions";
+    } else if (broken.empty() && std::any_of(plan.begin(), plan.end(), bad)) {
+        broken = "it returned an owner outside 0.." + std::to_string(members.size() - 1);
+    }
+    if (!broken.empty()) {
+        env.note_error(Errc::callback_failed, "strategy '" + std::string(env.strategy->name()) + "' failed: " + broken +
+                                                  "; the assignment stays as it is and the plan is tried again");
+        retry_at_ = env.now + std::max<Duration>(env.config.timing.settle_pause, std::chrono::milliseconds(100));
+        env.wake_at(retry_at_);
+        return false;
+    }
+    ++env.stats.plans;
+    bool changed = false;
+    for (std::size_t i = 0; i < target_.size(); ++i) {
+        if (!move_owned && previous[i] != kNobody) continue;
+        const std::int64_t owner = members[static_cast<std::size_t>(plan[i])].number.value;
+        changed = changed || owner != target_[i];
+        target_[i] = owner;
+    }
+    orphans_ = false;
+    return changed;
+}
+
+}  // namespace parti::core

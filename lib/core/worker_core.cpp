@@ -1,0 +1,334 @@
+#include "core/worker_core.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "core/assignee.h"
+#include "core/election.h"
+#include "core/env.h"
+#include "core/leader.h"
+#include "core/membership.h"
+#include "core/session.h"
+
+namespace parti::core {
+
+namespace {
+
+constexpr int kPassesMax = 64;  // of the machines within one step; more is a livelock
+
+bool edge_allowed(State from, State to) {
+    switch (from) {
+        case State::init: return to == State::claiming_id || to == State::stopped;
+        case State::claiming_id: return to == State::waiting_assignment || to == State::draining || to == State::stopped;
+        case State::waiting_assignment:
+        case State::stable:
+        case State::degraded:
+            return to == State::stable || to == State::degraded || to == State::fenced || to == State::draining;
+        case State::fenced: return to == State::claiming_id || to == State::draining || to == State::stopped;
+        case State::draining: return to == State::stopped;
+        case State::stopped: return false;
+    }
+    return false;
+}
+
+}  // namespace
+
+struct WorkerCore::Impl {
+    Impl(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process)
+        : env(config, std::move(strategy), seed, process) {}
+
+    Env env;
+    Session session;
+    Assignee assignee;
+    Membership membership;
+    Election election;
+    Leader leader;
+    std::shared_ptr<const PartitionSet> partitions;
+    State state = State::init;
+    LeaderPhase phase = LeaderPhase::idle;
+    SessionId session_begun;        // the session the assignee works for; empty between sessions
+    bool revoked_all = false;
+    bool stable_reached = false;    // in this session
+    std::uint64_t next_interest = 1;
+    std::map<std::pair<Bucket, Key>, Revision> reported;  // unreadable entries that were reported
+
+    void dispatch(const Event& event);
+    void on_entry(const EntrySeen& seen);
+    void on_history_lost(const HistoryLost& lost);
+    void pass();
+    void follow_session();
+    void follow_record();
+    void update_interest();
+    void update_state();
+    void go(State to);
+};
+
+void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
+    const Entry& entry = seen.entry;
+    const SeenLease* before = entry.bucket == Bucket::lease ? env.view.lease(entry.key.number) : nullptr;
+    const LeasePtr old = before != nullptr ? before->record : nullptr;
+    if (env.view.learn(entry, seen.first_seen)) {
+        const auto* lease = std::get_if<LeasePtr>(&entry.value);
+        // A mere renewal changes nothing for a leader.
+        const bool renewal = lease != nullptr && old && (*lease)->session == old->session && (*lease)->state == old->state &&
+                             (*lease)->applied == old->applied && (*lease)->capacity == old->capacity && (*lease)->zone == old->zone;
+        if (!renewal) leader.look_again();
+    }
+    if (const auto* unreadable = std::get_if<UnreadablePtr>(&entry.value)) {
+        Revision& last = reported[{entry.bucket, entry.key}];
+        if (last != entry.revision) {
+            last = entry.revision;
+            ++env.stats.malformed_records;
+            env.note_error((*unreadable)->error.code, (*unreadable)->error.detail);
+        }
+    }
+    if (const auto* head = std::get_if<HeadPtr>(&entry.value)) {
+        env.floor = std::max(env.floor, (*head)->epoch);
+        if ((*head)->policy != env.config.policy) {
+            Revision& last = reported[{entry.bucket, entry.key}];
+            if (last != entry.revision) {
+                last = entry.revision;
+                env.note_error(Errc::invalid_config, "policy is '" + std::string(to_string(env.config.policy)) + "' here and '" +
+                                                         std::string(to_string((*head)->policy)) +
+                                                         "' in the group; the policy belongs to the group and must be the same everywhere");
+            }
+        }
+    }
+    if (const auto* record = std::get_if<AssignmentPtr>(&entry.value)) env.floor = std::max(env.floor, (*record)->fence.epoch);
+    session.on_entry(env, entry);
+    membership.on_entry(env, entry);
+    election.on_entry(env, leader, entry);
+    leader.on_entry(env, session, entry);
+}
+
+void WorkerCore::Impl::on_history_lost(const HistoryLost& lost) {
+    env.note_error(Errc::not_found, std::string(lost.bucket == Bucket::lease ? "the lease" : "the assignment") +
+                                        " bucket lost its history: " + lost.detail + "; the session ends and starts anew");
+    env.view.forget(lost.bucket);
+    reported.clear();
+    session.history_lost(env);
+    leader.end(env, "the store lost its history");
+    election.session_ended();
+    membership.clear();
+}
+
+void WorkerCore::Impl::dispatch(const Event& event) {
+    if (std::holds_alternative<Start>(event)) {
+        if (state == State::init && session.phase() == Session::Phase::idle) session.start(env);
+    } else if (std::holds_alternative<Stop>(event)) {
+        election.resign(env, session, leader);
+        session.leave(env);
+    } else if (const auto* seen = std::get_if<EntrySeen>(&event)) {
+        on_entry(*seen);
+    } else if (const auto* done = std::get_if<SnapshotDone>(&event)) {
+        env.view.snapshot_done(done->interest, env.now);
+        leader.look_again();
+    } else if (const auto* lost = std::get_if<HistoryLost>(&event)) {
+        on_history_lost(*lost);
+    } else if (const auto* answer = std::get_if<WriteAnswered>(&event)) {
+        session.on_answer(env, *answer);
+        membership.on_answer(env, *answer);
+        election.on_answer(env, leader, *answer);
+        leader.on_answer(env, session, *answer);
+    } else if (const auto* fetched = std::get_if<FetchAnswered>(&event)) {
+        session.on_fetch(env, *fetched);
+        membership.on_fetch(env, *fetched);
+        election.on_fetch(env, leader, *fetched);
+        leader.on_fetch(env, session, *fetched);
+    } else if (const auto* changed = std::get_if<PartitionsChanged>(&event)) {
+        partitions = changed->partitions;
+        leader.set_partitions(partitions);
+    } else if (const auto* released = std::get_if<ReleaseDone>(&event)) {
+        assignee.on_release_done(env, released->grants);
+    }
+    // Tick and LinkChanged: looking is all there is to do.
+}
+
+// A session has begun, is ending or has ended: everything that rests on it follows.
+void WorkerCore::Impl::follow_session() {
+    const bool live = session.live();
+    const bool ending = !live || session.phase() == Session::Phase::relinquishing || session.phase() == Session::Phase::leaving;
+    if (!session_begun.empty() && ending) {
+        if (session.phase() == Session::Phase::leaving && live) election.resign(env, session, leader);
+        leader.end(env, "its session has ended or is ending");
+        if (!revoked_all) {
+            revoked_all = true;
+            assignee.revoke_all(env);
+            env.again = true;
+        }
+        if (!live) {
+            election.session_ended();
+            membership.clear();
+            session_begun = {};
+            stable_reached = false;
+        }
+    }
+    if (live && !ending && session_begun != session.id()) {
+        PARTI_ASSERT(session_begun.empty());
+        session_begun = session.id();
+        revoked_all = false;
+        assignee.begin_session();
+    }
+}
+
+void WorkerCore::Impl::follow_record() {
+    if (!session.live()) return;
+    const SeenAssignment* seen = env.view.assignment(session.number());
+    if (seen == nullptr || !seen->record) return;
+    const AssignmentRecord& record = *seen->record;
+    if (record.incarnation > session.incarnation()) {
+        session.fence(env, "an assignment record names incarnation " + std::to_string(record.incarnation.value) + " of it");
+        return;
+    }
+    if (record.incarnation == session.incarnation() && record.session == session.id()) (void)assignee.apply(env, record);
+}
+
+void WorkerCore::Impl::update_interest() {
+    // A worker that leaves keeps what it hears.
+    if (session.phase() == Session::Phase::idle || session.phase() == Session::Phase::gone) return;
+    if (session.phase() == Session::Phase::leaving) return;
+    Interest next;
+    next.id = env.view.interest().id;
+    const HeadRecord* head = env.view.head_record();
+    const bool held = session.live();
+    const bool standby = held && head != nullptr && std::find(head->standbys.begin(), head->standbys.end(), session.number()) != head->standbys.end();
+    const bool wide = !held || head == nullptr || standby || leader.on() || election.wants_wide();
+    if (wide) {
+        next.all_leases = true;
+        next.all_assignments = true;
+    } else {
+        next.own_assignment = session.number();
+        next.leader_lease = head->leader.number;
+    }
+    if (next == env.view.interest()) return;
+    next.id = next_interest++;
+    env.view.set_interest(next);
+    env.emit(SetInterest{next});
+}
+
+void WorkerCore::Impl::go(State to) {
+    if (state == to) return;
+    const bool working = state == State::waiting_assignment || state == State::stable || state == State::degraded;
+    // What happened within one step is told edge by edge.
+    if (working && (to == State::claiming_id || to == State::waiting_assignment)) go(State::fenced);
+    if (state == State::fenced && (to == State::waiting_assignment || to == State::stable)) go(State::claiming_id);
+    if (state == State::claiming_id && (to == State::stable || to == State::degraded)) go(State::waiting_assignment);
+    if (to == State::stopped && working) go(State::draining);
+    PARTI_ASSERT(edge_allowed(state, to));
+    env.emit(StateChanged{state, to});
+    state = to;
+    if (to == State::stopped) env.emit(Stopped{});
+}
+
+void WorkerCore::Impl::update_state() {
+    switch (session.phase()) {
+        case Session::Phase::idle: break;
+        case Session::Phase::claiming: go(State::claiming_id); break;
+        case Session::Phase::held: {
+            const HeadRecord* head = env.view.head_record();
+            if (assignee.applied_any() && (head == nullptr || assignee.accepted().epoch >= head->epoch)) stable_reached = true;
+            if (session.degraded()) go(State::degraded);
+            else if (stable_reached) go(State::stable);
+            else if (state != State::degraded) go(State::waiting_assignment);
+            break;
+        }
+        case Session::Phase::relinquishing:
+        case Session::Phase::over: go(State::fenced); break;
+        case Session::Phase::leaving: go(State::draining); break;
+        case Session::Phase::gone: go(State::stopped); break;
+    }
+    if (leader.reported_phase() != phase) {
+        phase = leader.reported_phase();
+        env.emit(PhaseChanged{phase});
+    }
+}
+
+void WorkerCore::Impl::pass() {
+    env.again = false;
+    follow_session();
+    follow_record();
+    assignee.advance(env);
+    session.set_applied(assignee.applied());
+    session.advance(env, assignee.holding());
+    follow_session();
+    membership.advance(env);
+    election.advance(env, session, leader, membership, partitions != nullptr);
+    leader.advance(env, session, membership);
+    update_interest();
+    update_state();
+}
+
+WorkerCore::WorkerCore(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process)
+    : impl_(std::make_unique<Impl>(config, std::move(strategy), seed, process)) {
+    PARTI_ASSERT(impl_->env.strategy != nullptr);
+}
+
+WorkerCore::~WorkerCore() = default;
+
+void WorkerCore::step(Instant now, const Event& event, Effects& out) {
+    Impl& impl = *impl_;
+    PARTI_ASSERT(now >= impl.env.now);
+    impl.env.now = now;
+    impl.env.out = &out;
+    if (impl.state == State::stopped) {
+        impl.env.wake = Instant::max();
+        return;
+    }
+    impl.session.expire(impl.env);
+    impl.follow_session();
+    impl.dispatch(event);
+    for (int passes = 0;; ++passes) {
+        PARTI_ASSERT(passes < kPassesMax);
+        impl.env.wake = Instant::max();
+        impl.pass();
+        if (!impl.env.again) break;
+    }
+    impl.env.out = nullptr;
+}
+
+std::optional<Instant> WorkerCore::next_deadline() const {
+    if (impl_->env.wake == Instant::max()) return std::nullopt;
+    return impl_->env.wake;
+}
+
+State WorkerCore::state() const { return impl_->state; }
+LeaderPhase WorkerCore::phase() const { return impl_->phase; }
+bool WorkerCore::leading() const { return impl_->leader.phase() == Leader::Phase::acting; }
+
+std::optional<WorkerNumber> WorkerCore::number() const {
+    if (!impl_->session.live()) return std::nullopt;
+    return impl_->session.number();
+}
+
+Incarnation WorkerCore::incarnation() const { return impl_->session.incarnation(); }
+SessionId WorkerCore::session() const { return impl_->session.id(); }
+Instant WorkerCore::lease_deadline() const { return impl_->session.deadline(); }
+Epoch WorkerCore::epoch() const { return impl_->env.floor; }
+Fence WorkerCore::applied() const { return impl_->assignee.applied(); }
+
+WorkerStats WorkerCore::stats() const {
+    WorkerStats out = impl_->env.stats;
+    out.owned = impl_->assignee.owned_count();
+    out.draining = impl_->assignee.draining_count();
+    return out;
+}
+
+std::vector<WorkerCore::Holding> WorkerCore::holdings() const { return impl_->assignee.holdings(); }
+
+bool WorkerCore::at_rest() const {
+    const Impl& impl = *impl_;
+    if (impl.state == State::stopped) return true;
+    return impl.state == State::stable && impl.env.view.complete() && impl.assignee.draining_count() == 0 && !impl.election.busy() &&
+           !impl.membership.busy() && (!impl.leader.on() || impl.leader.settled());
+}
+
+void WorkerCore::check() const {
+    const Impl& impl = *impl_;
+    impl.assignee.check();
+    impl.leader.check(impl.env);
+    if (impl.leader.on()) PARTI_ASSERT(impl.session.live());
+    if (impl.session_begun.empty()) PARTI_ASSERT(impl.assignee.owned_count() == 0);
+    if (impl.state == State::stable) PARTI_ASSERT(impl.session.live());
+}
+
+}  // namespace parti::core

@@ -1,0 +1,132 @@
+// Link: requests and deliveries over one nats.c connection through one wildcard inbox.
+//
+// Role      The lowest part of the client: publishes, a table of pending answers with deadlines, sinks for consumers' deliveries.
+//           Knows neither buckets nor watches.
+// Model     Inbox subject = "_INBOX.<nuid>." + token in base 62; a token belongs to a request (until its answer or its deadline) or to
+//           a sink. Messages for unknown tokens are late answers, counted and given to on_orphan.
+// Errors    Handlers are called exactly once and never from inside request(): link_down, not_ready (no responders), timeout,
+//           permission, invalid_argument (payload too large), stopping.
+// Threads   The io thread, except nats.c's delivery thread inside Handover.
+// Cost      Per pending request one table entry; one Asio timer for all deadlines.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "base/rng.h"
+#include "jetstream/client.h"
+#include "jetstream/handover.h"
+
+struct __natsSubscription;
+struct __natsStatistics;
+
+namespace parti::jetstream {
+
+using Clock = std::chrono::steady_clock;
+using Token = std::uint64_t;
+
+// Payload and headers of a message, as views into it.
+std::string_view payload(const Message& message);
+std::string_view reply_subject(const Message& message);
+std::string_view subject(const Message& message);
+std::string_view header(const Message& message, const char* name);  // empty: absent
+
+// The server has nobody who listens on the request's subject.
+bool is_no_responders(const Error& error);
+
+class Link : public std::enable_shared_from_this<Link> {
+public:
+    using AnswerHandler = std::function<void(Result<Message>)>;
+    struct Request {
+        std::string subject;
+        std::string_view body;
+        std::optional<std::uint64_t> expected;  // Nats-Expected-Last-Subject-Sequence
+        Duration timeout{};
+        bool outlives_stop = false;             // not failed by fail_pending()
+    };
+
+    static Result<std::shared_ptr<Link>> open(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
+                                              std::function<bool(std::string_view)> lose_answer);
+    Link(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
+         std::function<bool(std::string_view)> lose_answer);
+    ~Link();
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+
+    void request(const Request& request, AnswerHandler handler);
+    // Fire and forget; an empty message, as flow control wants it.
+    void publish_empty(std::string_view to);
+
+    Token open_sink(std::function<void(Message)> sink);
+    void close_sink(Token token) { sinks_.erase(token); }
+    std::string inbox(Token token) const;
+    void on_orphan(std::function<void(Token)> handler) { on_orphan_ = std::move(handler); }
+
+    bool connected() const;
+    std::uint64_t reconnects() const;
+    std::size_t payload_bytes_max() const;
+    std::string connected_url() const;
+
+    // Every pending request answers `stopping`; later ones too, unless they outlive the stop.
+    void fail_pending();
+    // Ends the subscription; nothing is delivered afterwards.
+    void close();
+
+    void log(LogLevel level, const std::string& line) const;
+    boost::asio::io_context& io() { return io_; }
+    base::Rng& rng() { return rng_; }
+    const ClientOptions& options() const { return options_; }
+    ClientStats stats() const;
+    void count_watch_message() { ++stats_.watch_messages; }
+    void count_recreation() { ++stats_.watch_recreations; }
+
+private:
+    struct Pending {
+        Clock::time_point deadline;
+        AnswerHandler handler;
+        std::string subject;
+        bool outlives_stop = false;
+    };
+
+    Result<void> subscribe();
+    Result<void> publish(const Request& request, const std::string& reply);
+    void fail_later(AnswerHandler handler, Error error);
+    void dispatch(Message message);
+    void answer(Token token, Message message);
+    void arm(Clock::time_point deadline);
+    void on_timer();
+    std::optional<Error> permission_error(const std::string& request_subject) const;
+
+    boost::asio::io_context& io_;
+    __natsConnection* connection_;
+    __natsSubscription* subscription_ = nullptr;
+    __natsStatistics* statistics_ = nullptr;
+    ClientOptions options_;
+    std::function<bool(std::string_view)> lose_answer_;
+    std::function<void(Token)> on_orphan_;
+    std::shared_ptr<Handover> handover_;
+    std::string prefix_;
+    Token next_token_ = 1;
+    std::unordered_map<Token, Pending> pending_;
+    std::set<std::pair<Clock::time_point, Token>> deadlines_;
+    std::unordered_map<Token, std::shared_ptr<std::function<void(Message)>>> sinks_;
+    boost::asio::steady_timer timer_;
+    std::optional<Clock::time_point> armed_for_;
+    ClientStats stats_;
+    base::Rng rng_;
+    bool stopping_ = false;
+    bool closed_ = false;
+};
+
+}  // namespace parti::jetstream

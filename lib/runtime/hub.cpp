@@ -1,0 +1,429 @@
+#include "runtime/hub.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "wire/codec.h"
+
+namespace parti::runtime {
+namespace {
+
+using core::Instant;
+using core::Interest;
+
+// What this process knows of one key. `floor` is the highest revision ever taken in: what comes at or below it is a repetition,
+// also when the key has vanished meanwhile.
+struct Known {
+    Entry entry;
+    Instant first_seen;
+    Revision floor = 0;
+};
+
+// What one watch covers: one key, or every worker's key.
+struct Pattern {
+    bool all_workers = false;
+    Key key;  // when not all_workers
+
+    bool covers(const Key& k) const { return all_workers ? k.kind == Key::Kind::worker : key == k; }
+    std::string text() const { return all_workers ? std::string("worker.*") : wire::to_string(key); }
+    friend bool operator==(const Pattern&, const Pattern&) = default;
+};
+const Pattern kAllWorkers{true, {}};
+
+// One open watch.
+struct Channel {
+    Pattern pattern;
+    bool initial = false;  // every value present at creation has been delivered
+    bool lost = false;     // dead; re-creation under way
+    bool retired = false;  // closed by us: whatever it still says is void
+    std::unique_ptr<jetstream::Watch> watch;
+
+    bool complete() const { return initial && !lost; }
+};
+using ChannelPtr = std::shared_ptr<Channel>;
+
+struct BucketView {
+    Bucket bucket = Bucket::lease;
+    std::string name;
+    std::map<Key, Known> known;
+    std::vector<ChannelPtr> channels;
+
+    Channel* find(const Pattern& pattern) const {
+        for (const auto& c : channels) {
+            if (c->pattern == pattern) return c.get();
+        }
+        return nullptr;
+    }
+    bool covered(const Key& key) const {
+        for (const auto& c : channels) {
+            if (c->pattern.covers(key)) return true;
+        }
+        return false;
+    }
+    bool told(const Key& key) const {  // its present value has been delivered, if there is one
+        for (const auto& c : channels) {
+            if (c->pattern.covers(key) && c->complete()) return true;
+        }
+        return false;
+    }
+    bool told_all_workers() const {
+        const Channel* all = find(kAllWorkers);
+        return all != nullptr && all->complete();
+    }
+};
+
+struct Member {
+    std::shared_ptr<const Hub::Deliver> deliver;
+    std::optional<Interest> interest;
+    bool snapshot_due = false;
+};
+
+bool wants(const Interest& interest, Bucket bucket, const Key& key) {
+    if (key.kind != Key::Kind::worker) return bucket == Bucket::assignment;
+    if (bucket == Bucket::lease) return interest.all_leases || interest.leader_lease == key.number;
+    return interest.all_assignments || interest.own_assignment == key.number;
+}
+bool wants_all(const Interest& interest, Bucket bucket) {
+    return bucket == Bucket::lease ? interest.all_leases : interest.all_assignments;
+}
+std::optional<Key> wanted_worker(const Interest& interest, Bucket bucket) {
+    const auto& number = bucket == Bucket::lease ? interest.leader_lease : interest.own_assignment;
+    if (!number) return std::nullopt;
+    return worker_key(*number);
+}
+
+core::WriteResult to_core(jetstream::PutResult result) {
+    switch (result) {
+        case jetstream::PutResult::done:
+            return core::WriteResult::done;
+        case jetstream::PutResult::wrong_revision:
+            return core::WriteResult::wrong_revision;
+        case jetstream::PutResult::no_information:
+            break;
+    }
+    return core::WriteResult::no_information;
+}
+
+// Everything lives here, owned by shared_ptr, so that an answer that comes after the hub is gone finds nothing.
+class HubState : public std::enable_shared_from_this<HubState> {
+public:
+    HubState(jetstream::Client& client, std::string lease_bucket, std::string assignment_bucket, HubShell shell)
+        : client_(client), shell_(std::move(shell)) {
+        view(Bucket::lease).bucket = Bucket::lease;
+        view(Bucket::lease).name = std::move(lease_bucket);
+        view(Bucket::assignment).bucket = Bucket::assignment;
+        view(Bucket::assignment).name = std::move(assignment_bucket);
+    }
+
+    Hub::MemberId join(Hub::Deliver deliver) {
+        const Hub::MemberId id = ++last_member_;
+        members_.emplace(id, Member{std::make_shared<const Hub::Deliver>(std::move(deliver)), std::nullopt, false});
+        arrange();
+        return id;
+    }
+
+    void leave(Hub::MemberId id) {
+        members_.erase(id);
+        arrange();
+    }
+
+    void set_interest(Hub::MemberId id, const Interest& interest) {
+        const auto it = members_.find(id);
+        if (it == members_.end()) return;
+        Member& member = it->second;
+        const std::optional<Interest> before = std::exchange(member.interest, interest);
+        member.snapshot_due = true;
+        arrange();  // before the cache is read: what is no longer watched is no longer known
+        for (const BucketView& v : views_) {
+            for (const auto& [key, known] : v.known) {
+                if (!wants(interest, v.bucket, key)) continue;
+                if (before && wants(*before, v.bucket, key)) continue;  // it had this one as it came
+                enqueue(id, core::EntrySeen{known.entry, known.first_seen});
+            }
+        }
+        announce_snapshot(id, member);
+    }
+
+    void put(Hub::MemberId id, const core::Put& put) {
+        const std::string bytes = shell_.encode(put.record);
+        client_.put(view(put.bucket).name, wire::to_string(put.key), bytes, put.expected, shell_.put_timeout,
+                    [weak = weak_from_this(), id, token = put.token](jetstream::PutAnswer answer) {
+                        const auto self = weak.lock();
+                        if (!self) return;
+                        std::string detail;
+                        if (answer.result == jetstream::PutResult::no_information) detail = answer.error.message();
+                        self->enqueue(id, core::WriteAnswered{token, to_core(answer.result), answer.revision, std::move(detail)});
+                    });
+    }
+
+    void fetch(Hub::MemberId id, const core::Fetch& fetch) {
+        client_.get(view(fetch.bucket).name, wire::to_string(fetch.key), shell_.put_timeout,
+                    [weak = weak_from_this(), id, fetch](Result<jetstream::RawEntry> answer) {
+                        const auto self = weak.lock();
+                        if (!self) return;
+                        core::FetchAnswered event{fetch.token, std::nullopt};
+                        if (answer) event.entry = self->decode(fetch.bucket, fetch.key, *answer);
+                        self->enqueue(id, std::move(event));
+                    });
+    }
+
+    std::size_t watches() const { return views_[0].channels.size() + views_[1].channels.size(); }
+
+private:
+    BucketView& view(Bucket bucket) { return views_[bucket == Bucket::lease ? 0 : 1]; }
+
+    // ---- delivery
+    // ---------------------------------------------------------------------------------------------------------------
+
+    void enqueue(Hub::MemberId id, core::Event event) {
+        queue_.emplace_back(id, std::move(event));
+        if (queue_.size() == 1 && !draining_) schedule_drain();
+    }
+
+    void schedule_drain() {
+        shell_.defer([weak = weak_from_this()] {
+            if (const auto self = weak.lock()) self->drain();
+        });
+    }
+
+    // Only what was there at the start: what the members' own calls add comes in another turn, so that nobody starves the io
+    // thread.
+    void drain() {
+        const auto self = shared_from_this();  // a member may end the hub
+        std::deque<std::pair<Hub::MemberId, core::Event>> now;
+        now.swap(queue_);
+        draining_ = true;
+        for (auto& [id, event] : now) {
+            const auto it = members_.find(id);
+            if (it == members_.end()) continue;
+            if (const auto* done = std::get_if<core::SnapshotDone>(&event)) {
+                if (!it->second.interest || it->second.interest->id != done->interest) continue;  // a newer one follows
+            }
+            const auto deliver = it->second.deliver;  // it may leave from inside
+            (*deliver)(std::move(event));
+        }
+        draining_ = false;
+        if (!queue_.empty()) schedule_drain();
+    }
+
+    void announce_snapshot(Hub::MemberId id, Member& member) {
+        if (!member.snapshot_due || !member.interest) return;
+        for (const BucketView& v : views_) {
+            if (wants_all(*member.interest, v.bucket)) {
+                if (!v.told_all_workers()) return;
+            } else if (const auto key = wanted_worker(*member.interest, v.bucket); key && !v.told(*key)) {
+                return;
+            }
+        }
+        if (!view(Bucket::assignment).told(head_key()) || !view(Bucket::assignment).told(control_key())) return;
+        member.snapshot_due = false;
+        enqueue(id, core::SnapshotDone{member.interest->id});
+    }
+
+    // ---- watches
+    // ----------------------------------------------------------------------------------------------------------------
+
+    // What the members want together.
+    std::vector<Pattern> desired(const BucketView& v) const {
+        std::vector<Pattern> out;
+        if (members_.empty()) return out;
+        if (v.bucket == Bucket::assignment) out = {{false, head_key()}, {false, control_key()}};
+        bool all = false;
+        std::vector<Key> workers;
+        for (const auto& [id, member] : members_) {
+            if (!member.interest) continue;
+            all = all || wants_all(*member.interest, v.bucket);
+            if (const auto key = wanted_worker(*member.interest, v.bucket)) workers.push_back(*key);
+        }
+        if (all) {
+            out.push_back(kAllWorkers);
+            return out;
+        }
+        std::sort(workers.begin(), workers.end());
+        workers.erase(std::unique(workers.begin(), workers.end()), workers.end());
+        for (const Key& key : workers) out.push_back({false, key});
+        return out;
+    }
+
+    // Opens what is wanted and not there, closes what is there and not wanted once everything wanted is complete.
+    void arrange() {
+        for (BucketView& v : views_) {
+            const auto want = desired(v);
+            for (const Pattern& pattern : want) {
+                if (v.find(pattern) == nullptr) open(v, pattern);
+            }
+            bool complete = true;
+            for (const Pattern& pattern : want) {
+                const Channel* c = v.find(pattern);
+                complete = complete && c != nullptr && c->complete();
+            }
+            if (!complete) continue;
+            std::vector<ChannelPtr> keep;
+            for (ChannelPtr& c : v.channels) {
+                if (std::find(want.begin(), want.end(), c->pattern) != want.end()) {
+                    keep.push_back(std::move(c));
+                } else {
+                    retire(std::move(c));
+                }
+            }
+            const bool closed = keep.size() != v.channels.size();
+            v.channels = std::move(keep);
+            if (closed) std::erase_if(v.known, [&v](const auto& item) { return !v.covered(item.first); });
+        }
+    }
+
+    // Not at once: we may be inside one of its handlers.
+    void retire(ChannelPtr channel) {
+        channel->retired = true;
+        shell_.defer([channel = std::move(channel)]() mutable { channel->watch.reset(); });
+    }
+
+    void open(BucketView& v, const Pattern& pattern) {
+        auto channel = std::make_shared<Channel>();
+        channel->pattern = pattern;
+        v.channels.push_back(channel);
+        const Bucket bucket = v.bucket;
+        const auto guarded = [weak = weak_from_this(), weak_channel = std::weak_ptr<Channel>(channel)](auto then) {
+            const auto self = weak.lock();
+            const auto c = weak_channel.lock();
+            if (self && c && !c->retired) then(*self, *c);
+        };
+        jetstream::WatchHandlers handlers;
+        handlers.on_entry = [guarded, bucket](jetstream::RawEntry raw) {
+            guarded([&](HubState& self, Channel&) { self.take_in(self.view(bucket), raw); });
+        };
+        handlers.on_initial_done = [guarded] {
+            guarded([](HubState& self, Channel& c) {
+                c.initial = true;
+                c.lost = false;
+                self.completed();
+            });
+        };
+        handlers.on_lost = [guarded, bucket](const std::string& why) {
+            guarded([&](HubState& self, Channel& c) {
+                c.lost = true;
+                self.log(LogLevel::warning, "watch of " + c.pattern.text() + " in " + self.view(bucket).name + " lost: " + why);
+            });
+        };
+        handlers.on_recovered = [guarded, bucket] {
+            guarded([&](HubState& self, Channel& c) {
+                c.initial = true;
+                c.lost = false;
+                self.log(LogLevel::info, "watch of " + c.pattern.text() + " in " + self.view(bucket).name + " recovered");
+                self.completed();
+            });
+        };
+        handlers.on_history_lost = [guarded, bucket](const std::string& why) {
+            guarded([&](HubState& self, Channel& c) { self.history_lost(self.view(bucket), c, why); });
+        };
+        auto watch = client_.watch(v.name, pattern.text(), std::move(handlers));
+        channel->watch = std::move(watch);
+    }
+
+    void completed() {
+        arrange();
+        for (auto& [id, member] : members_) announce_snapshot(id, member);
+    }
+
+    // The first watch that notices speaks for the bucket: the others are made anew instead of each telling its own story.
+    void history_lost(BucketView& v, Channel& reporter, const std::string& why) {
+        log(LogLevel::error, "history of " + v.name + " lost: " + why);
+        v.known.clear();
+        reporter.lost = true;
+        std::vector<ChannelPtr> before;
+        before.swap(v.channels);
+        for (ChannelPtr& c : before) {
+            if (c.get() == &reporter) {
+                v.channels.push_back(std::move(c));
+            } else {
+                retire(std::move(c));
+            }
+        }
+        for (auto& [id, member] : members_) {
+            if (!member.interest) continue;
+            member.snapshot_due = true;
+            enqueue(id, core::HistoryLost{v.bucket, why});
+        }
+        arrange();
+    }
+
+    // ---- entries
+    // ----------------------------------------------------------------------------------------------------------------
+
+    Entry decode(Bucket bucket, const Key& key, const jetstream::RawEntry& raw) const {
+        Entry entry{bucket, key, raw.revision, Absent{}};
+        if (raw.kind == jetstream::EntryKind::value) entry.value = shell_.decode(bucket, key, raw.bytes);
+        if (raw.kind == jetstream::EntryKind::absent) entry.revision = 0;
+        return entry;
+    }
+
+    void take_in(BucketView& v, const jetstream::RawEntry& raw) {
+        const std::optional<Key> key = wire::parse_key(v.bucket, raw.key);
+        if (!key) {
+            if (++foreign_keys_ <= kForeignKeysLogged) {
+                log(LogLevel::warning, "key '" + raw.key + "' in bucket " + v.name + " is not one of parti's; it is ignored");
+            }
+            return;
+        }
+        const bool vanished = raw.kind == jetstream::EntryKind::absent;
+        const auto it = v.known.find(*key);
+        if (it == v.known.end()) {
+            if (vanished) return;  // nobody here ever knew it
+        } else if (vanished ? it->second.entry.revision == 0 : raw.revision <= it->second.floor) {
+            return;
+        }
+        Known& known = it == v.known.end() ? v.known[*key] : it->second;
+        known.entry = decode(v.bucket, *key, raw);
+        known.first_seen = shell_.now();
+        if (!vanished) known.floor = raw.revision;
+        for (const auto& [id, member] : members_) {
+            if (member.interest && wants(*member.interest, v.bucket, *key)) {
+                enqueue(id, core::EntrySeen{known.entry, known.first_seen});
+            }
+        }
+    }
+
+    void log(LogLevel level, const std::string& line) const {
+        if (shell_.log) shell_.log(level, line);
+    }
+
+    static constexpr std::uint64_t kForeignKeysLogged = 16;
+
+    jetstream::Client& client_;
+    HubShell shell_;
+    BucketView views_[2];
+    std::map<Hub::MemberId, Member> members_;
+    Hub::MemberId last_member_ = 0;
+    std::deque<std::pair<Hub::MemberId, core::Event>> queue_;
+    bool draining_ = false;
+    std::uint64_t foreign_keys_ = 0;
+};
+
+class HubImpl final : public Hub {
+public:
+    explicit HubImpl(std::shared_ptr<HubState> state) : state_(std::move(state)) {}
+    MemberId join(Deliver deliver) override { return state_->join(std::move(deliver)); }
+    void leave(MemberId member) override { state_->leave(member); }
+    void set_interest(MemberId member, const core::Interest& interest) override { state_->set_interest(member, interest); }
+    void put(MemberId member, const core::Put& put) override { state_->put(member, put); }
+    void fetch(MemberId member, const core::Fetch& fetch) override { state_->fetch(member, fetch); }
+    std::size_t watches() const override { return state_->watches(); }
+
+private:
+    std::shared_ptr<HubState> state_;
+};
+
+}  // namespace
+
+std::unique_ptr<Hub> Hub::make(jetstream::Client& client, std::string lease_bucket, std::string assignment_bucket,
+                               HubShell shell) {
+    PARTI_ASSERT(shell.now && shell.defer && shell.decode && shell.encode);
+    return std::make_unique<HubImpl>(
+        std::make_shared<HubState>(client, std::move(lease_bucket), std::move(assignment_bucket), std::move(shell)));
+}
+
+}  // namespace parti::runtime

@@ -1,0 +1,141 @@
+// WorkerShell's way to the user: callbacks, releases, log lines.
+#include <utility>
+
+#include "runtime/worker_shell.h"
+
+namespace parti::runtime {
+
+// What stands behind a RevokeDone: reports once, at the first call or when the last copy goes.
+class WorkerShell::Release {
+public:
+    Release(std::shared_ptr<Poster> poster, std::weak_ptr<WorkerShell> shell, std::vector<std::uint64_t> grants)
+        : poster_(std::move(poster)), shell_(std::move(shell)), grants_(std::move(grants)) {}
+    ~Release() { done(); }
+    Release(const Release&) = delete;
+    Release& operator=(const Release&) = delete;
+
+    void done() {
+        if (done_.exchange(true)) return;
+        post_to(poster_, shell_, [grants = std::move(grants_)](WorkerShell& self) { self.release_done(grants); });
+    }
+
+private:
+    const std::shared_ptr<Poster> poster_;
+    const std::weak_ptr<WorkerShell> shell_;
+    std::vector<std::uint64_t> grants_;
+    std::atomic<bool> done_{false};
+};
+
+void WorkerShell::post_to(const std::shared_ptr<Poster>& poster, std::weak_ptr<WorkerShell> shell,
+                          std::function<void(WorkerShell&)> function) {
+    poster->post([weak = std::move(shell), call = std::move(function)] {
+        if (const auto self = weak.lock()) call(*self);
+    });
+}
+
+void WorkerShell::post(std::function<void(WorkerShell&)> function) { post_to(poster_, weak_from_this(), std::move(function)); }
+
+void WorkerShell::make_callback_queue() {
+    callback_queue_ = context_.executor().make_queue(config_.timing.drain_timeout, weak_from_this());
+}
+
+void WorkerShell::queue_task(const char* kind, Subject subject, std::function<void(const Callbacks&)> call) {
+    CallbackTask task;
+    task.kind = kind;
+    task.subject = std::move(subject);
+    task.run = [kind, user = callbacks_, weak = weak_from_this(), poster = poster_, run = std::move(call)] {
+        std::string what;
+        try {
+            run(*user);
+            return;
+        } catch (const std::exception& error) {
+            what = error.what();
+        } catch (...) {
+            what = "something that is not a std::exception";
+        }
+        const bool in_on_error = std::string_view(kind) == "on_error";  // would report itself for ever
+        post_to(poster, weak, [error = Error{Errc::callback_failed, std::string(kind) + " threw: " + what}, in_on_error](WorkerShell& self) {
+            self.log(LogLevel::error, error.message());
+            if (in_on_error) return;
+            self.tell_error(error);
+            self.submit_tasks();
+        });
+    };
+    tasks_.push_back(std::move(task));
+}
+
+void WorkerShell::submit_tasks() {
+    if (tasks_.empty()) return;
+    for (CallbackTask& task : tasks_) context_.executor().submit(callback_queue_, std::move(task));
+    tasks_.clear();
+    context_.callbacks_waiting(config_.timing.drain_timeout);
+}
+
+void WorkerShell::tell_assigned(const std::vector<Held>& gained) {
+    if (!callbacks_->on_assigned || gained.empty()) return;
+    auto subject = std::make_shared<std::vector<Ownership>>();
+    for (const Held& held : gained) subject->emplace_back(held.state);
+    queue_task("on_assigned", subject, [subject](const Callbacks& user) { user.on_assigned(*subject); });
+}
+
+void WorkerShell::tell_revoked(const std::vector<Held>& lost) {
+    if (lost.empty()) return;
+    std::vector<std::uint64_t> grants;
+    for (const Held& held : lost) grants.push_back(held.grant);
+    if (!callbacks_->on_revoked) {
+        post([grants = std::move(grants)](WorkerShell& self) { self.release_done(grants); });
+        return;
+    }
+    auto subject = std::make_shared<std::vector<Ownership>>();
+    for (const Held& held : lost) subject->emplace_back(held.state);
+    auto release = std::make_shared<Release>(poster_, weak_from_this(), std::move(grants));
+    // The task gives its own copy away, so that a user who drops `done` without a call has released.
+    queue_task("on_revoked", subject, [subject, slot = std::make_shared<std::shared_ptr<Release>>(std::move(release))](const Callbacks& user) {
+        user.on_revoked(*subject, [release = std::exchange(*slot, nullptr)] { release->done(); });
+    });
+}
+
+void WorkerShell::tell_error(Error error) {
+    {
+        const std::lock_guard lock(view_mutex_);
+        view_.last_error = error;
+    }
+    if (!callbacks_->on_error) return;
+    queue_task("on_error", nullptr, [error = std::move(error)](const Callbacks& user) { user.on_error(error); });
+}
+
+void WorkerShell::log(LogLevel level, std::string_view text) const {
+    if (!log_->on()) return;
+    const std::string name = id();
+    log_->print(level, "{} {}{}{}: {}", config_.group, name.empty() ? "worker " : name, name.empty() ? std::to_string(ordinal_) : "",
+                stop_wanted_ ? " (stopping)" : "", text);
+}
+
+bool WorkerShell::wait_callbacks(Duration timeout) {
+    return context_.executor().wait_idle(callback_queue_, timeout);
+}
+
+void WorkerShell::close_callbacks() {
+    context_.executor().close(callback_queue_);
+}
+
+void WorkerShell::callback_stuck(const char* kind, const Subject& subject, Duration age, bool replaced) {
+    std::string partitions;
+    if (subject) {
+        constexpr std::size_t kNamed = 5;
+        for (std::size_t i = 0; i < subject->size() && i < kNamed; ++i) {
+            partitions += (i == 0 ? " for " : ", ") + (*subject)[i].partition().id();
+        }
+        if (subject->size() > kNamed) partitions += fmt::format(" and {} more", subject->size() - kNamed);
+    }
+    Error error{Errc::callback_failed,
+                fmt::format("{}{} has not returned for {} ms (drain_timeout {} ms); its thread is written off {}", kind, partitions,
+                            std::chrono::duration_cast<std::chrono::milliseconds>(age).count(),
+                            std::chrono::duration_cast<std::chrono::milliseconds>(config_.timing.drain_timeout).count(),
+                            replaced ? "and replaced" : "and not replaced: too many were")};
+    log(LogLevel::error, error.message());
+    tell_error(std::move(error));
+    submit_tasks();
+}
+
+}  // namespace parti::runtime

@@ -1,0 +1,193 @@
+// WorkerShell, from start() to the core's first step.
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "runtime/boot_clock.h"
+#include "runtime/worker_shell.h"
+
+namespace parti::runtime {
+
+namespace {
+
+constexpr Duration kLoadBackOffFirst = std::chrono::milliseconds(100);
+constexpr Duration kLoadBackOffMax = std::chrono::seconds(5);
+
+using Loaded = Result<std::shared_ptr<const PartitionSet>>;
+
+// User code: may throw, may return nothing, may return what is not sorted.
+Loaded list_of(Source& source) {
+    try {
+        Loaded loaded = source.list();
+        if (!loaded) return loaded;
+        if (*loaded == nullptr) return fail(Errc::invalid_argument, "the source returned no list (null)");
+        const PartitionSet& set = **loaded;
+        if (std::adjacent_find(set.begin(), set.end(), [](const Partition& a, const Partition& b) { return !(a < b); }) == set.end()) return loaded;
+        return make_partition_set(set);
+    } catch (const std::exception& error) {
+        return fail(Errc::callback_failed, std::string("the source threw: ") + error.what());
+    } catch (...) {
+        return fail(Errc::callback_failed, "the source threw something that is not a std::exception");
+    }
+}
+
+}  // namespace
+
+void WorkerShell::start() {
+    post([](WorkerShell& self) { self.begin(); });
+}
+
+void WorkerShell::request_stop() {
+    post([](WorkerShell& self) {
+        if (self.stop_wanted_ || self.phase_ == Phase::finished) return;
+        self.stop_wanted_ = true;
+        if (self.phase_ == Phase::running) {
+            self.feed(core::Stop{});
+            return;
+        }
+        if (self.phase_ == Phase::starting) self.change_state(State::init, State::stopped);
+        self.show();
+        self.submit_tasks();
+        self.finish();
+    });
+}
+
+void WorkerShell::refresh_partitions() {
+    post([](WorkerShell& self) {
+        if (self.phase_ == Phase::running || self.phase_ == Phase::starting) self.load_partitions();
+    });
+}
+
+void WorkerShell::begin() {
+    if (phase_ != Phase::made || stop_wanted_) return;
+    phase_ = Phase::starting;
+    start_deadline_ = context_.now() + config_.timing.startup_timeout;
+    load_back_off_ = kLoadBackOffFirst;
+    timer_ = std::make_unique<TimerQueue::Timer>(context_.timers(), [this] { timer_fired(); });
+    context_.add(this);
+    attached_ = true;
+    timer_->set(start_deadline_);
+    auto group = context_.group(config_);
+    if (!group) {
+        set_up_failed(group.error());
+        return;
+    }
+    group_ = std::move(*group);
+    load_partitions();
+    group_->ensure(weak_from_this());
+}
+
+// On a callback thread: sources are user code and may block.
+void WorkerShell::load_partitions() {
+    if (loading_) return;
+    loading_ = true;
+    load_again_.reset();
+    const bool listen = source_listener_ == nullptr;
+    CallbackTask task;
+    task.kind = "Source::list";
+    task.run = [weak = weak_from_this(), poster = poster_, source = source_, heard = heard_, listen] {
+        std::shared_ptr<void> handle;
+        if (listen) {
+            try {
+                handle = source->listen([weak, poster, heard](std::shared_ptr<const PartitionSet> changed) {
+                    heard->fetch_add(1);
+                    post_to(poster, weak, [changed](WorkerShell& self) { self.partitions_heard(changed); });
+                });
+            } catch (...) {
+                handle = nullptr;  // a source that cannot tell; list() reports what is wrong with it
+            }
+        }
+        const std::uint64_t before = heard->load();
+        Loaded loaded = list_of(*source);
+        post_to(poster, weak, [loaded = std::move(loaded), before, handle = std::move(handle)](WorkerShell& self) {
+            if (handle) self.source_listener_ = handle;
+            self.partitions_loaded(loaded, before);
+        });
+    };
+    tasks_.push_back(std::move(task));
+    submit_tasks();
+}
+
+void WorkerShell::partitions_loaded(const Loaded& result, std::uint64_t heard) {
+    loading_ = false;
+    if (phase_ == Phase::finished) {
+        source_listener_.reset();
+        return;
+    }
+    if (!result) {
+        tell_error(result.error());
+        submit_tasks();
+        if (phase_ != Phase::starting) return;
+        load_error_ = result.error();
+        load_again_ = context_.now() + load_back_off_;
+        load_back_off_ = std::min(load_back_off_ * 2, kLoadBackOffMax);
+        timer_->set(std::min(start_deadline_, *load_again_));
+        return;
+    }
+    if (heard_->load() == heard) partitions_heard(*result);  // else what the source told meanwhile is newer
+}
+
+void WorkerShell::partitions_heard(std::shared_ptr<const PartitionSet> partitions) {
+    if (partitions == nullptr) return;
+    if (phase_ == Phase::running) {
+        feed(core::PartitionsChanged{std::move(partitions)});
+    } else if (phase_ == Phase::starting) {
+        partitions_ = std::move(partitions);
+        run_if_ready();
+    }
+}
+
+void WorkerShell::buckets_ready(const Result<void>& result) {
+    if (phase_ != Phase::starting) return;
+    if (!result) {
+        set_up_failed(result.error());
+        return;
+    }
+    buckets_ready_ = true;
+    run_if_ready();
+}
+
+void WorkerShell::run_if_ready() {
+    if (phase_ != Phase::starting || !buckets_ready_ || partitions_ == nullptr) return;
+    phase_ = Phase::running;
+    timer_->set(std::nullopt);
+    core_ = std::make_unique<core::WorkerCore>(config_, strategy_, random_bits(), context_.process());
+    member_ = group_->hub().join([weak = weak_from_this()](const core::Event& event) {
+        if (const auto self = weak.lock()) self->feed(event);
+    });
+    feed(core::LinkChanged{context_.link_up()});
+    feed(core::Start{});
+    feed(core::PartitionsChanged{std::exchange(partitions_, nullptr)});
+}
+
+void WorkerShell::start_timer() {
+    const core::Instant now = context_.now();
+    if (now < start_deadline_) {
+        if (load_again_ && *load_again_ <= now) load_partitions();
+        timer_->set(load_again_ ? std::min(start_deadline_, *load_again_) : start_deadline_);
+        return;
+    }
+    std::string why = fmt::format("startup_timeout ({} ms) is over", std::chrono::duration_cast<std::chrono::milliseconds>(config_.timing.startup_timeout).count());
+    if (!buckets_ready_) {
+        const Error& last = group_->last_error();
+        why += "; the buckets are not ready";
+        if (!last.detail.empty()) why += ": " + last.message();
+    }
+    if (partitions_ == nullptr) why += "; the source has given no partitions" + (load_error_ ? ": " + load_error_->message() : std::string());
+    set_up_failed(Error{Errc::timeout, std::move(why)});
+}
+
+void WorkerShell::set_up_failed(Error error) {
+    {
+        const std::lock_guard lock(view_mutex_);
+        view_.fatal = error;
+    }
+    log(LogLevel::error, error.message());
+    tell_error(std::move(error));
+    change_state(State::init, State::stopped);
+    show();
+    submit_tasks();
+    finish();
+}
+
+}  // namespace parti::runtime

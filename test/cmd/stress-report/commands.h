@@ -1,0 +1,24 @@
+// The commands of stress-report: begin, diff, promote, spread, summary.
+//
+// Model     One function per command; each parses its own arguments, prints to stdout what was asked for and returns the exit code, or
+//           a Problem that main prints to stderr. usage() describes them all.
+// Threads   One thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "testutil/problem.h"
+
+namespace parti::report {
+
+using Arguments = std::vector<std::string>;
+
+Outcome<ExitCode> run_begin(const Arguments& arguments);
+Outcome<ExitCode> run_diff(const Arguments& arguments);
+Outcome<ExitCode> run_promote(const Arguments& arguments);
+Outcome<ExitCode> run_spread(const Arguments& arguments);
+Outcome<ExitCode> run_summary(const Arguments& arguments);
+const char* usage();
+
+}  // namespace parti::report

@@ -1,0 +1,138 @@
+// Invariants: judges what a fleet does against the promises of docs/PROTOCOL.md, in true time.
+//
+// Role      Is told every session, record, grant, revocation and release as it happens, by a world that knows the true time; keeps the
+//           first promise that was broken. Also used by tests with real processes, which have one clock.
+// Model     A holding counts from its grant until its worker no longer reports it, while true time is before the deadline of the session
+//           that was granted it. Checked (incrementally, when something changes):
+//             P-1  no two living sessions hold one number
+//             P-2  records of one worker's key carry strictly ascending fences in the order of the store; what is granted is in a record
+//                  that the store held, addressed to this very session
+//             P-3  no partition is held by two workers at one instant
+//             P-5  a grant is revoked only when its session ends, its worker leaves, or a later record no longer lists the partition; a
+//                  holding does not vanish without being revoked
+//             P-7  fences of one session's grants and acknowledgements never go back
+//             tokens of successive owners of a partition strictly ascend; no grant outside a living session
+//           P-4 (coverage) is owners(), for the world's liveness phase.
+// Threads   One.
+// Cost      O(what changed); full_check() O(all holdings).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/records.h"
+#include "testutil/sim_scheduler.h"
+
+namespace parti::testutil {
+
+enum class Promise : std::uint8_t { p1_numbers, p2_order, p3_owners, p4_coverage, p5_untouched, p7_versions, tokens, other };
+std::string_view to_string(Promise promise);
+
+struct Violation {
+    Promise promise = Promise::other;
+    Nanos at = 0;
+    std::string text;
+};
+
+struct HoldingSeen {
+    std::uint64_t grant = 0;
+    std::string_view partition;
+    Fence fence;
+    bool draining = false;
+};
+
+class Invariants {
+public:
+    using WorkerId = std::uint32_t;  // one life of one worker object; never used again
+
+    // A worker object came to life, or is no more (its process crashed, or it stopped).
+    WorkerId worker_made(std::string name);
+    void worker_gone(Nanos now, WorkerId worker);
+    void leaving(WorkerId worker);  // it was asked to leave: from here on it may revoke everything
+
+    void session_started(Nanos now, WorkerId worker, WorkerNumber number, Incarnation incarnation, SessionId session, Nanos deadline);
+    void session_extended(Nanos now, WorkerId worker, Nanos deadline);
+    void session_ended(Nanos now, WorkerId worker);
+
+    // An assignment record was stored; in the order of the store.
+    void stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record);
+
+    void granted(Nanos now, WorkerId worker, std::uint64_t grant, std::string_view partition, Fence fence);
+    void revoked(Nanos now, WorkerId worker, std::span<const std::uint64_t> grants);
+    // What the worker reports now: everything else it had is released.
+    void holdings(Nanos now, WorkerId worker, std::span<const HoldingSeen> seen);
+    void applied(Nanos now, WorkerId worker, Fence fence);
+
+    void full_check(Nanos now);
+    void report(Nanos now, Promise promise, std::string text);  // a violation found elsewhere
+    const std::optional<Violation>& violation() const { return violation_; }
+
+    // How many workers own the partition now (living session, not draining), and who the last one is.
+    std::size_t owners(Nanos now, std::string_view partition) const;
+    std::uint64_t grants() const { return grants_; }
+    std::uint64_t handoffs() const { return handoffs_; }  // grants to another worker than the last one
+
+    // A judge that forgets about deadlines: for the test that shows that P-1 and P-3 can fail.
+    void ignore_deadlines(bool on) { ignore_deadlines_ = on; }
+
+private:
+    struct Held {
+        std::uint64_t grant = 0;
+        std::uint32_t partition = 0;  // index into partitions_
+        Fence fence;
+        Nanos deadline = 0;  // of the session it was granted in, while that lives on: see Worker
+        bool current = true;  // the session is still the worker's
+        bool revoked = false;
+        bool draining = false;
+    };
+    struct Worker {
+        std::string name;
+        bool gone = false;
+        bool leaving = false;
+        bool session = false;
+        WorkerNumber number;
+        SessionId id;
+        Nanos deadline = 0;
+        Fence granted;
+        Fence applied;
+        std::vector<Held> held;
+    };
+    struct PartitionState {
+        std::string name;
+        Fence last;
+        std::optional<WorkerId> last_owner;
+        std::vector<WorkerId> holders;  // may hold a worker twice: draining and owned again
+    };
+    struct Written {
+        Fence fence;
+        Revision revision = 0;
+        SessionId session;
+        std::vector<std::uint32_t> partitions;  // ascending
+    };
+
+    std::uint32_t index(std::string_view partition);
+    bool counts(Nanos now, const Worker& worker, const Held& held) const;
+    Nanos deadline_of(const Worker& worker, const Held& held) const { return held.current ? worker.deadline : held.deadline; }
+    void check_number(Nanos now, WorkerId worker);
+    void check_partition(Nanos now, std::uint32_t partition);
+    void drop(const Held& held, WorkerId worker);
+    const Written* find(WorkerNumber number, Fence fence) const;
+
+    std::vector<Worker> workers_;
+    std::vector<PartitionState> partitions_;
+    std::map<std::string, std::uint32_t, std::less<>> indices_;
+    std::map<std::uint32_t, std::vector<WorkerId>> numbers_;  // with a session that has not ended
+    std::map<std::uint32_t, std::vector<Written>> history_;   // by number, in the order of the store
+    std::uint64_t grants_ = 0;
+    std::uint64_t handoffs_ = 0;
+    std::uint32_t contested_ = 0;  // partitions with more than one holder, living or not
+    bool ignore_deadlines_ = false;
+    std::optional<Violation> violation_;
+};
+
+}  // namespace parti::testutil

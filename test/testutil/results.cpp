@@ -1,0 +1,210 @@
+#include "testutil/results.h"
+
+#include <cctype>
+#include <cstdio>
+#include <ctime>
+
+#include <boost/version.hpp>
+#include <nats/version.h>
+
+#include "testutil/json_file.h"
+#include "testutil/run_folder.h"
+
+namespace parti::report {
+namespace {
+
+std::string boost_version() {
+    return std::to_string(BOOST_VERSION / 100000) + "." + std::to_string(BOOST_VERSION / 100 % 1000) + "." +
+           std::to_string(BOOST_VERSION % 100);
+}
+
+Metric read_metric(Fields fields, std::string metric_name) {
+    Metric metric;
+    metric.name = std::move(metric_name);
+    read_metric_head(fields, metric);
+    metric.launches = fields.numbers("launches");
+    metric.note = fields.text_or("note", "");
+    if (!fields.failed()) {
+        if (const auto broken = check(metric); !broken.empty()) fields.fail("launches", broken);
+    }
+    return metric;
+}
+
+void read_metrics(Fields& top, TestResult& result) {
+    const Json& metrics = top.object("metrics");
+    const std::string prefix = result.test + "/";
+    for (const auto& [key, value] : metrics.items()) {
+        if (!key.starts_with(prefix)) return top.fail("metrics." + key, "must begin with the test's name '" + prefix + "'");
+        if (!value.is_object()) return top.fail("metrics." + key, "must be an object");
+        std::optional<Problem> problem;
+        Metric metric = read_metric(Fields(value, top.path("metrics." + key), problem), key.substr(prefix.size()));
+        if (problem) return top.fail_with(std::move(*problem));
+        result.metrics.push_back(std::move(metric));
+    }
+}
+
+Protocol read_protocol(Fields fields) {
+    Protocol protocol;
+    protocol.launches = fields.whole_or("launches", 0);
+    protocol.window = fields.text_or("window", "");
+    protocol.seed = fields.whole_or("seed", 0);
+    protocol.mode = fields.text_or("mode", "prod");
+    protocol.replay = fields.text_or("replay", "");
+    return protocol;
+}
+
+}  // namespace
+
+std::string_view name(TestStatus status) {
+    switch (status) {
+        case TestStatus::started: return "started";
+        case TestStatus::passed: return "passed";
+        case TestStatus::failed: return "failed";
+    }
+    return "?";
+}
+
+Versions local_versions() {
+    return {{"suite", PARTI_SUITE_VERSION}, {"nats_c", NATS_VERSION_STRING}, {"boost", boost_version()}};
+}
+
+const Metric* TestResult::find(std::string_view metric_name) const {
+    for (const Metric& metric : metrics) {
+        if (metric.name == metric_name) return &metric;
+    }
+    return nullptr;
+}
+
+std::string utc_now() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    char text[32];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text;
+}
+
+std::string result_file_name(std::string_view test) {
+    std::string file;
+    for (const char c : test) {
+        const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
+        file += plain ? c : (c == '/' ? '.' : '_');
+    }
+    return file + ".json";
+}
+
+Outcome<TestResult> read_result(const std::filesystem::path& file) {
+    const auto document = read_json(file);
+    if (!document) return tl::unexpected<Problem>(document.error());
+    std::optional<Problem> problem;
+    Fields top(*document, file.string(), problem);
+    check_schema(top, kResultSchema);
+    TestResult result;
+    result.run = top.text("run");
+    result.test = top.text("test");
+    result.started = top.text("started");
+    result.finished = top.text_or("finished", "");
+    result.commit = top.text_or("commit", std::string(kUnknown));
+    result.dirty = top.flag("dirty");
+    const std::string status = top.text("status");
+    result.fingerprint = read_fingerprint(top.inside("fingerprint"));
+    result.versions = read_texts(top.inside("versions"));
+    result.protocol = read_protocol(top.inside("protocol"));
+    if (!problem) {
+        if (const auto broken = check_name(result.test); !broken.empty()) top.fail("test", broken);
+        if (status == "passed") result.status = TestStatus::passed;
+        else if (status == "failed") result.status = TestStatus::failed;
+        else if (status != "started") top.fail("status", "'" + status + "' must be started, passed or failed");
+    }
+    if (!problem) read_metrics(top, result);
+    if (problem) return tl::unexpected<Problem>(std::move(*problem));
+    return result;
+}
+
+Outcome<void> write_result(const std::filesystem::path& file, const TestResult& result) {
+    Json metrics = Json::object();
+    for (const Metric& metric : result.metrics) {
+        Json entry = metric_head(metric);
+        entry["launches"] = Json::array();
+        for (const double value : metric.launches) entry["launches"].push_back(json_number(value));
+        entry["note"] = metric.note;
+        metrics[result.key(metric)] = std::move(entry);
+    }
+    Json document{{"schema", kResultSchema},
+                  {"run", result.run},
+                  {"test", result.test},
+                  {"status", name(result.status)},
+                  {"started", result.started},
+                  {"commit", result.commit},
+                  {"dirty", result.dirty},
+                  {"fingerprint", result.fingerprint.values()},
+                  {"versions", result.versions},
+                  {"protocol",
+                   {{"launches", result.protocol.launches},
+                    {"window", result.protocol.window},
+                    {"seed", result.protocol.seed},
+                    {"mode", result.protocol.mode},
+                    {"replay", result.protocol.replay}}},
+                  {"metrics", std::move(metrics)}};
+    if (!result.finished.empty()) document["finished"] = result.finished;
+    return write_json(file, document);
+}
+
+ResultWriter::ResultWriter(std::string test) {
+    result_.test = std::move(test);
+    result_.started = utc_now();
+    result_.fingerprint = local_fingerprint();
+    result_.versions = local_versions();
+    if (const auto broken = check_name(result_.test); !broken.empty()) keep({ExitCode::bad_input, broken});
+    const auto run = run_of_this_process();
+    if (!run) {
+        keep(run.error());
+        return;
+    }
+    result_.run = run->id;
+    result_.commit = run->commit;
+    result_.dirty = run->dirty;
+    file_ = run->folder / result_file_name(result_.test);
+    if (const auto written = write_result(file_, result_); !written) keep(written.error());
+}
+
+ResultWriter::~ResultWriter() {
+    if (finished_) return;
+    const auto written = finish(false);
+    if (!written) std::fprintf(stderr, "stress result of %s: %s\n", result_.test.c_str(), written.error().text.c_str());
+}
+
+void ResultWriter::keep(Problem problem) {
+    if (!first_problem_) first_problem_ = std::move(problem);
+}
+
+void ResultWriter::add_metric(Metric metric) {
+    const std::string key = result_.key(metric);
+    if (const auto broken = check(metric); !broken.empty()) return keep({ExitCode::bad_input, key + ": " + broken});
+    if (result_.find(metric.name) != nullptr) return keep({ExitCode::bad_input, key + ": a metric's name must be unique in its test"});
+    result_.metrics.push_back(std::move(metric));
+}
+
+void ResultWriter::not_measured(Metric metric, std::string why) {
+    metric.launches.clear();
+    metric.note = std::move(why);
+    add_metric(std::move(metric));
+}
+
+void ResultWriter::set_versions(const Versions& versions) {
+    for (const auto& [key, value] : versions) result_.versions[key] = value;
+}
+
+Outcome<void> ResultWriter::finish(bool passed) {
+    if (finished_) return bad_input(result_.test + ": finish() was called twice");
+    finished_ = true;
+    result_.status = passed && !first_problem_ ? TestStatus::passed : TestStatus::failed;
+    result_.finished = utc_now();
+    if (!file_.empty()) {
+        if (const auto written = write_result(file_, result_); !written) keep(written.error());
+    }
+    if (first_problem_) return tl::unexpected<Problem>(*first_problem_);
+    return {};
+}
+
+}  // namespace parti::report

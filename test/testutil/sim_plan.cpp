@@ -1,0 +1,103 @@
+#include "testutil/sim_plan.h"
+
+#include <algorithm>
+
+namespace parti::testutil {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+Timing draw_timing(base::Rng& rng) {
+    Timing timing;
+    const std::uint64_t kind = rng.below(20);
+    if (kind < 12) return timing;         // the defaults
+    if (kind == 12) return fast_test_timing();
+    // Any valid one: the ratios vary, and so do the windows.
+    timing.ttl = milliseconds(rng.between(3000, 12'000));
+    timing.margin = std::max<Duration>(milliseconds(100), timing.ttl * rng.between(10, 25) / 100);
+    timing.stop_budget = timing.ttl * rng.between(5, 20) / 100;
+    timing.heartbeat = (timing.ttl - timing.margin - timing.stop_budget) * rng.between(30, 50) / 100;
+    timing.drain_timeout = milliseconds(rng.between(500, 12'000));
+    timing.shutdown_timeout = timing.drain_timeout + seconds(2) + milliseconds(rng.between(0, 5000));
+    timing.grant_timeout = timing.drain_timeout + milliseconds(rng.between(500, 10'000));
+    timing.leader_publish_timeout = milliseconds(rng.between(2000, 8000));
+    timing.cold_start_window = milliseconds(rng.between(500, 30'000));
+    timing.planned_scale_window = milliseconds(rng.between(300, 10'000));
+    timing.settle_pause = std::min<Duration>(milliseconds(rng.between(50, 500)), timing.planned_scale_window);
+    timing.min_rebalance_interval = rng.chance(1, 4) ? Duration::zero() : Duration(milliseconds(rng.between(100, 10'000)));
+    timing.recovery_grace = milliseconds(rng.between(1000, 15'000));
+    return timing;
+}
+
+}  // namespace
+
+std::string_view to_string(Fault fault) {
+    static constexpr std::array<std::string_view, kFaults> kNames = {
+        "request lost", "request late",     "answer lost", "answer late", "answer doubled", "answer refused",
+        "watch stalled", "consumer deleted", "disconnect",  "server down", "pause",          "crash",
+        "leave",        "join",             "callback slow", "callback never", "clock skew",  "partitions changed"};
+    return kNames[static_cast<std::size_t>(fault)];
+}
+
+SimPlan SimPlan::draw(std::uint64_t seed) {
+    base::Rng rng(seed ^ 0x706c616e706c616eULL);
+    SimPlan plan;
+    plan.seed = seed;
+    plan.workers = static_cast<std::uint32_t>(std::min(rng.between(5, 12), rng.between(5, 12)));  // smaller fleets more often
+    plan.processes = static_cast<std::uint32_t>(rng.between(rng.chance(1, 8) ? 1 : 2, plan.workers));
+    plan.partitions = static_cast<std::uint32_t>(rng.between(20, 60));
+    plan.strategy = static_cast<std::uint32_t>(rng.chance(1, 2) ? 0 : rng.below(3));
+    plan.instances = rng.chance(1, 5);
+    plan.config.group = "sim";
+    plan.config.timing = draw_timing(rng);
+    plan.config.number_max = plan.workers + static_cast<std::uint32_t>(rng.chance(1, 3) ? rng.between(1, 3) : 40);
+    plan.config.expected_workers = rng.chance(1, 2) ? plan.workers : 0;
+    plan.config.cold_start = rng.chance(1, 4) ? ColdStart::wait : ColdStart::grant_now;
+    plan.config.restart_detection_ratio = rng.chance(1, 2) ? 0.5 : 0.9;
+
+    for (bool& on : plan.on) on = rng.chance(1, 2);
+    const auto rate = [&](Fault fault, std::int64_t most) {
+        if (!plan.on[static_cast<std::size_t>(fault)]) return std::uint32_t{0};
+        return static_cast<std::uint32_t>(rng.between(1, most));
+    };
+    plan.rates.request_lost = rate(Fault::request_lost, 60'000);
+    plan.rates.request_late = rate(Fault::request_late, 60'000);
+    plan.rates.answer_lost = rate(Fault::answer_lost, 60'000);
+    plan.rates.answer_late = rate(Fault::answer_late, 60'000);
+    plan.rates.refused = rate(Fault::answer_refused, 40'000);
+    plan.answer_doubled = rate(Fault::answer_doubled, 100'000);
+    plan.callback_slow = rate(Fault::callback_slow, 200'000);
+    plan.callback_never = rate(Fault::callback_never, 60'000);
+    plan.clock_ppm = static_cast<std::int32_t>(rate(Fault::clock_skew, 48'000));
+    plan.fault_gap = rng.between(6, 60) * kSecond;
+    return plan;
+}
+
+std::shared_ptr<const Strategy> SimPlan::make_strategy() const {
+    switch (strategy) {
+        case 1: return consistent_hash();
+        case 2: return round_robin();
+        default: return sticky();
+    }
+}
+
+Nanos SimPlan::convergence_bound() const {
+    const Timing& t = config.timing;
+    const Duration bound = 3 * (t.ttl + t.margin) + t.cold_start_window + t.planned_scale_window + 2 * t.min_rebalance_interval +
+                           t.recovery_grace + t.leader_publish_timeout + t.drain_timeout + 2 * t.grant_timeout + seconds(5);
+    return bound.count();
+}
+
+std::string SimPlan::describe() const {
+    std::string out = "seed " + std::to_string(seed) + ": " + std::to_string(workers) + " workers in " + std::to_string(processes) +
+                      " processes, " + std::to_string(partitions) + " partitions, " + std::string(make_strategy()->name()) + ", ttl " +
+                      std::to_string(config.timing.ttl.count() / kMilli) + " ms, numbers to " + std::to_string(config.number_max) +
+                      (instances ? ", instances" : "") + ", faults:";
+    for (std::size_t i = 0; i < kFaults; ++i) {
+        if (on[i]) out += " [" + std::string(to_string(static_cast<Fault>(i))) + "]";
+    }
+    return out;
+}
+
+}  // namespace parti::testutil

@@ -1,0 +1,280 @@
+#include "testutil/sim_shell.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "testutil/sim_trace.h"
+#include "wire/codec.h"
+
+namespace parti::testutil {
+
+// ---- codec --------------------------------------------------------------------------------------------------------------------------
+
+RecordValue SimCodec::decode(Bucket bucket, const Key& key, std::string_view bytes) {
+    const std::size_t hash = std::hash<std::string_view>{}(bytes);
+    Slot& slot = slots_[hash % slots_.size()];
+    if (slot.hash != hash || slot.bucket != bucket || slot.key != key || slot.bytes != bytes) {
+        slot = {hash, bucket, key, std::string(bytes), wire::decode(bucket, key, bytes)};
+    }
+    return slot.value;
+}
+
+std::string SimCodec::encode(const RecordValue& record) const { return wire::encode(record); }
+
+// ---- shared -------------------------------------------------------------------------------------------------------------------------
+
+SimShared::SimShared(const SimOptions& given)
+    : options(given), plan(SimPlan::draw(given.seed)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
+    network.rates = plan.rates;
+    strategy = plan.make_strategy();
+}
+
+void SimShared::trace(const std::string& line) const {
+    if (!tracing()) return;
+    const Nanos now = scheduler.now();
+    std::fprintf(options.trace, "%5lld.%06lld #%llu %s\n", static_cast<long long>(now / kSecond),
+                 static_cast<long long>(now % kSecond / kMicro), static_cast<unsigned long long>(steps), line.c_str());
+}
+
+Nanos SimClock::true_time(core::Instant at) const {
+    const Nanos shown = at.time_since_epoch().count() - offset_;
+    Nanos time = std::max<Nanos>(0, static_cast<Nanos>(static_cast<double>(shown) * 1e6 / static_cast<double>(1'000'000 + ppm_)) - 2000);
+    // The estimate is below and at most a few microseconds off; the clock's own steps are 1 us wide.
+    while (local(time) < at) time += std::max<Nanos>(1, (at - local(time)).count() / 4);
+    while (time > 0 && local(time - 1) >= at) --time;
+    return time;
+}
+
+// ---- worker -------------------------------------------------------------------------------------------------------------------------
+
+SimWorker::SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot, const Config& config, std::string name)
+    : shared_(shared),
+      process_(process),
+      slot_(slot),
+      name_(std::move(name)),
+      id_(shared.judge.worker_made(name_)),
+      core_(std::make_unique<core::WorkerCore>(config, shared.strategy, shared.rng.next(), process.identity())) {}
+
+void SimWorker::start() {
+    member_ = process_.hub().join([weak = weak_from_this()](core::Event event) {
+        const auto self = weak.lock();
+        if (!self || self->ended()) return;
+        SimShared& shared = self->shared_;
+        if (std::holds_alternative<core::WriteAnswered>(event) && shared.faults && shared.network.draw(shared.plan.answer_doubled)) {
+            shared.count(Fault::answer_doubled);
+            const Nanos delay = shared.rng.between(0, 800 * kMilli);
+            shared.scheduler.after(delay, self->process_.lane(), [self, again = std::make_shared<core::Event>(event)] { self->feed(*again); });
+        }
+        self->feed(event);
+    });
+    feed(core::LinkChanged{process_.client().link_up()});
+    feed(core::Start{});
+    const Nanos source = shared_.rng.between(0, 5 * kMilli);
+    shared_.scheduler.after(source, process_.lane(), [self = shared_from_this()] { self->feed(core::PartitionsChanged{self->shared_.partitions}); });
+}
+
+void SimWorker::leave() {
+    if (ended() || leaving_) return;
+    leaving_ = true;
+    shared_.judge.leaving(id_);
+    feed(core::Stop{});
+    const Nanos patience = shared_.plan.config.timing.shutdown_timeout.count();
+    shared_.scheduler.after(patience, process_.lane(), [self = shared_from_this()] {
+        if (!self->ended()) self->process_.remove(self);  // the user's Worker::stop gives up and the object goes
+    });
+}
+
+void SimWorker::end() {
+    if (ended()) return;
+    process_.hub().leave(member_);
+    shared_.judge.worker_gone(shared_.scheduler.now(), id_);
+    core_.reset();
+}
+
+void SimWorker::feed(const core::Event& event) {
+    if (ended() || finished_ || shared_.over()) return;
+    ++shared_.steps;
+    ++own_steps_;
+    const Nanos now = shared_.scheduler.now();
+    effects_.clear();
+    if (shared_.tracing()) shared_.trace(name_ + " <- " + describe(event));  // before: an assertion may end us
+    core_->step(process_.now(), event, effects_);
+    shared_.mix(static_cast<std::uint64_t>(now));
+    shared_.mix(id_ * 64U + event.index() * 4U + effects_.size());
+    holdings_changed_ = draining_ || std::holds_alternative<core::ReleaseDone>(event);
+    for (core::Effect& effect : effects_) {
+        if (shared_.tracing()) shared_.trace("    " + name_ + " -> " + describe(effect));
+        shared_.mix(effect.index());
+        execute(effect);
+    }
+    judge(event);
+    arm();
+    if (!finished_) return;
+    shared_.scheduler.after(0, process_.lane(), [self = shared_from_this()] {
+        if (!self->ended()) self->process_.remove(self);
+    });
+}
+
+void SimWorker::execute(core::Effect& effect) {
+    const Nanos now = shared_.scheduler.now();
+    Invariants& judge = shared_.judge;
+    if (const auto* put = std::get_if<core::Put>(&effect)) {
+        shared_.mix(put->token.operation * 8U + put->token.attempt);
+        process_.hub().put(member_, *put);
+    } else if (const auto* fetch = std::get_if<core::Fetch>(&effect)) {
+        process_.hub().fetch(member_, *fetch);
+    } else if (const auto* interest = std::get_if<core::SetInterest>(&effect)) {
+        process_.hub().set_interest(member_, interest->interest);
+    } else if (const auto* started = std::get_if<core::SessionStarted>(&effect)) {
+        ++shared_.totals.claims;
+        holdings_changed_ = true;
+        judge.session_started(now, id_, started->number, started->incarnation, started->session,
+                              process_.clock().true_time(started->deadline));
+    } else if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) {
+        judge.session_extended(now, id_, process_.clock().true_time(extended->deadline));
+    } else if (std::holds_alternative<core::SessionEnded>(effect)) {
+        if (!leaving_) ++shared_.totals.fences;
+        holdings_changed_ = true;
+        judge.session_ended(now, id_);
+    } else if (const auto* granted = std::get_if<core::Granted>(&effect)) {
+        holdings_changed_ = true;
+        for (const core::Grant& g : granted->grants) {
+            shared_.mix(g.fence.epoch.value * 1'000'003U + g.fence.version);
+            judge.granted(now, id_, g.grant, g.partition.id(), g.fence);
+        }
+    } else if (const auto* revoked = std::get_if<core::Revoked>(&effect)) {
+        holdings_changed_ = true;
+        judge.revoked(now, id_, revoked->grants);
+        revoke(revoked->grants);
+    } else if (std::holds_alternative<core::DrainTimedOut>(effect)) {
+        holdings_changed_ = true;
+        ++shared_.totals.drain_timeouts;
+    } else if (const auto* leads = std::get_if<core::LeadershipChanged>(&effect)) {
+        if (leads->leader) ++shared_.totals.leader_changes;
+    } else if (std::holds_alternative<core::Stopped>(effect)) {
+        finished_ = true;
+    }
+}
+
+// The user's callback: it returns at once, soon, late or never.
+void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
+    Nanos delay = shared_.rng.chance(1, 2) ? 0 : shared_.rng.between(kMilli / 10, 50 * kMilli);
+    if (shared_.faults && shared_.network.draw(shared_.plan.callback_never)) {
+        shared_.count(Fault::callback_never);
+        return;
+    }
+    if (shared_.faults && shared_.network.draw(shared_.plan.callback_slow)) {
+        shared_.count(Fault::callback_slow);
+        delay = shared_.rng.between(100 * kMilli, shared_.plan.config.timing.drain_timeout.count() * 3 / 2);
+    }
+    shared_.scheduler.after(delay, process_.lane(), [self = shared_from_this(), grants] { self->feed(core::ReleaseDone{grants}); });
+}
+
+void SimWorker::judge(const core::Event&) {
+    const Nanos now = shared_.scheduler.now();
+    if (own_steps_ % 16 == 0) core_->check();
+    if (holdings_changed_ || own_steps_ % 64 == 0) {
+        const auto holdings = core_->holdings();
+        seen_.clear();
+        draining_ = false;
+        for (const auto& h : holdings) {
+            seen_.push_back({h.grant, h.partition.id(), h.fence, h.draining});
+            draining_ = draining_ || h.draining;
+        }
+        shared_.judge.holdings(now, id_, seen_);
+    }
+    shared_.judge.applied(now, id_, core_->applied());
+    if (shared_.steps % 1024 == 0) shared_.judge.full_check(now);
+}
+
+// One timer, lazily: an earlier one that is under way arms anew when it finds that it came too soon.
+void SimWorker::arm() {
+    if (finished_) return;
+    const auto deadline = core_->next_deadline();
+    if (!deadline) return;
+    const Nanos due = std::max(process_.clock().true_time(*deadline), shared_.scheduler.now());
+    if (tick_due_ <= due) return;
+    tick_due_ = due;
+    const Nanos late = shared_.rng.chance(1, 100) ? shared_.rng.between(0, 60 * kMilli) : shared_.rng.between(20 * kMicro, 2 * kMilli);
+    shared_.scheduler.at(due + late, process_.lane(), [self = shared_from_this(), generation = ++tick_generation_] { self->tick(generation); });
+}
+
+void SimWorker::tick(std::uint64_t generation) {
+    if (ended() || finished_ || generation != tick_generation_) return;
+    tick_due_ = std::numeric_limits<Nanos>::max();
+    const auto deadline = core_->next_deadline();
+    if (!deadline) return;
+    if (process_.now() < *deadline) {
+        arm();
+    } else {
+        feed(core::Tick{});
+    }
+}
+
+// ---- process ------------------------------------------------------------------------------------------------------------------------
+
+SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(SimProcess&, std::uint32_t)> on_stopped)
+    : shared_(shared),
+      name_(std::move(name)),
+      lane_(shared.scheduler.add_lane()),
+      clock_(shared.rng.between(kSecond, 1'000'000 * kSecond), shared.plan.clock_ppm == 0 ? 0 : shared.rng.between(-shared.plan.clock_ppm, shared.plan.clock_ppm)),
+      identity_(shared.rng.next()),
+      on_stopped_(std::move(on_stopped)) {
+    if (shared.plan.clock_ppm != 0) shared.count(Fault::clock_skew);
+    jetstream::ClientOptions options;
+    options.watch_heartbeat = std::chrono::milliseconds(500);
+    client_ = std::make_unique<SimClient>(shared.network, lane_, options, [this](bool up) {
+        const auto workers = workers_;
+        for (const auto& worker : workers) worker->feed(core::LinkChanged{up});
+    });
+    runtime::HubShell shell;
+    shell.now = [this] { return now(); };
+    shell.defer = [this](std::function<void()> task) { shared_.scheduler.after(0, lane_, std::move(task)); };
+    shell.decode = [this](Bucket bucket, const Key& key, std::string_view bytes) { return shared_.codec.decode(bucket, key, bytes); };
+    shell.encode = [this](const RecordValue& record) { return shared_.codec.encode(record); };
+    shell.log = [this](LogLevel, std::string_view line) {
+        if (shared_.tracing()) shared_.trace(name_ + " hub: " + std::string(line));
+    };
+    hub_ = runtime::Hub::make(*client_, runtime::lease_bucket_name(shared.plan.config.group),
+                              runtime::assignment_bucket_name(shared.plan.config.group), std::move(shell));
+}
+
+SimProcess::~SimProcess() {
+    shared_.scheduler.end_lane(lane_);
+    for (const auto& worker : workers_) worker->end();
+    workers_.clear();
+    hub_.reset();
+    client_.reset();
+}
+
+SimWorker& SimProcess::add_worker(std::uint32_t slot, const Config& config) {
+    std::string name = name_ + ".w" + std::to_string(slot) + (lives_ == 0 ? "" : "'" + std::to_string(lives_));
+    ++lives_;
+    workers_.push_back(std::make_shared<SimWorker>(shared_, *this, slot, config, std::move(name)));
+    SimWorker& worker = *workers_.back();
+    shared_.scheduler.after(shared_.rng.between(0, 20 * kMilli), lane_, [worker_ptr = workers_.back()] {
+        if (!worker_ptr->ended()) worker_ptr->start();
+    });
+    return worker;
+}
+
+void SimProcess::remove(const std::shared_ptr<SimWorker>& worker) {
+    worker->end();
+    std::erase(workers_, worker);
+    on_stopped_(*this, worker->slot());
+}
+
+void SimProcess::partitions_changed() {
+    const auto workers = workers_;
+    for (const auto& worker : workers) worker->feed(core::PartitionsChanged{shared_.partitions});
+}
+
+SimWorker* SimProcess::at_slot(std::uint32_t slot) const {
+    for (const auto& worker : workers_) {
+        if (worker->slot() == slot) return worker.get();
+    }
+    return nullptr;
+}
+
+}  // namespace parti::testutil

@@ -1,0 +1,155 @@
+// SimProcess and SimWorker: the shell of one simulated process. What lib/runtime does with clocks, threads and nats, in virtual time.
+//
+// Lifetime  A process lives until it crashes or the world ends; a worker until it stopped or its process ends. Tasks that were under way
+//           find nothing afterwards.
+#pragma once
+
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "core/worker_core.h"
+#include "runtime/hub.h"
+#include "testutil/invariants.h"
+#include "testutil/sim_plan.h"
+#include "testutil/sim_world.h"
+
+namespace parti::testutil {
+
+// Decoded records by their bytes: every process reads every record, and none needs to parse it twice.
+class SimCodec {
+public:
+    RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes);
+    std::string encode(const RecordValue& record) const;
+
+private:
+    struct Slot {
+        std::size_t hash = 0;
+        Bucket bucket = Bucket::lease;
+        Key key;
+        std::string bytes;
+        RecordValue value;
+    };
+    std::vector<Slot> slots_{256};
+};
+
+// What everything in one run shares.
+struct SimShared {
+    explicit SimShared(const SimOptions& options);
+
+    SimOptions options;
+    SimPlan plan;
+    SimScheduler scheduler;
+    SimStore store;
+    SimNetwork network;
+    base::Rng rng;
+    Invariants judge;
+    SimCodec codec;
+    SimTotals totals;
+    std::shared_ptr<const Strategy> strategy;
+    std::shared_ptr<const PartitionSet> partitions;
+    bool faults = true;
+    std::uint64_t steps = 0;
+    std::uint64_t digest = 0xcbf29ce484222325ULL;
+
+    void mix(std::uint64_t value) { digest = (digest ^ value) * 0x100000001b3ULL ^ (digest >> 29U); }
+    void count(Fault fault) { ++totals.faults[static_cast<std::size_t>(fault)]; }
+    bool tracing() const { return options.trace != nullptr && steps >= options.trace_from; }
+    void trace(const std::string& line) const;
+    bool over() const { return judge.violation().has_value() || (options.steps_max != 0 && steps >= options.steps_max); }
+};
+
+// A clock that is offset and runs at its own rate.
+class SimClock {
+public:
+    SimClock(Nanos offset, std::int64_t ppm) : offset_(offset), ppm_(ppm) {}
+    core::Instant local(Nanos time) const { return core::Instant(Duration(offset_ + time + time / 1'000'000 * ppm_)); }
+    Nanos true_time(core::Instant at) const;  // the first at which the clock shows `at` or more
+
+private:
+    Nanos offset_;
+    std::int64_t ppm_;
+};
+
+class SimProcess;
+
+class SimWorker : public std::enable_shared_from_this<SimWorker> {
+public:
+    SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot, const Config& config, std::string name);
+
+    void start();
+    void leave();             // gracefully
+    void end();               // it is no more
+    void feed(const core::Event& event);
+    bool ended() const { return core_ == nullptr; }
+    bool leaving() const { return leaving_; }
+    std::uint32_t slot() const { return slot_; }
+    const std::string& name() const { return name_; }
+    const core::WorkerCore& core() const { return *core_; }
+    Invariants::WorkerId id() const { return id_; }
+
+private:
+    void execute(core::Effect& effect);
+    void revoke(const std::vector<std::uint64_t>& grants);
+    void judge(const core::Event& event);
+    void arm();
+    void tick(std::uint64_t generation);
+
+    SimShared& shared_;
+    SimProcess& process_;
+    std::uint32_t slot_;
+    std::string name_;
+    Invariants::WorkerId id_;
+    std::unique_ptr<core::WorkerCore> core_;
+    runtime::Hub::MemberId member_ = 0;
+    core::Effects effects_;
+    std::vector<HoldingSeen> seen_;
+    bool leaving_ = false;
+    bool finished_ = false;
+    bool holdings_changed_ = false;
+    bool draining_ = false;
+    std::uint64_t own_steps_ = 0;
+    Nanos tick_due_ = std::numeric_limits<Nanos>::max();
+    std::uint64_t tick_generation_ = 0;
+};
+
+class SimProcess {
+public:
+    // on_stopped hears of a worker that has stopped, in the process's lane, after it is gone.
+    SimProcess(SimShared& shared, std::string name, std::function<void(SimProcess&, std::uint32_t slot)> on_stopped);
+    ~SimProcess();
+    SimProcess(const SimProcess&) = delete;
+    SimProcess& operator=(const SimProcess&) = delete;
+
+    SimWorker& add_worker(std::uint32_t slot, const Config& config);
+    void remove(const std::shared_ptr<SimWorker>& worker);
+    void partitions_changed();
+
+    SimScheduler::Lane lane() const { return lane_; }
+    const SimClock& clock() const { return clock_; }
+    core::Instant now() const { return clock_.local(shared_.scheduler.now()); }
+    std::uint64_t identity() const { return identity_; }
+    const std::string& name() const { return name_; }
+    runtime::Hub& hub() { return *hub_; }
+    SimClient& client() { return *client_; }
+    const std::vector<std::shared_ptr<SimWorker>>& workers() const { return workers_; }
+    SimWorker* at_slot(std::uint32_t slot) const;
+
+private:
+    SimShared& shared_;
+    std::string name_;
+    SimScheduler::Lane lane_;
+    SimClock clock_;
+    std::uint64_t identity_;
+    std::uint32_t lives_ = 0;
+    std::function<void(SimProcess&, std::uint32_t)> on_stopped_;
+    std::unique_ptr<SimClient> client_;
+    std::unique_ptr<runtime::Hub> hub_;
+    std::vector<std::shared_ptr<SimWorker>> workers_;
+};
+
+}  // namespace parti::testutil

@@ -1,0 +1,248 @@
+// CoreBench: a few cores around one store, in one queue of virtual time, without faults unless a test asks for one.
+//
+// Role      For unit tests of stories: what a test says happens, and nothing else. The simulation (test/simulation) is for the rest.
+// Model     Every put, answer and delivery takes `latency`. Watches are perfect: every core hears what it asked for, in order.
+// Threads   One.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/assert.h"
+#include "core/worker_core.h"
+
+namespace parti::test {
+
+class FirstFit : public Strategy {  // keeps what is there, deals the rest round robin, then evens out: enough for stories
+public:
+    std::vector<std::int32_t> assign(const StrategyInput& input) const override {
+        const std::size_t workers = input.workers.size();
+        const std::size_t fair = (input.partitions.size() + workers - 1) / workers;
+        std::vector<std::size_t> load(workers, 0);
+        std::vector<std::int32_t> out(input.partitions.size(), kNobody);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            const std::int32_t owner = input.previous_owner[i];
+            if (owner == kNobody || load[static_cast<std::size_t>(owner)] >= fair) continue;
+            out[i] = owner;
+            ++load[static_cast<std::size_t>(owner)];
+        }
+        for (std::int32_t& owner : out) {
+            if (owner != kNobody) continue;
+            std::size_t best = 0;
+            for (std::size_t w = 1; w < workers; ++w) {
+                if (load[w] < load[best]) best = w;
+            }
+            owner = static_cast<std::int32_t>(best);
+            ++load[best];
+        }
+        return out;
+    }
+    std::string_view name() const override { return "first_fit"; }
+};
+
+class CoreBench {
+public:
+    struct Node {
+        std::unique_ptr<core::WorkerCore> core;
+        core::Interest interest;
+        std::vector<std::string> notes;
+        std::map<std::uint64_t, std::string> tokens;  // grant -> partition, valid ones
+        std::vector<State> states;
+        bool dead = false;
+        bool cut = false;                             // neither hears nor is heard
+        bool release_at_once = true;
+        std::vector<std::uint64_t> unreleased;
+    };
+
+    explicit CoreBench(Config config, std::size_t partitions, std::uint64_t seed = 1) : config_(std::move(config)), seed_(seed) {
+        std::vector<Partition> list;
+        for (std::size_t i = 0; i < partitions; ++i) list.push_back(Partition::from_id("p" + std::to_string(1000 + i)).value());
+        partitions_ = make_partition_set(std::move(list)).value();
+    }
+
+    std::size_t add() {
+        nodes_.push_back(std::make_unique<Node>());
+        Node& node = *nodes_.back();
+        node.core = std::make_unique<core::WorkerCore>(config_, std::make_shared<FirstFit>(), seed_ * 1000 + nodes_.size(), nodes_.size());
+        const std::size_t index = nodes_.size() - 1;
+        feed(index, core::PartitionsChanged{partitions_});
+        feed(index, core::Start{});
+        return index;
+    }
+    Node& node(std::size_t index) { return *nodes_[index]; }
+    core::WorkerCore& core(std::size_t index) { return *nodes_[index]->core; }
+    std::size_t size() const { return nodes_.size(); }
+    core::Instant now() const { return now_; }
+    std::size_t puts() const { return puts_; }
+    const std::map<std::pair<Bucket, Key>, Entry>& store() const { return store_; }
+
+    void feed(std::size_t index, const core::Event& event) {
+        Node& node = *nodes_[index];
+        if (node.dead) return;
+        core::Effects effects;
+        node.core->step(now_, event, effects);
+        node.core->check();
+        for (const core::Effect& effect : effects) carry_out(index, effect);
+    }
+    // An operator's or a stranger's write, past every rule.
+    void scribble(Bucket bucket, Key key, RecordValue value) { store(bucket, key, std::move(value)); }
+
+    // Runs until the condition holds or virtual time is over. True when it held.
+    bool run_until(const std::function<bool()>& condition, Duration limit) {
+        const core::Instant end = now_ + limit;
+        while (!condition()) {
+            if (!step(end)) return condition();
+        }
+        return true;
+    }
+    void run_for(Duration span) {
+        const core::Instant end = now_ + span;
+        while (step(end)) {
+        }
+        now_ = std::max(now_, end);
+    }
+    // Every partition has exactly one valid token, and every living core is Stable.
+    bool covered() const {
+        std::map<std::string, int> owners;
+        for (const auto& node : nodes_) {
+            if (node->dead || node->core->state() == State::stopped) continue;
+            if (node->core->state() != State::stable) return false;
+            for (const auto& [grant, partition] : node->tokens) ++owners[partition];
+        }
+        if (owners.size() != partitions_->size()) return false;
+        for (const auto& [partition, count] : owners) {
+            if (count != 1) return false;
+        }
+        return true;
+    }
+    std::size_t leaders() const {
+        std::size_t count = 0;
+        for (const auto& node : nodes_) {
+            if (!node->dead && node->core->leading()) ++count;
+        }
+        return count;
+    }
+
+    Duration latency = std::chrono::microseconds(200);
+    // Asked before a put reaches the store: false = it is lost on the way.
+    std::function<bool(std::size_t node, const core::Put&)> let_put;
+    // Asked before an answer reaches the node: false = it is lost on the way back.
+    std::function<bool(std::size_t node, const core::Put&)> let_answer;
+
+private:
+
+    void later(Duration after, std::function<void()> action) { queue_.emplace(now_ + after, std::move(action)); }
+
+    bool step(core::Instant end) {
+        core::Instant next = end;
+        std::optional<std::size_t> timer;
+        if (!queue_.empty()) next = std::min(next, queue_.begin()->first);
+        for (std::size_t i = 0; i < nodes_.size(); ++i) {
+            if (nodes_[i]->dead) continue;
+            const auto deadline = nodes_[i]->core->next_deadline();
+            if (deadline && std::max(*deadline, now_) < next) {
+                next = std::max(*deadline, now_);
+                timer = i;
+            }
+        }
+        if (timer) {
+            PARTI_ASSERT(next > now_ || ++same_instant_ < 10'000);
+            if (next > now_) same_instant_ = 0;
+            now_ = next;
+            feed(*timer, core::Tick{});
+            return true;
+        }
+        if (queue_.empty() || queue_.begin()->first > end) return false;
+        now_ = queue_.begin()->first;
+        const auto action = std::move(queue_.begin()->second);
+        queue_.erase(queue_.begin());
+        action();
+        return true;
+    }
+
+    static bool wants(const core::Interest& interest, Bucket bucket, const Key& key) {
+        if (key.kind != Key::Kind::worker) return true;
+        if (bucket == Bucket::lease) return interest.all_leases || interest.leader_lease == key.number;
+        return interest.all_assignments || interest.own_assignment == key.number;
+    }
+
+    void store(Bucket bucket, const Key& key, RecordValue value) {
+        Entry entry{bucket, key, ++sequence_[bucket], std::move(value)};
+        store_[{bucket, key}] = entry;
+        for (std::size_t i = 0; i < nodes_.size(); ++i) {
+            if (wants(nodes_[i]->interest, bucket, key)) deliver(i, entry);
+        }
+    }
+    void deliver(std::size_t index, const Entry& entry) {
+        later(latency, [this, index, entry] {
+            if (!nodes_[index]->cut) feed(index, core::EntrySeen{entry, now_});
+        });
+    }
+
+    void carry_out(std::size_t index, const core::Effect& effect) {
+        Node& node = *nodes_[index];
+        if (const auto* put = std::get_if<core::Put>(&effect)) {
+            ++puts_;
+            if (!node.cut && (!let_put || let_put(index, *put))) later(latency, [this, index, copy = *put] { arrive(index, copy); });
+        } else if (const auto* fetch = std::get_if<core::Fetch>(&effect)) {
+            if (node.cut) return;
+            later(latency, [this, index, copy = *fetch] {
+                const auto it = store_.find({copy.bucket, copy.key});
+                const Entry entry = it != store_.end() ? it->second : Entry{copy.bucket, copy.key, 0, Absent{}};
+                later(latency, [this, index, copy, entry] { feed(index, core::FetchAnswered{copy.token, entry}); });
+            });
+        } else if (const auto* interest = std::get_if<core::SetInterest>(&effect)) {
+            node.interest = interest->interest;
+            for (const auto& [key, entry] : store_) {
+                if (wants(node.interest, key.first, key.second)) deliver(index, entry);
+            }
+            later(latency, [this, index, id = node.interest.id] { feed(index, core::SnapshotDone{id}); });
+        } else if (const auto* granted = std::get_if<core::Granted>(&effect)) {
+            for (const core::Grant& grant : granted->grants) node.tokens[grant.grant] = grant.partition.id();
+        } else if (const auto* revoked = std::get_if<core::Revoked>(&effect)) {
+            for (const std::uint64_t grant : revoked->grants) node.tokens.erase(grant);
+            if (node.release_at_once) later(latency, [this, index, copy = revoked->grants] { feed(index, core::ReleaseDone{copy}); });
+            else node.unreleased.insert(node.unreleased.end(), revoked->grants.begin(), revoked->grants.end());
+        } else if (std::get_if<core::SessionEnded>(&effect) != nullptr) {
+            node.tokens.clear();
+        } else if (const auto* state = std::get_if<core::StateChanged>(&effect)) {
+            node.states.push_back(state->to);
+        } else if (const auto* note = std::get_if<core::Note>(&effect)) {
+            node.notes.push_back(note->text);
+        }
+    }
+
+    void arrive(std::size_t index, const core::Put& put) {
+        const auto it = store_.find({put.bucket, put.key});
+        const Revision last = it != store_.end() ? it->second.revision : 0;
+        core::WriteAnswered answer{put.token, core::WriteResult::wrong_revision, last, {}};
+        if (last == put.expected) {
+            store(put.bucket, put.key, put.record);
+            answer.result = core::WriteResult::done;
+            answer.revision = sequence_[put.bucket];
+        }
+        if (let_answer && !let_answer(index, put)) return;
+        later(latency, [this, index, answer] {
+            if (!nodes_[index]->cut) feed(index, answer);
+        });
+    }
+
+    Config config_;
+    std::uint64_t seed_;
+    std::shared_ptr<const PartitionSet> partitions_;
+    std::vector<std::unique_ptr<Node>> nodes_;
+    std::multimap<core::Instant, std::function<void()>> queue_;
+    std::map<std::pair<Bucket, Key>, Entry> store_;
+    std::map<Bucket, Revision> sequence_;
+    core::Instant now_ = core::Instant{} + std::chrono::hours(1);
+    std::size_t puts_ = 0;
+    int same_instant_ = 0;
+};
+
+}  // namespace parti::test

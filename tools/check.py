@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Checks the rules of CONTRIBUTING.md that a compiler does not check.
+
+check.py [ROOT]                   the source tree: include arrows, forbidden words, registered tests, workflows, README's example
+check.py --ctest BUILD [CTEST]    the registered tests of a build folder: every one has one known label and a timeout
+
+Prints one line per violation, "file:line: [rule] what is wrong", and exits 1 if there is any; warnings do not count.
+Standard library only. Its own test: check_test.py.
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+# layer -> the layers whose headers it may include as "layer/x.h"; all of them may include <parti/...>.
+ARROWS = {
+    "base": {"base"},
+    "assign": {"assign", "base"},
+    "wire": {"wire", "base"},
+    "core": {"core", "assign", "base"},
+    "jetstream": {"jetstream", "base"},
+    "runtime": {"runtime", "core", "wire", "jetstream", "assign", "base"},
+}
+PURE = {"base", "assign", "wire", "core"}  # no clock, thread, lock, randomness or I/O
+PURE_FORBIDDEN_HEADERS = re.compile(
+    r"(boost/.*|nats(/.*|\.h)|asio.*|thread|mutex|shared_mutex|condition_variable|atomic|future|semaphore|latch|barrier|"
+    r"stop_token|iostream|fstream|random|ctime|time\.h|sys/.*|unistd\.h|pthread\.h)")
+PURE_FORBIDDEN_CALLS = re.compile(r"(::\s*now\s*\(|\bgetenv\s*\(|\brandom_device\b|\bclock_gettime\s*\(|\bgettimeofday\s*\()")
+CORE_FORBIDDEN_HEADERS = re.compile(r"(nlohmann|spdlog|fmt)/.*")  # core and assign link nothing
+
+TEST_FORBIDDEN = re.compile(r"\b(?:(sleep_for|sleep_until|usleep|nanosleep|sleep|GTEST_SKIP)\s*\(|(DISABLED_\w+))")
+UNFINISHED = re.compile(r"\b(" + "TO" + "DO|FIX" + "ME)\\b")
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+SOURCES = {".h", ".hpp", ".cpp", ".cc", ".c"}
+TEXT = SOURCES | {".cmake", ".txt", ".md", ".py", ".sh", ".yml", ".yaml", ".json", ""}
+LINES_MAX = 500
+LABELS = {"unit", "simulation", "integration", "smoke", "selftest", "benchmark", "stress"}
+
+RUN_MAKE = re.compile(r"make [a-z][a-z-]*")
+RUN_BOOTSTRAP = "apt-get update && apt-get install -y --no-install-recommends ca-certificates git make"
+
+
+class Checker:
+    def __init__(self, root):
+        self.root = root
+        self.problems = []
+        self.warnings = []
+        self.files = sorted(self.list_files())
+
+    def list_files(self):
+        """Relative paths: what git tracks or would track; without git, everything but build folders."""
+        git = subprocess.run(["git", "-C", str(self.root), "ls-files", "-co", "--exclude-standard", "-z"],
+                             capture_output=True, text=True) if (self.root / ".git").exists() else None
+        if git is not None and git.returncode == 0:
+            names = [n for n in git.stdout.split("\0") if n]
+        else:
+            names = []
+            for folder, folders, files in os.walk(self.root):
+                folders[:] = [f for f in folders if f != ".git" and not f.startswith("build") and f != "__pycache__"]
+                names += [os.path.relpath(os.path.join(folder, f), self.root) for f in files]
+        return [pathlib.PurePosixPath(n) for n in names if (self.root / n).is_file()]
+
+    def text(self, path):
+        return (self.root / path).read_text(encoding="utf-8", errors="replace")
+
+    def report(self, path, line, rule, what):
+        self.problems.append(f"{path}:{line}: [{rule}] {what}")
+
+    def check(self):
+        for path in self.files:
+            if path.suffix in SOURCES:
+                self.source(path)
+            if path.suffix in TEXT:
+                self.any_text(path)
+        self.registered_tests()
+        self.workflows()
+        self.readme_example()
+
+    # --- C++ ---
+
+    def source(self, path):
+        lines = self.text(path).splitlines()
+        code = code_only(lines)
+        if path.suffix == ".h" and not (lines and re.match(r"// \S", lines[0])):
+            self.report(path, 1, "contract", "a header starts with a comment: what it decides or owns (CONTRIBUTING.md)")
+        if len(lines) > LINES_MAX:
+            self.warnings.append(f"{path}: {len(lines)} lines (more than {LINES_MAX} is a design question)")
+        for number, line in enumerate(lines, 1):
+            match = INCLUDE.match(line)
+            if match and path.parts[0] == "lib":
+                self.library_include(path, number, match[1], match[2])
+        layer = layer_of(path)
+        for number, line in enumerate(code, 1):
+            if layer in PURE and (match := PURE_FORBIDDEN_CALLS.search(line)):
+                self.report(path, number, "pure", f"'{match[0].strip()}' in lib/{layer}: time and chance come in as arguments")
+            if path.parts[0] == "test" and (match := TEST_FORBIDDEN.search(line)) and not has_reason(lines, number):
+                self.report(path, number, "reason", f"'{match[1] or match[2]}' needs a comment with its reason, on the line or the one before")
+
+    def library_include(self, path, number, quote, name):
+        layer = layer_of(path)
+        first = name.split("/")[0]
+        if layer is None:  # lib/include/parti
+            if quote == '"' or not re.fullmatch(r"parti/[a-z_]+\.h|tl/expected\.hpp|[a-z_]+", name):
+                self.report(path, number, "public", f"public headers include only <parti/...>, tl::expected and the standard library: {name}")
+            return
+        if layer not in ARROWS:
+            self.report(path, number, "arrow", f"lib/{layer} is not in tools/check.py's list of layers")
+            return
+        if quote == '"' and first not in ARROWS[layer]:
+            self.report(path, number, "arrow", f'lib/{layer} may include {sorted(ARROWS[layer])}, not "{name}"')
+        if quote == "<" and first in ARROWS and (self.root / "lib" / name).exists():
+            self.report(path, number, "arrow", f'private headers are included with quotes: "{name}"')
+        if layer in PURE and PURE_FORBIDDEN_HEADERS.fullmatch(name):
+            self.report(path, number, "pure", f"<{name}> in lib/{layer}: no clock, thread, lock, I/O, Boost or nats below the runtime")
+        if layer in ("core", "assign") and CORE_FORBIDDEN_HEADERS.fullmatch(name):
+            self.report(path, number, "pure", f"<{name}> in lib/{layer}: it links nothing")
+
+    def registered_tests(self):
+        lists = "\n".join(self.text(p) for p in self.files if p.name == "CMakeLists.txt" or p.suffix == ".cmake")
+        for path in self.files:
+            if path.parts[0] == "test" and path.name.endswith("_test.cpp"):
+                if not re.search(r"(?<![\w.-])" + re.escape(path.name) + r"(?![\w.-])", lists):
+                    self.report(path, 1, "registered", "no CMakeLists.txt or .cmake file names this test: it never runs")
+
+    # --- everything else ---
+
+    def any_text(self, path):
+        text = self.text(path)
+        for number, line in enumerate(text.splitlines(), 1):
+            if match := UNFINISHED.search(line):
+                self.report(path, number, "unfinished", f"'{match[0]}': finish it or open an issue")
+        shebang = re.match(r"#!.*\b(bash|sh)\b", text)
+        if path.suffix == ".sh" or shebang:
+            shell = shebang[1] if shebang else "bash"
+            result = subprocess.run([shell, "-n", str(self.root / path)], capture_output=True, text=True)
+            if result.returncode != 0:
+                self.report(path, 1, "shell", result.stderr.strip().replace("\n", " "))
+        if text.startswith("#!") and not os.access(self.root / path, os.X_OK):
+            self.report(path, 1, "executable", "has a #! line but is not executable")
+
+    def workflows(self):
+        for path in self.files:
+            if path.parent != pathlib.PurePosixPath(".github/workflows"):
+                continue
+            for number, line in enumerate(self.text(path).splitlines(), 1):
+                match = re.match(r"\s*(?:-\s+)?run:\s*(.*?)\s*$", line)
+                if match and not RUN_MAKE.fullmatch(match[1]) and match[1] != RUN_BOOTSTRAP:
+                    self.report(path, number, "run", f"a run line is one make target, or exactly '{RUN_BOOTSTRAP}'; found '{match[1]}'")
+
+    def readme_example(self):
+        example, readme = self.root / "examples/quickstart.cpp", self.root / "README.md"
+        if not example.exists() or not readme.exists():
+            return
+        blocks = re.findall(r"^```cpp\n(.*?)^```$", readme.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        if example.read_text(encoding="utf-8") not in blocks:
+            self.report("README.md", 1, "example", "no ```cpp block equals examples/quickstart.cpp, which is what is compiled")
+
+
+def layer_of(path):
+    """lib/core/x.h -> core; lib/include/... -> None; elsewhere -> ""."""
+    if path.parts[0] != "lib":
+        return ""
+    return None if path.parts[1] == "include" else path.parts[1]
+
+
+def code_only(lines):
+    """The lines with comments and the contents of strings blanked, good enough for searching words."""
+    result, inside = [], False
+    for line in lines:
+        if inside:
+            end = line.find("*/")
+            if end < 0:
+                result.append("")
+                continue
+            line, inside = " " * (end + 2) + line[end + 2:], False
+        line = re.sub(r'"(\\.|[^"\\])*"', '""', line)
+        line = re.sub(r"/\*.*?\*/", " ", line)
+        line = re.sub(r"//.*", "", line)
+        if "/*" in line:
+            line, inside = line[:line.index("/*")], True
+        result.append(line)
+    return result
+
+
+def has_reason(lines, number):
+    here = re.search(r"//\s*\S+", lines[number - 1])
+    before = number > 1 and re.match(r"\s*//\s*\S+", lines[number - 2])
+    return bool(here or before)
+
+
+def check_ctest(build, ctest):
+    """Problems of the registered tests, and their count by label."""
+    listing = subprocess.run([ctest, "--show-only=json-v1"], cwd=build, capture_output=True, text=True, check=True)
+    problems, counts = [], {}
+    for test in json.loads(listing.stdout)["tests"]:
+        properties = {p["name"]: p["value"] for p in test.get("properties", [])}
+        labels = properties.get("LABELS", [])
+        if len(set(labels) & LABELS) != 1:
+            problems.append(f"{test['name']}: [label] has labels {labels}; must have exactly one of {sorted(LABELS)}")
+        if "TIMEOUT" not in properties and "stress" not in labels:  # ctest -L stress --timeout says it for those
+            problems.append(f"{test['name']}: [timeout] has no TIMEOUT")
+        if "command" not in test:
+            problems.append(f"{test['name']}: [missing] its program is not built")
+        for label in labels:
+            counts[label] = counts.get(label, 0) + 1
+    return problems, counts
+
+
+def main(arguments):
+    if arguments[:1] == ["--ctest"] and len(arguments) in (2, 3):
+        problems, counts = check_ctest(arguments[1], arguments[2] if len(arguments) == 3 else "ctest")
+        warnings = []
+        done = "tests by label: " + ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+    elif len(arguments) <= 1 and not arguments[:1] == ["--ctest"]:
+        root = pathlib.Path(arguments[0] if arguments else pathlib.Path(__file__).parent.parent).resolve()
+        checker = Checker(root)
+        checker.check()
+        problems, warnings = checker.problems, checker.warnings
+        done = f"{len(checker.files)} files"
+        if not checker.files:
+            problems = [f"{root}: nothing to check"]
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    for warning in warnings:
+        print(f"warning: {warning}")
+    for problem in problems:
+        print(problem)
+    print(f"check.py: {done}, {len(warnings)} warnings, {len(problems)} violations")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Tests tools/check.py: a clean tree has no violation, and each rule reports the one violation that is put into it."""
+import contextlib
+import io
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import check
+
+UNFINISHED = "TO" + "DO"
+CLEAN = {
+    "lib/base/rng.h": "// Rng: seeded.\n#pragma once\n#include <cstdint>\n",
+    "lib/core/io.h": '// The boundary. Says Clock::now() only here.\n#pragma once\n#include <parti/types.h>\n#include "base/rng.h"\n',
+    "lib/core/lease.cpp": '#include "core/io.h"\n/* std::random_device\n   ::now() */\nconst char* text = "getenv(";\n',
+    "lib/wire/codec.cpp": '#include <nlohmann/json.hpp>\n#include "base/rng.h"\n',
+    "lib/runtime/worker.cpp": '#include <boost/asio/io_context.hpp>\n#include <thread>\n#include "core/io.h"\nauto t = Clock::now();\n',
+    "lib/include/parti/types.h": "// Nouns.\n#pragma once\n#include <string>\n#include <tl/expected.hpp>\n#include <parti/result.h>\n",
+    "lib/include/parti/result.h": "// Result.\n#pragma once\n#include <system_error>\n",
+    "test/unit/rng_test.cpp": "// the clock of the kernel, so that steal shows\nsleep_for(1ms);\nusleep(5);  // as long as the probe itself\n"
+                              "const int asleep = 1;\n",
+    "test/unit/CMakeLists.txt": "add_executable(unit_tests rng_test.cpp)\n",
+    ".github/workflows/ci.yml": "jobs:\n  test:\n    steps:\n      - run: make test\n      - run: " + check.RUN_BOOTSTRAP + "\n",
+    "examples/quickstart.cpp": "int main() {}\n",
+    "README.md": "# x\n```cpp\nint main() {}\n```\n",
+    "tools/run.sh": "#!/usr/bin/env bash\ntrue\n",
+}
+# rule -> files that replace or add to the clean tree, and what the one line of the report must hold
+VIOLATIONS = [
+    ("contract", {"lib/base/rng.h": "#pragma once\n"}, "lib/base/rng.h:1:"),
+    ("arrow", {"lib/core/lease.cpp": '#include "wire/codec.h"\n'}, "lib/core/lease.cpp:1:"),
+    ("arrow", {"lib/wire/codec.cpp": '\n#include "core/io.h"\n'}, "lib/wire/codec.cpp:2:"),
+    ("arrow", {"lib/jetstream/client.cpp": '#include "core/io.h"\n'}, "lib/jetstream/client.cpp:1:"),
+    ("arrow", {"lib/base/rng.cpp": '#include "assign/sticky.h"\n'}, "lib/base/rng.cpp:1:"),
+    ("arrow", {"lib/runtime/worker.cpp": '#include "testutil/fleet.h"\n'}, "testutil/fleet.h"),
+    ("arrow", {"lib/runtime/worker.cpp": "#include <core/io.h>\n"}, "quotes"),
+    ("arrow", {"lib/consume/pull.cpp": '#include "base/rng.h"\n'}, "lib/consume"),
+    ("pure", {"lib/core/lease.cpp": "#include <mutex>\n"}, "<mutex>"),
+    ("pure", {"lib/assign/sticky.cpp": "#include <random>\n"}, "<random>"),
+    ("pure", {"lib/wire/codec.cpp": "#include <boost/json.hpp>\n"}, "<boost/json.hpp>"),
+    ("pure", {"lib/base/rng.cpp": "#  include <nats/nats.h>\n"}, "<nats/nats.h>"),
+    ("pure", {"lib/core/lease.cpp": "#include <nlohmann/json.hpp>\n"}, "links nothing"),
+    ("pure", {"lib/core/lease.cpp": "auto t = std::chrono::steady_clock::now();\n"}, "lib/core/lease.cpp:1:"),
+    ("pure", {"lib/base/rng.cpp": 'auto x = std::getenv("X");\n'}, "getenv"),
+    ("pure", {"lib/base/rng.cpp": "std::random_device d;\n"}, "random_device"),
+    ("public", {"lib/include/parti/result.h": "// Result.\n#pragma once\n#include <boost/asio.hpp>\n"}, "result.h:3:"),
+    ("public", {"lib/include/parti/result.h": "// Result.\n#pragma once\n#include <nats/nats.h>\n"}, "nats/nats.h"),
+    ("public", {"lib/include/parti/result.h": '// Result.\n#pragma once\n#include "base/rng.h"\n'}, "base/rng.h"),
+    ("reason", {"test/unit/rng_test.cpp": "\nstd::this_thread::sleep_for(1ms);\n"}, "rng_test.cpp:2:"),
+    ("reason", {"test/unit/rng_test.cpp": "usleep(5);\n"}, "usleep"),
+    ("reason", {"test/unit/rng_test.cpp": "TEST(Rng, DISABLED_Works) {}\n"}, "DISABLED_Works"),
+    ("reason", {"test/unit/rng_test.cpp": 'GTEST_SKIP() << "no server";\n'}, "GTEST_SKIP"),
+    ("registered", {"test/unit/CMakeLists.txt": "add_executable(unit_tests more_rng_test.cpp rng_test.cpp.in)\n"}, "rng_test.cpp:1:"),
+    ("unfinished", {"lib/base/rng.cpp": f"int x;  // {UNFINISHED}: more\n"}, "rng.cpp:1:"),
+    ("unfinished", {"docs/PLAN.md": "one\n" + "FIX" + "ME\n"}, "PLAN.md:2:"),
+    ("shell", {"tools/run.sh": "#!/usr/bin/env bash\nif true; then\n"}, "tools/run.sh:1:"),
+    ("shell", {".ci/run": "#!/usr/bin/env bash\ncase x in\n"}, ".ci/run:1:"),
+    ("run", {".github/workflows/ci.yml": "    - run: cmake -B build\n"}, "ci.yml:1:"),
+    ("run", {".github/workflows/ci.yml": "    - name: x\n      run: make test && echo ok\n"}, "ci.yml:2:"),
+    ("run", {".github/workflows/ci.yml": "    - run: |\n        make test\n"}, "ci.yml:1:"),
+    ("run", {".github/workflows/ci.yml": "    - run: make test ${{ inputs.more }}\n"}, "ci.yml:1:"),
+    ("example", {"README.md": "# x\n```cpp\nint main() { }\n```\n"}, "README.md:1:"),
+]
+
+
+class Check(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="parti-check-test-")
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+
+    def run_check(self, files):
+        for name, text in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o755)
+        checker = check.Checker(self.root)
+        checker.check()
+        return checker
+
+    def test_clean_tree(self):
+        checker = self.run_check(CLEAN)
+        self.assertEqual(([], []), (checker.problems, checker.warnings))
+        self.assertEqual(len(CLEAN), len(checker.files))
+
+    def test_each_violation_is_reported_once(self):
+        for rule, files, where in VIOLATIONS:
+            with self.subTest(rule=rule, files=files):
+                with tempfile.TemporaryDirectory(prefix="parti-check-test-") as folder:
+                    self.root = pathlib.Path(folder)
+                    problems = self.run_check(CLEAN | files).problems
+                    self.assertEqual(1, len(problems), problems)
+                    self.assertIn(f"[{rule}]", problems[0])
+                    self.assertIn(where, problems[0])
+
+    def test_script_without_execute_permission(self):
+        self.run_check(CLEAN)
+        (self.root / "tools/run.sh").chmod(0o644)
+        checker = check.Checker(self.root)
+        checker.check()
+        self.assertEqual(1, len(checker.problems))
+        self.assertIn("[executable]", checker.problems[0])
+
+    def test_long_file_is_a_warning_only(self):
+        checker = self.run_check(CLEAN | {"lib/base/long.cpp": "int x;\n" * 501})
+        self.assertEqual(([], 1), (checker.problems, len(checker.warnings)))
+        self.assertIn("lib/base/long.cpp: 501 lines", checker.warnings[0])
+
+    def test_ignored_files_are_not_checked(self):
+        subprocess.run(["git", "init", "-q", str(self.root)], check=True)
+        checker = self.run_check(CLEAN | {".gitignore": "/out/\n", "out/x.sh": "if\n", "build/y.sh": "if\n"})
+        self.assertEqual(1, len(checker.problems))
+        self.assertIn("build/y.sh", checker.problems[0])
+
+    def test_exit_codes(self):
+        self.run_check(CLEAN)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            self.assertEqual(0, check.main([str(self.root)]))
+            (self.root / "examples/quickstart.cpp").write_text("int main() { return 1; }\n")
+            self.assertEqual(1, check.main([str(self.root)]))
+            self.assertEqual(1, check.main([str(self.root / "lib/core/none")]))
+            self.assertEqual(2, check.main(["a", "b"]))
+            self.assertEqual(2, check.main(["--ctest"]))
+
+    def ctest_file(self, lines):
+        (self.root / "CTestTestfile.cmake").write_text(lines)
+        return check.check_ctest(self.root, "ctest")
+
+    def test_registered_tests_have_one_label_and_a_timeout(self):
+        python = f'add_test(a "{sys.executable}" "-c" "")\n'
+        problems, counts = self.ctest_file(python + "set_tests_properties(a PROPERTIES LABELS unit TIMEOUT 5)\n")
+        self.assertEqual(([], {"unit": 1}), (problems, counts))
+        for properties, rule in (("LABELS unit", "timeout"), ("TIMEOUT 5", "label"), ("LABELS other TIMEOUT 5", "label"),
+                                 ('LABELS "unit;stress" TIMEOUT 5', "label")):
+            with self.subTest(properties=properties):
+                problems, _ = self.ctest_file(python + f"set_tests_properties(a PROPERTIES {properties})\n")
+                self.assertEqual(1, len(problems), problems)
+                self.assertIn(f"[{rule}]", problems[0])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Tests tools/stress.sh and tools/summary.sh on a build folder with made-up tests: which exit code, and what is shown."""
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+TOOLS = pathlib.Path(__file__).parent.resolve()
+
+
+class Stress(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="parti-stress-test-")
+        self.addCleanup(folder.cleanup)
+        self.build = pathlib.Path(folder.name)
+        (self.build / "stress-results").mkdir()
+
+    def suite(self, measure="echo measured", diff='echo "metric PASS" >stress-results/diff.txt', diff_label="stress"):
+        for name, script in (("measure.sh", measure), ("diff.sh", diff)):
+            (self.build / name).write_text(f"cd '{self.build}'\n{script}\n")
+        tests = [f'add_test(TestScale "/bin/sh" "{self.build}/measure.sh")\n'
+                 "set_tests_properties(TestScale PROPERTIES LABELS stress TIMEOUT 20)\n"]
+        if diff is not None:
+            tests.append(f'add_test(stress_diff "/bin/sh" "{self.build}/diff.sh")\n'
+                         f"set_tests_properties(stress_diff PROPERTIES LABELS {diff_label} TIMEOUT 20 SKIP_RETURN_CODE 101)\n")
+        (self.build / "CTestTestfile.cmake").write_text("".join(tests))
+
+    def tool(self, name, **more):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("STRESS_", "GITHUB_", "CTEST_"))} | more
+        run = subprocess.run([TOOLS / name, self.build], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        return run.returncode, run.stdout, run.stderr
+
+    def test_pass_shows_output_and_table(self):
+        self.suite()
+        code, out, err = self.tool("stress.sh")
+        self.assertEqual((0, ""), (code, err))
+        self.assertIn("measured", out)
+        self.assertIn("metric PASS\nstress_diff: no regression\n", out)
+        self.assertNotIn("Test command", out)
+
+    def test_regression_fails_and_shows_the_table(self):
+        self.suite(diff='echo "metric FAIL +15 %" >stress-results/diff.txt; exit 97')
+        code, out, err = self.tool("stress.sh")
+        self.assertNotEqual(0, code)
+        self.assertIn("metric FAIL +15 %", out)
+        self.assertIn("stress_diff: ***Failed", err)
+
+    def test_failed_test_fails_although_the_diff_passed(self):
+        self.suite(measure="exit 1")
+        code, out, err = self.tool("stress.sh")
+        self.assertNotEqual(0, code)
+        self.assertIn("stress: FAILED", err)
+        self.assertIn("TestScale", out)
+
+    def test_not_comparable_is_said_and_passes(self):
+        self.suite(diff='echo "not comparable, because cpu" | tee stress-results/diff.txt; exit 101')
+        code, out, _ = self.tool("stress.sh")
+        self.assertEqual(0, code)
+        self.assertIn("not comparable, because cpu\nstress_diff: not comparable with the baseline", out)
+
+    def test_missing_diff_fails(self):
+        self.suite(diff=None)
+        code, _, err = self.tool("stress.sh")
+        self.assertEqual(1, code)
+        self.assertIn("stress_diff: did not run", err)
+
+    def test_no_stress_test_fails(self):
+        (self.build / "CTestTestfile.cmake").write_text("")
+        self.assertNotEqual(0, self.tool("stress.sh")[0])
+
+    def test_table_of_an_earlier_run_is_not_shown(self):
+        (self.build / "stress-results/diff.txt").write_text("metric of yesterday\n")
+        self.suite(diff="exit 1")
+        code, out, _ = self.tool("stress.sh")
+        self.assertNotEqual(0, code)
+        self.assertNotIn("yesterday", out)
+
+    def test_filter(self):
+        self.suite()
+        code, out, _ = self.tool("stress.sh", STRESS_FILTER="^stress_")
+        self.assertEqual(0, code)
+        self.assertNotIn("measured", out)
+
+    def test_summary_prefers_markdown_and_writes_the_job_summary(self):
+        self.assertIn("no results", self.tool("summary.sh")[1])
+        (self.build / "stress-results/diff.txt").write_text("metric PASS\n")
+        self.assertIn("```\nmetric PASS\n```\n", self.tool("summary.sh")[1])
+        (self.build / "stress-results/summary.md").write_text("| metric | PASS |\n")
+        job = self.build / "job.md"
+        job.write_text("before\n")
+        self.assertEqual((0, "| metric | PASS |\n", ""), self.tool("summary.sh", GITHUB_STEP_SUMMARY=str(job)))
+        self.assertEqual("before\n| metric | PASS |\n", job.read_text())
+
+
+if __name__ == "__main__":
+    unittest.main()
