@@ -19,8 +19,6 @@ target_compile_definitions(parti_testproc PRIVATE BOOST_ASIO_DISABLE_CO_AWAIT
 target_link_libraries(parti_testproc
   PUBLIC tl::expected Threads::Threads
   PRIVATE parti_options Boost::headers Boost::system Boost::filesystem nlohmann_json::nlohmann_json)
-# GCC 12 warns without cause about "text" + std::to_string(n) (its bug 105651).
-target_compile_options(parti_testproc PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>")
 set_source_files_properties(log_scan.cpp PROPERTIES  # GCC 12 about std::regex under sanitizers
   COMPILE_OPTIONS "$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>")
 
