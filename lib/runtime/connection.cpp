@@ -1,15 +1,17 @@
 #include "runtime/connection.h"
 
 #include <nats/nats.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 #include <random>
 #include <utility>
 #include <vector>
-
-#include "runtime/server_info.h"
 
 namespace parti::runtime {
 
@@ -97,6 +99,19 @@ private:
 
 std::int64_t ms(Duration d) { return std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count(), 1); }
 
+// nats.c would say that "a file" cannot be read; which one, the user must hear from us.
+Result<void> readable_files(const ConnectOptions& options) {
+    const std::array files = {std::pair("credentials_file", &options.credentials_file), std::pair("nkey_seed_file", &options.nkey_seed_file),
+                              std::pair("tls_ca_file", &options.tls_ca_file),
+                              std::pair("tls_certificate_file", &options.tls_certificate_file),
+                              std::pair("tls_key_file", &options.tls_key_file)};
+    for (const auto& file : files) {
+        if (file.second->empty() || ::access(file.second->c_str(), R_OK) == 0) continue;
+        return fail(Errc::invalid_config, fmt::format("{} '{}' cannot be read: {}", file.first, *file.second, std::strerror(errno)));
+    }
+    return {};
+}
+
 void set_authentication(natsOptions* o, const ConnectOptions& options, Setup& setup) {
     if (!options.user.empty()) setup.step("user", natsOptions_SetUserInfo(o, options.user.c_str(), options.password.c_str()));
     if (!options.token.empty()) setup.step("token", natsOptions_SetToken(o, options.token.c_str()));
@@ -173,6 +188,7 @@ struct Connection::Impl {
 Connection::Connection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options, std::shared_ptr<Logger> log, OnLink on_link) {
+    if (auto ok = readable_files(options); !ok) return tl::unexpected(ok.error());
     Setup setup;
     setup.step("nats_Open", nats_Open(-1));
     setup.step("delivery pool", nats_SetMessageDeliveryPoolSize(1));
@@ -231,10 +247,18 @@ natsConnection* Connection::get() const { return impl_->connection; }
 bool Connection::borrowed() const { return impl_->state == nullptr; }
 bool Connection::connected() const { return natsConnection_Status(impl_->connection) == NATS_CONN_STATUS_CONNECTED; }
 
-std::string Connection::server_version() const {
+std::string Connection::url() const {
     char url[1024];
     if (natsConnection_GetConnectedUrl(impl_->connection, url, sizeof url) != NATS_OK) return {};
-    return server_version_at(url, std::chrono::seconds(2)).value_or("");
+    return url;
+}
+
+std::string without_credentials(const std::string& url) {
+    const std::size_t scheme = url.find("://");
+    const std::size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+    const std::size_t at = url.rfind('@');
+    if (at == std::string::npos || at < begin) return url;
+    return url.substr(0, begin) + url.substr(at + 1);
 }
 
 }  // namespace parti::runtime

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "jetstream/server_version.h"
 #include "runtime/boot_clock.h"
 #include "runtime/group.h"
 #include "runtime/worker_shell.h"
@@ -127,6 +128,19 @@ void ContextImpl::run_on_io(std::function<void()> function) {
     });
     PARTI_ASSERT(posted);
     done.get_future().wait();
+}
+
+std::string ContextImpl::server_version() {
+    const std::string url = connection_->url();
+    if (url.empty() || context_of_this_io_thread == this) return {};
+    auto answer = std::make_shared<std::promise<std::string>>();
+    auto version = answer->get_future();
+    io_.poster()->post([this, url, answer] {
+        jetstream::read_server_version(io_.io(), url, kStopGrace, [answer](const Result<jetstream::Version>& read) {
+            answer->set_value(read ? jetstream::to_string(*read) : std::string());
+        });
+    });
+    return version.wait_for(2 * kStopGrace) == std::future_status::ready ? version.get() : std::string();
 }
 
 Instant ContextImpl::now() {

@@ -62,6 +62,7 @@ Result<Worker> Worker::make(Context context, Config config, std::shared_ptr<Sour
     if (strategy == nullptr) strategy = sticky();
     auto shell = std::make_shared<runtime::WorkerShell>(*context.impl(), std::move(config), std::move(source), std::move(strategy),
                                                         std::move(callbacks));
+    shell->make_callback_queue();
     return Worker(std::make_shared<runtime::WorkerImpl>(context.impl(), std::move(shell)));
 }
 

@@ -64,7 +64,6 @@ void WorkerShell::begin() {
     start_deadline_ = context_.now() + config_.timing.startup_timeout;
     load_back_off_ = kLoadBackOffFirst;
     timer_ = std::make_unique<TimerQueue::Timer>(context_.timers(), [this] { timer_fired(); });
-    callback_queue_ = context_.executor().make_queue(config_.timing.drain_timeout, weak_from_this());
     context_.add(this);
     attached_ = true;
     timer_->set(start_deadline_);

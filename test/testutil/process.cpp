@@ -30,6 +30,7 @@ namespace bp = boost::process;
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -292,6 +293,10 @@ ChildProcess::~ChildProcess() = default;
 Outcome<ChildProcess> ChildProcess::start(ProcessOptions options) {
     auto path = find_program(options.path);
     if (!path) return failure(path.error());
+    struct stat dir {};
+    if (!options.working_dir.empty() && (::stat(options.working_dir.c_str(), &dir) != 0 || !S_ISDIR(dir.st_mode))) {
+        return failure("working dir '" + options.working_dir + "' is not a folder");
+    }
     auto impl = std::make_unique<Impl>();
     impl->path = *path;
     ChildEnds ends;
