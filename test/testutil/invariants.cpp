@@ -46,6 +46,16 @@ void Invariants::worker_gone(Nanos now, WorkerId worker) {
 
 void Invariants::leaving(WorkerId worker) { workers_[worker].leaving = true; }
 
+void Invariants::relinquishing(Nanos now, WorkerId worker, Nanos budget) {
+    Worker& w = workers_[worker];
+    if (!w.session || w.relinquishing) return;
+    w.relinquishing = true;
+    if (now < w.deadline - budget) {
+        report(now, Promise::p5_untouched, w.name + " gives everything back " + std::to_string((w.deadline - now) / kMilli) +
+                                               " ms before its deadline, allowed are " + std::to_string(budget / kMilli) + " ms");
+    }
+}
+
 std::uint32_t Invariants::index(std::string_view partition) {
     const auto it = indices_.find(partition);
     if (it != indices_.end()) return it->second;
@@ -74,6 +84,7 @@ void Invariants::session_started(Nanos now, WorkerId worker, WorkerNumber number
     Worker& w = workers_[worker];
     if (w.session) report(now, Promise::other, w.name + " starts a session without having ended its last one");
     w.session = true;
+    w.relinquishing = false;
     w.number = number;
     w.id = session;
     w.deadline = deadline;
@@ -163,6 +174,7 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
     } else if (now >= w.deadline && !ignore_deadlines_) {
         report(now, Promise::tokens, "grant of " + what + " after the session's deadline");
     }
+    if (w.relinquishing) report(now, Promise::tokens, "grant of " + what + " while it gives everything back");
     const Written* record = find(w.number, fence);
     if (record == nullptr) {
         report(now, Promise::p2_order, "grant of " + what + ": the store never held such a record of worker." +
@@ -224,7 +236,7 @@ void Invariants::revoked(Nanos now, WorkerId worker, std::span<const std::uint64
         if (held->revoked) report(now, Promise::other, w.name + " revokes grant " + std::to_string(grant) + " twice");
         held->revoked = true;
         held->draining = true;
-        if (w.leaving || !w.session || !held->current) continue;
+        if (w.leaving || w.relinquishing || !w.session || !held->current) continue;
         bool taken = false;
         const auto& history = history_[w.number.value];
         for (auto r = history.rbegin(); r != history.rend() && r->fence > held->fence; ++r) {

@@ -54,6 +54,8 @@ public:
     WorkerId worker_made(std::string name);
     void worker_gone(Nanos now, WorkerId worker);
     void leaving(WorkerId worker);  // it was asked to leave: from here on it may revoke everything
+    // It gives everything back because it could not renew: allowed from `budget` before the deadline on.
+    void relinquishing(Nanos now, WorkerId worker, Nanos budget);
 
     void session_started(Nanos now, WorkerId worker, WorkerNumber number, Incarnation incarnation, SessionId session, Nanos deadline);
     void session_extended(Nanos now, WorkerId worker, Nanos deadline);
@@ -94,6 +96,7 @@ private:
         std::string name;
         bool gone = false;
         bool leaving = false;
+        bool relinquishing = false;  // of the present session
         bool session = false;
         WorkerNumber number;
         SessionId id;

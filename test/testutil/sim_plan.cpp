@@ -51,7 +51,8 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
     plan.instances = rng.chance(1, 5);
     plan.config.group = "sim";
     plan.config.timing = draw_timing(rng);
-    plan.config.number_max = plan.workers + static_cast<std::uint32_t>(rng.chance(1, 3) ? rng.between(1, 3) : 40);
+    plan.workers_max = plan.workers + 3;
+    plan.config.number_max = plan.workers_max + static_cast<std::uint32_t>(rng.chance(1, 3) ? rng.between(0, 3) : 40);
     plan.config.expected_workers = rng.chance(1, 2) ? plan.workers : 0;
     plan.config.cold_start = rng.chance(1, 4) ? ColdStart::wait : ColdStart::grant_now;
     plan.config.restart_detection_ratio = rng.chance(1, 2) ? 0.5 : 0.9;

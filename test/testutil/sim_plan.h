@@ -43,6 +43,7 @@ struct SimPlan {
     std::uint64_t seed = 0;
     std::uint32_t processes = 1;
     std::uint32_t workers = 5;           // at the start, spread over the processes
+    std::uint32_t workers_max = 8;       // with those who join later
     std::uint32_t partitions = 20;
     std::uint32_t strategy = 0;          // 0 sticky, 1 consistent hash, 2 round-robin
     bool instances = false;              // workers carry instance names

@@ -57,6 +57,7 @@ SimWorker::SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot,
       core_(std::make_unique<core::WorkerCore>(config, shared.strategy, shared.rng.next(), process.identity())) {}
 
 void SimWorker::start() {
+    started_ = true;
     member_ = process_.hub().join([weak = weak_from_this()](core::Event event) {
         const auto self = weak.lock();
         if (!self || self->ended()) return;
@@ -75,7 +76,7 @@ void SimWorker::start() {
 }
 
 void SimWorker::leave() {
-    if (ended() || leaving_) return;
+    if (ended() || leaving_ || !started_) return;
     leaving_ = true;
     shared_.judge.leaving(id_);
     feed(core::Stop{});
@@ -87,7 +88,7 @@ void SimWorker::leave() {
 
 void SimWorker::end() {
     if (ended()) return;
-    process_.hub().leave(member_);
+    if (started_) process_.hub().leave(member_);
     shared_.judge.worker_gone(shared_.scheduler.now(), id_);
     core_.reset();
 }
@@ -102,6 +103,9 @@ void SimWorker::feed(const core::Event& event) {
     core_->step(process_.now(), event, effects_);
     shared_.mix(static_cast<std::uint64_t>(now));
     shared_.mix(id_ * 64U + event.index() * 4U + effects_.size());
+    if (core_->state() == State::fenced && !leaving_) {
+        shared_.judge.relinquishing(now, id_, process_.clock().true_span(shared_.plan.config.timing.stop_budget));
+    }
     holdings_changed_ = draining_ || std::holds_alternative<core::ReleaseDone>(event);
     for (core::Effect& effect : effects_) {
         if (shared_.tracing()) shared_.trace("    " + name_ + " -> " + describe(effect));

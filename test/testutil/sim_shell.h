@@ -40,6 +40,9 @@ private:
 // What everything in one run shares.
 struct SimShared {
     explicit SimShared(const SimOptions& options);
+    ~SimShared() { scheduler.clear(); }
+    SimShared(const SimShared&) = delete;
+    SimShared& operator=(const SimShared&) = delete;
 
     SimOptions options;
     SimPlan plan;
@@ -69,6 +72,7 @@ public:
     SimClock(Nanos offset, std::int64_t ppm) : offset_(offset), ppm_(ppm) {}
     core::Instant local(Nanos time) const { return core::Instant(Duration(offset_ + time + time / 1'000'000 * ppm_)); }
     Nanos true_time(core::Instant at) const;  // the first at which the clock shows `at` or more
+    Nanos true_span(Duration span) const { return span.count() * 1'000'000 / (1'000'000 + ppm_) + kMicro; }
 
 private:
     Nanos offset_;
@@ -108,6 +112,7 @@ private:
     runtime::Hub::MemberId member_ = 0;
     core::Effects effects_;
     std::vector<HoldingSeen> seen_;
+    bool started_ = false;
     bool leaving_ = false;
     bool finished_ = false;
     bool holdings_changed_ = false;
