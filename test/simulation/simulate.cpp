@@ -1,11 +1,13 @@
 // simulate: explores seeds of the simulated world, and replays one.
 //
-//   simulate --seed S [--trace] [--from-step N] [--steps N] [--breakage NAME] [--expect PROMISE]   one run; --trace prints every step
-//   simulate --runs N [--first S] [--jobs J] [--breakage NAME]                         many; prints failures, their replay lines, totals
-//   simulate --seed S --twice                                                           the same seed twice: the digests must agree
+//   simulate --seed S [--trace] [--from-step N] [--steps N] [--breakage NAME] [--expect PROMISE]   one run; --trace prints every
+//   step simulate --runs N [--first S] [--jobs J] [--breakage NAME]                         many; prints failures, their replay
+//   lines, totals simulate --seed S --twice                                                           the same seed twice: the
+//   digests must agree
 //
 // Exit      0: nothing found. 1: a violation, a sum of the totals that is 0, or digests that differ. 2: bad arguments.
-// Model     Seeds run in J child processes, each taking every J-th; a child that dies (an assertion of the core) is reported with its
+// Model     Seeds run in J child processes, each taking every J-th; a child that dies (an assertion of the core) is reported with
+// its
 //           seed and its last words, and another child goes on behind it.
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -24,8 +26,11 @@
 #include "testutil/sim_world.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-// A small quarantine stays in the cache, and short stacks cost little: a thousand seeds must run within a minute.
-extern "C" const char* __asan_default_options() { return "quarantine_size_mb=4:malloc_context_size=4"; }  // NOLINT: the runtime's name
+// A small quarantine stays in the cache, and short stacks cost little: a thousand seeds must run within a minute. To see more of
+// an error, replay its seed with ASAN_OPTIONS=malloc_context_size=30.
+extern "C" const char* __asan_default_options() {
+    return "quarantine_size_mb=1:thread_local_quarantine_size_kb=64:malloc_context_size=1";
+}  // NOLINT: the runtime's name
 #endif
 
 namespace {
@@ -73,14 +78,15 @@ std::optional<std::uint64_t> number(std::string_view text) {
 }
 
 std::string replay_line(const Arguments& args, std::uint64_t seed) {
-    return "simulate --seed " + std::to_string(seed) + (args.breakage_name.empty() ? "" : " --breakage " + args.breakage_name) + " --trace";
+    return "simulate --seed " + std::to_string(seed) + (args.breakage_name.empty() ? "" : " --breakage " + args.breakage_name) +
+           " --trace";
 }
 
 void print_violation(const Arguments& args, std::uint64_t seed, const SimReport& report) {
     const auto& v = *report.violation;
     std::printf("FAILED seed %llu: %s broken at %.6f s (step %llu): %s\n  replay: %s\n", static_cast<unsigned long long>(seed),
-                std::string(to_string(v.promise)).c_str(), static_cast<double>(v.at) / 1e9, static_cast<unsigned long long>(report.step),
-                v.text.c_str(), replay_line(args, seed).c_str());
+                std::string(to_string(v.promise)).c_str(), static_cast<double>(v.at) / 1e9,
+                static_cast<unsigned long long>(report.step), v.text.c_str(), replay_line(args, seed).c_str());
     std::fflush(stdout);
 }
 
@@ -92,7 +98,8 @@ bool print_totals(const SimTotals& totals, double seconds) {
                 totals.runs == 0 ? 0.0 : static_cast<double>(totals.convergence_ms) / 1000.0 / static_cast<double>(totals.runs));
     bool all = true;
     const auto line = [&](const std::string& name, std::uint64_t count) {
-        std::printf("  %-20s %12llu%s\n", name.c_str(), static_cast<unsigned long long>(count), count == 0 ? "   <- never happened" : "");
+        std::printf("  %-20s %12llu%s\n", name.c_str(), static_cast<unsigned long long>(count),
+                    count == 0 ? "   <- never happened" : "");
         all = all && count != 0;
     };
     line("grants", totals.grants);
@@ -210,10 +217,13 @@ int run_many(const Arguments& args) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const bool all = print_totals(totals, seconds);
     if (!args.expect.empty()) {
-        std::printf(failures > deaths ? "found as it must be\n" : "FAILED: %s was expected to be broken and was not\n", args.expect.c_str());
+        std::printf(failures > deaths ? "found as it must be\n" : "FAILED: %s was expected to be broken and was not\n",
+                    args.expect.c_str());
         return failures > deaths ? 0 : 1;
     }
-    if (failures != 0) std::printf("FAILED: %llu of %llu seeds\n", static_cast<unsigned long long>(failures), static_cast<unsigned long long>(args.runs));
+    if (failures != 0)
+        std::printf("FAILED: %llu of %llu seeds\n", static_cast<unsigned long long>(failures),
+                    static_cast<unsigned long long>(args.runs));
     if (!all) std::printf("FAILED: a sum above is 0\n");
     return failures == 0 && all ? 0 : 1;
 }
@@ -263,6 +273,8 @@ int main(int argc, char** argv) {
             return usage("'" + std::string(name) + " " + std::string(value) + "' is not understood");
         }
     }
+    if (args.trace)
+        std::setvbuf(stdout, nullptr, _IOLBF, 1U << 16U);  // the last line before an assertion is the one that matters
     if (args.seed.has_value() == (args.runs != 0)) return usage("either --seed or --runs");
     return args.seed ? run_one(args) : run_many(args);
 }

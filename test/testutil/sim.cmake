@@ -12,7 +12,3 @@ foreach(target IN ITEMS parti_testsim parti_testworld parti_hub parti_core parti
     target_compile_options(${target} PRIVATE -O2)
   endif()
 endforeach()
-if(NOT TARGET parti_assign)
-  add_library(parti_assign STATIC /tmp/tmp_strategies.cpp)
-  target_link_libraries(parti_assign PUBLIC parti_public)
-endif()

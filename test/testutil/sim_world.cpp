@@ -133,7 +133,8 @@ void SimWorld::Impl::start(std::uint32_t index) {
     const std::string name = "p" + std::to_string(index) + (place.lives == 0 ? "" : "'" + std::to_string(place.lives));
     ++place.lives;
     shared.trace("world: process " + name + " starts");
-    place.process = std::make_unique<SimProcess>(shared, name, [this, index](SimProcess&, std::uint32_t slot) { worker_stopped(index, slot); });
+    place.process = std::make_unique<SimProcess>(shared, name,
+                                                 [this, index](SimProcess&, std::uint32_t slot) { worker_stopped(index, slot); });
     for (const std::uint32_t slot : place.slots) add_worker(place, slot);
 }
 
@@ -178,7 +179,8 @@ std::size_t SimWorld::Impl::population() const {
     return count;
 }
 
-// ---- faults -------------------------------------------------------------------------------------------------------------------------
+// ---- faults
+// -------------------------------------------------------------------------------------------------------------------------
 
 std::uint32_t SimWorld::Impl::pick_place() {
     if (shared.rng.chance(2, 5)) {  // the leader is where it hurts
@@ -195,20 +197,32 @@ std::uint32_t SimWorld::Impl::pick_place() {
 Nanos SimWorld::Impl::pick_duration() {
     const Nanos ttl = shared.plan.config.timing.ttl.count();
     switch (shared.rng.below(6)) {
-        case 0: return shared.rng.between(20 * kMilli, 300 * kMilli);
-        case 1: return ttl / 2;
-        case 2: return shared.rng.between(ttl / 2, ttl);
-        case 3: return shared.rng.between(ttl * 8 / 10, ttl * 13 / 10);
-        case 4: return shared.rng.between(ttl, 2 * ttl);
-        default: return shared.rng.between(0, 3 * ttl);
+        case 0:
+            return shared.rng.between(20 * kMilli, 300 * kMilli);
+        case 1:
+            return ttl / 2;
+        case 2:
+            return shared.rng.between(ttl / 2, ttl);
+        case 3:
+            return shared.rng.between(ttl * 8 / 10, ttl * 13 / 10);
+        case 4:
+            return shared.rng.between(ttl, 2 * ttl);
+        default:
+            return shared.rng.between(0, 3 * ttl);
     }
 }
 
 void SimWorld::Impl::chaos() {
     if (!shared.faults) return;
-    static constexpr std::array<Fault, 9> kTimed = {Fault::watch_stalled, Fault::consumer_deleted, Fault::disconnect,
-                                                    Fault::server_down,   Fault::pause,            Fault::crash,
-                                                    Fault::leave,         Fault::join,             Fault::partitions_changed};
+    static constexpr std::array<Fault, 9> kTimed = {Fault::watch_stalled,
+                                                    Fault::consumer_deleted,
+                                                    Fault::disconnect,
+                                                    Fault::server_down,
+                                                    Fault::pause,
+                                                    Fault::crash,
+                                                    Fault::leave,
+                                                    Fault::join,
+                                                    Fault::partitions_changed};
     std::array<Fault, kTimed.size()> choice{};
     std::size_t count = 0;
     for (const Fault fault : kTimed) {
@@ -217,7 +231,8 @@ void SimWorld::Impl::chaos() {
     if (count == 0) return;
     const std::uint64_t together = shared.rng.chance(1, 5) ? 2 : 1;
     for (std::uint64_t i = 0; i < together; ++i) inflict(choice[shared.rng.below(count)], pick_place());
-    scheduler.after(shared.rng.between(shared.plan.fault_gap / 4, shared.plan.fault_gap * 7 / 4), SimScheduler::kWorld, [this] { chaos(); });
+    scheduler.after(shared.rng.between(shared.plan.fault_gap / 4, shared.plan.fault_gap * 7 / 4), SimScheduler::kWorld,
+                    [this] { chaos(); });
 }
 
 void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
@@ -227,7 +242,8 @@ void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
     const std::uint32_t life = place.lives;
     const auto happens = [&](const std::string& what) {
         shared.count(fault);
-        shared.trace("world: " + std::string(to_string(fault)) + " " + what + " for " + std::to_string(duration / kMilli) + " ms");
+        shared.trace("world: " + std::string(to_string(fault)) + " " + what + " for " + std::to_string(duration / kMilli) +
+                     " ms");
     };
     if (process == nullptr && fault != Fault::server_down && fault != Fault::partitions_changed) return;
     switch (fault) {
@@ -278,7 +294,8 @@ void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
             break;
         }
         case Fault::partitions_changed: {
-            const auto count = std::clamp<std::int64_t>(static_cast<std::int64_t>(shared.partitions->size()) + shared.rng.between(-4, 4), 20, 64);
+            const auto count = std::clamp<std::int64_t>(
+                static_cast<std::int64_t>(shared.partitions->size()) + shared.rng.between(-4, 4), 20, 64);
             set_partitions(static_cast<std::uint32_t>(count));
             happens(std::to_string(count));
             for (std::uint32_t i = 0; i < places.size(); ++i) {
@@ -289,11 +306,13 @@ void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
             }
             break;
         }
-        default: break;  // drawn per request, callback or process
+        default:
+            break;  // drawn per request, callback or process
     }
 }
 
-// ---- liveness -----------------------------------------------------------------------------------------------------------------------
+// ---- liveness
+// -----------------------------------------------------------------------------------------------------------------------
 
 void SimWorld::Impl::heal() {
     shared.trace("world: no more faults");
@@ -356,7 +375,8 @@ void SimWorld::Impl::poll() {
     }
     const Nanos since = now - healed_at - 3 * shared.plan.config.timing.ttl.count();
     if (since > shared.plan.convergence_bound()) {
-        shared.judge.report(now, Promise::p4_coverage, "not converged " + std::to_string(since / kMilli) + " ms after the last fault: " + why);
+        shared.judge.report(now, Promise::p4_coverage,
+                            "not converged " + std::to_string(since / kMilli) + " ms after the last fault: " + why);
         return;
     }
     scheduler.after(shared.rng.between(100 * kMilli, 300 * kMilli), SimScheduler::kWorld, [this] { poll(); });
@@ -365,13 +385,15 @@ void SimWorld::Impl::poll() {
 void SimWorld::Impl::finish() {
     const Nanos now = scheduler.now();
     if (shared.judge.grants() != grants_at_convergence) {
-        shared.judge.report(now, Promise::p5_untouched, std::to_string(shared.judge.grants() - grants_at_convergence) +
-                                                            " grants after the fleet had converged and nothing had happened");
+        shared.judge.report(now, Promise::p5_untouched,
+                            std::to_string(shared.judge.grants() - grants_at_convergence) +
+                                " grants after the fleet had converged and nothing had happened");
     }
     for (const Partition& partition : *shared.partitions) {
         const std::size_t owners = shared.judge.owners(now, partition.id());
         if (owners != 1) {
-            shared.judge.report(now, Promise::p4_coverage, partition.id() + " has " + std::to_string(owners) + " owners although the fleet had converged");
+            shared.judge.report(now, Promise::p4_coverage,
+                                partition.id() + " has " + std::to_string(owners) + " owners although the fleet had converged");
         }
     }
     shared.judge.full_check(now);
@@ -392,7 +414,8 @@ void SimWorld::Impl::sabotage() {
             if (record.partitions.empty()) continue;
             record.partitions.clear();
             record.fence.version += 1000;
-            shared.store.overwrite(bucket, key, std::make_shared<const std::string>(wire::encode(std::make_shared<const AssignmentRecord>(record))));
+            shared.store.overwrite(
+                bucket, key, std::make_shared<const std::string>(wire::encode(std::make_shared<const AssignmentRecord>(record))));
         }
         return;
     }
@@ -447,7 +470,11 @@ SimReport SimWorld::Impl::run() {
 
 SimWorld::SimWorld(const SimOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 SimWorld::~SimWorld() = default;
-const SimPlan& SimWorld::plan() const { return impl_->shared.plan; }
-SimReport SimWorld::run() { return impl_->run(); }
+const SimPlan& SimWorld::plan() const {
+    return impl_->shared.plan;
+}
+SimReport SimWorld::run() {
+    return impl_->run();
+}
 
 }  // namespace parti::testutil
