@@ -39,11 +39,7 @@ void drop_expired(std::vector<std::weak_ptr<T>>& list) {
 
 class NatsClient final : public Client, public std::enable_shared_from_this<NatsClient> {
 public:
-    explicit NatsClient(std::shared_ptr<Link> link) : link_(std::move(link)), reaper_(std::make_shared<Reaper>(link_)) {
-        link_->on_orphan([weak = std::weak_ptr<Reaper>(reaper_)](Token token) {
-            if (auto reaper = weak.lock()) reaper->on_orphan(token);
-        });
-    }
+    explicit NatsClient(std::shared_ptr<Link> link) : link_(std::move(link)), reaper_(std::make_shared<Reaper>(link_)) {}
     ~NatsClient() override {
         abandon_all();
         link_->close();

@@ -2,7 +2,7 @@
 //
 // Role      Moves bytes; knows no records. An interface: make() gives the real one; test/testutil/sim_client.h is the simulated one, and one
 //           contract suite (test/integration/kv_contract_test.cpp) holds both to the same behaviour.
-// Model     One wildcard inbox subscription for all answers and all watches. Requests wait in a table with deadlines. Publishes
+// Model     One wildcard inbox subscription for all answers, one subscription a watch. Requests wait in a table with deadlines. Publishes
 //           carry their expectation in headers. A watch is an ordered push consumer (last per subject, idle heartbeats, flow control) that
 //           notices its own death, re-creates itself with jittered back-off and re-reads the last value of every key.
 // Threads   Every function and every handler runs on the executor's thread (the io thread). nats.c's threads only hand messages over,

@@ -23,15 +23,15 @@ void MessageDeleter::operator()(__natsMsg* message) const { natsMsg_Destroy(mess
 Handover::Handover(boost::asio::io_context& io, std::size_t messages_max, std::size_t bytes_max, Sink sink)
     : io_(io), messages_max_(std::max<std::size_t>(messages_max, 1)), bytes_max_(bytes_max), sink_(std::move(sink)) {}
 
-void Handover::push(Message message) {
+void Handover::push(Item item) {
     std::unique_lock lock(mutex_);
     if (full() && !closed_) {
         ++waits_;
         space_.wait(lock, [this] { return closed_ || !full(); });
     }
     if (closed_) return;
-    bytes_ += cost_of(message.get());
-    queue_.push_back(std::move(message));
+    bytes_ += cost_of(item.message.get());
+    queue_.push_back(std::move(item));
     if (!std::exchange(scheduled_, true)) schedule();
 }
 
@@ -45,7 +45,7 @@ void Handover::schedule() {
 }
 
 std::size_t Handover::take_slice() {
-    std::array<Message, kSlice> slice;
+    std::array<Item, kSlice> slice;
     std::size_t taken = 0;
     std::size_t left = 0;
     {
@@ -53,7 +53,7 @@ std::size_t Handover::take_slice() {
         const bool was_full = full();
         while (taken < kSlice && !queue_.empty()) {
             slice[taken] = std::move(queue_.front());
-            bytes_ -= cost_of(slice[taken].get());
+            bytes_ -= cost_of(slice[taken].message.get());
             queue_.pop_front();
             ++taken;
         }
@@ -72,7 +72,7 @@ void Handover::drain() {
 }
 
 void Handover::close() {
-    std::deque<Message> dropped;
+    std::deque<Item> dropped;
     const std::lock_guard lock(mutex_);
     closed_ = true;
     dropped.swap(queue_);

@@ -2,8 +2,8 @@
 //
 // Model     push() waits while the queue is full; close() releases it. One posted handler at a time takes a slice of the queue and posts
 //           itself again, so that timers and other handlers run in between.
-// Threads   push() from nats.c's thread; everything else, the sink included, on the io thread.
-// Lifetime  Shared: the subscription's closure holds it until nats.c says that the last callback is over, so a late message is safe.
+// Threads   push() from nats.c's threads; everything else, the sink included, on the io thread.
+// Lifetime  Shared: the subscriptions' closures hold it until nats.c says that the last callback is over, so a late message is safe.
 // Cost      One pointer per waiting message; the message itself is nats.c's and is not copied.
 #pragma once
 
@@ -29,10 +29,15 @@ using Message = std::unique_ptr<__natsMsg, MessageDeleter>;
 
 class Handover : public std::enable_shared_from_this<Handover> {
 public:
-    using Sink = std::function<void(Message)>;
+    // `source` says which subscription brought it.
+    struct Item {
+        Message message;
+        std::uint64_t source = 0;
+    };
+    using Sink = std::function<void(Item)>;
     Handover(boost::asio::io_context& io, std::size_t messages_max, std::size_t bytes_max, Sink sink);
 
-    void push(Message message);
+    void push(Item item);
     // Takes everything that is there now.
     void drain();
     // Nothing is delivered afterwards; waiting pushes return.
@@ -51,7 +56,7 @@ private:
 
     mutable std::mutex mutex_;
     std::condition_variable space_;
-    std::deque<Message> queue_;
+    std::deque<Item> queue_;
     std::size_t bytes_ = 0;
     std::uint64_t waits_ = 0;
     bool scheduled_ = false;

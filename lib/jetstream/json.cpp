@@ -1,5 +1,7 @@
 #include "jetstream/json.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 
@@ -287,21 +289,23 @@ std::string parse_greeting_version(std::string_view json) { return text_of(parse
 
 std::optional<Delivery> parse_delivery(std::string_view reply) {
     if (reply.substr(0, 8) != "$JS.ACK.") return std::nullopt;
-    std::vector<std::string_view> tokens;
-    for (std::size_t begin = 0; begin <= reply.size();) {
+    std::array<std::string_view, 12> tokens;
+    std::size_t count = 0;
+    for (std::size_t begin = 0; begin <= reply.size(); ++count) {
+        if (count == tokens.size()) return std::nullopt;
         const std::size_t end = std::min(reply.find('.', begin), reply.size());
-        tokens.push_back(reply.substr(begin, end - begin));
+        tokens[count] = reply.substr(begin, end - begin);
         begin = end + 1;
     }
-    if (tokens.size() != 9 && tokens.size() < 11) return std::nullopt;
+    if (count != 9 && count < 11) return std::nullopt;
     // With domain and account hash everything stands two places further; a last random token may follow.
-    const std::size_t shift = tokens.size() == 9 ? 0 : 2;
+    const std::size_t shift = count == 9 ? 0 : 2;
     const auto stream = parse_number(tokens[5 + shift]);
     const auto consumer = parse_number(tokens[6 + shift]);
     const auto time = parse_number(tokens[7 + shift]);
     const auto pending = parse_number(tokens[8 + shift]);
     if (!stream || !consumer || !time || !pending) return std::nullopt;
-    return Delivery{*stream, *consumer, *time, *pending};
+    return Delivery{tokens[3 + shift], *stream, *consumer, *time, *pending};
 }
 
 std::optional<std::string> decode_base64(std::string_view text) {

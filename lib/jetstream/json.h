@@ -78,6 +78,7 @@ std::string parse_greeting_version(std::string_view json);
 
 // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the longer form with domain and account.
 struct Delivery {
+    std::string_view consumer;       // a part of the reply
     std::uint64_t stream_sequence = 0;
     std::uint64_t consumer_sequence = 0;
     std::uint64_t time = 0;      // when the stream stored it, by the server's clock; only compared for equality

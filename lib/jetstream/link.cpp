@@ -35,10 +35,16 @@ Token from_base62(std::string_view text) {
     return token;
 }
 
+// Of a subscription; ends with its last callback.
+struct Closure {
+    std::shared_ptr<Handover> handover;
+    Token source;
+};
 void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
-    (*static_cast<std::shared_ptr<Handover>*>(closure))->push(Message(message));
+    const auto* to = static_cast<Closure*>(closure);
+    to->handover->push({Message(message), to->source});
 }
-void on_complete(void* closure) { delete static_cast<std::shared_ptr<Handover>*>(closure); }
+void on_complete(void* closure) { delete static_cast<Closure*>(closure); }
 
 Error nats_error(natsStatus status, const std::string& what) {
     Errc code = Errc::link_down;
@@ -92,7 +98,7 @@ std::string_view header(const Message& message, const char* name) {
 Result<std::shared_ptr<Link>> Link::open(boost::asio::io_context& io, natsConnection* connection, ClientOptions options,
                                          std::function<bool(std::string_view)> lose_answer) {
     auto link = std::make_shared<Link>(io, connection, std::move(options), std::move(lose_answer));
-    if (auto subscribed = link->subscribe(); !subscribed) return tl::unexpected<Error>(subscribed.error());
+    if (auto opened = link->open_inbox(); !opened) return tl::unexpected<Error>(opened.error());
     return link;
 }
 
@@ -110,7 +116,7 @@ Link::~Link() {
     natsStatistics_Destroy(statistics_);
 }
 
-Result<void> Link::subscribe() {
+Result<void> Link::open_inbox() {
     natsInbox* inbox = nullptr;
     natsStatus status = natsStatistics_Create(&statistics_);
     if (status == NATS_OK) status = natsInbox_Create(&inbox);
@@ -118,21 +124,30 @@ Result<void> Link::subscribe() {
     prefix_ = std::string(inbox) + ".";
     natsInbox_Destroy(inbox);
     handover_ = std::make_shared<Handover>(io_, options_.handover_messages_max, options_.handover_bytes_max,
-                                           [weak = weak_from_this()](Message message) {
-                                               if (auto self = weak.lock()) self->dispatch(std::move(message));
+                                           [weak = weak_from_this()](Handover::Item item) {
+                                               if (auto self = weak.lock()) self->dispatch(std::move(item));
                                            });
-    auto closure = std::make_unique<std::shared_ptr<Handover>>(handover_);
-    status = natsConnection_Subscribe(&subscription_, connection_, (prefix_ + "*").c_str(), on_message, closure.get());
-    if (status != NATS_OK) return tl::unexpected<Error>(nats_error(status, "subscription to the inbox"));
-    status = natsSubscription_SetOnCompleteCB(subscription_, on_complete, closure.get());
-    std::shared_ptr<Handover>* owned_by_nats = closure.release();
-    if (status == NATS_OK) status = natsSubscription_SetPendingLimits(subscription_, kPendingMessagesMax, kPendingBytesMax);
-    if (status != NATS_OK) {
-        close();
-        (void)owned_by_nats;  // without the completion callback nobody can tell when it is safe to delete
-        return tl::unexpected<Error>(nats_error(status, "subscription to the inbox"));
-    }
+    auto subscribed = subscribe(prefix_ + "*", 0);
+    if (!subscribed) return tl::unexpected<Error>(std::move(subscribed.error()));
+    inbox_ = std::move(*subscribed);
     return {};
+}
+
+void Link::SubscriptionEnder::operator()(natsSubscription* subscription) const { natsSubscription_Destroy(subscription); }
+
+Result<Link::Subscription> Link::subscribe(const std::string& subject, Token source) {
+    auto closure = std::make_unique<Closure>(Closure{handover_, source});
+    natsSubscription* raw = nullptr;
+    natsStatus status = natsConnection_Subscribe(&raw, connection_, subject.c_str(), on_message, closure.get());
+    if (status != NATS_OK) return tl::unexpected<Error>(nats_error(status, "subscription to " + subject));
+    Subscription subscription(raw);
+    // From here on nats.c calls back, and its completion callback says when it has done so for the last time. Without that callback
+    // nobody can tell, so the closure stays for ever.
+    Closure* owned_by_nats = closure.release();
+    status = natsSubscription_SetOnCompleteCB(raw, on_complete, owned_by_nats);
+    if (status == NATS_OK) status = natsSubscription_SetPendingLimits(raw, kPendingMessagesMax, kPendingBytesMax);
+    if (status != NATS_OK) return tl::unexpected<Error>(nats_error(status, "subscription to " + subject));
+    return subscription;
 }
 
 void Link::close() {
@@ -140,7 +155,7 @@ void Link::close() {
     stopping_ = true;
     timer_.cancel();
     if (handover_) handover_->close();
-    if (subscription_ != nullptr) natsSubscription_Destroy(std::exchange(subscription_, nullptr));
+    inbox_.reset();
     sinks_.clear();
     for (auto& entry : pending_) fail_later(std::move(entry.second.handler), {Errc::stopping, entry.second.subject});
     pending_.clear();
@@ -200,27 +215,37 @@ void Link::publish_empty(std::string_view to) {
     if (connected()) natsConnection_Publish(connection_, std::string(to).c_str(), nullptr, 0);
 }
 
-Token Link::open_sink(std::function<void(Message)> sink) {
+Result<Token> Link::open_sink(std::function<void(Message)> sink) {
+    if (closed_) return fail(Errc::stopping, "subscription");
     const Token token = next_token_++;
-    sinks_.emplace(token, std::make_shared<std::function<void(Message)>>(std::move(sink)));
+    auto subscription = subscribe(sink_subject(token), token);
+    if (!subscription) return tl::unexpected<Error>(std::move(subscription.error()));
+    sinks_.emplace(token, Sink{std::move(*subscription), std::make_shared<std::function<void(Message)>>(std::move(sink))});
     return token;
 }
 
 std::string Link::inbox(Token token) const { return prefix_ + to_base62(token); }
 
-void Link::dispatch(Message message) {
+// One level deeper than answers: the wildcard inbox must not get the deliveries too.
+std::string Link::sink_subject(Token token) const { return prefix_ + "watch." + to_base62(token); }
+
+std::string Link::consumer_name(Token token) const {
+    const std::string_view inbox = std::string_view(prefix_).substr(0, prefix_.size() - 1);
+    return "parti_" + std::string(inbox.substr(inbox.rfind('.') + 1)) + "_" + to_base62(token);
+}
+
+void Link::dispatch(Handover::Item item) {
     if (closed_) return;
-    const std::string_view to = subject(message);
-    if (to.size() <= prefix_.size()) return;
-    const Token token = from_base62(to.substr(prefix_.size()));
-    if (pending_.count(token) != 0) return answer(token, std::move(message));
-    const auto sink = sinks_.find(token);
-    if (sink != sinks_.end()) {
-        const auto keep = sink->second;
-        return (*keep)(std::move(message));
+    if (item.source != 0) {
+        const auto sink = sinks_.find(item.source);
+        if (sink == sinks_.end()) return;
+        const auto keep = sink->second.handler;
+        return (*keep)(std::move(item.message));
     }
+    const std::string_view to = subject(item.message);
+    const Token token = to.size() > prefix_.size() ? from_base62(to.substr(prefix_.size())) : 0;
+    if (pending_.count(token) != 0) return answer(token, std::move(item.message));
     ++stats_.answers_late;
-    if (on_orphan_) on_orphan_(token);
 }
 
 void Link::answer(Token token, Message message) {

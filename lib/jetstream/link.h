@@ -1,13 +1,16 @@
-// Link: requests and deliveries over one nats.c connection through one wildcard inbox.
+// Link: requests and deliveries over one nats.c connection.
 //
 // Role      The lowest part of the client: publishes, a table of pending answers with deadlines, sinks for consumers' deliveries.
 //           Knows neither buckets nor watches.
-// Model     Inbox subject = "_INBOX.<nuid>." + token in base 62; a token belongs to a request (until its answer or its deadline) or to
-//           a sink. Messages for unknown tokens are late answers, counted and given to on_orphan.
+// Model     All answers come to one wildcard inbox "_INBOX.<nuid>.*": a request's token, in base 62, is the rest of its inbox. A sink has
+//           a subscription of its own, because nats-server takes a consumer for active only while somebody subscribes to exactly its
+//           delivery subject (a wildcard does not count: nothing is delivered, seen with 2.9.10). When a sink closes, that interest ends
+//           too, so that the server removes a forgotten consumer by itself.
 // Errors    Handlers are called exactly once and never from inside request(): link_down, not_ready (no responders), timeout,
 //           permission, invalid_argument (payload too large), stopping.
 // Threads   The io thread, except nats.c's delivery thread inside Handover.
-// Cost      Per pending request one table entry; one Asio timer for all deadlines.
+// Cost      Per pending request one table entry; one Asio timer for all deadlines. Per sink one subscription, which is no thread
+//           when the connection uses the shared delivery pool.
 #pragma once
 
 #include <chrono>
@@ -68,10 +71,10 @@ public:
     // Fire and forget; an empty message, as flow control wants it.
     void publish_empty(std::string_view to);
 
-    Token open_sink(std::function<void(Message)> sink);
+    Result<Token> open_sink(std::function<void(Message)> sink);
     void close_sink(Token token) { sinks_.erase(token); }
-    std::string inbox(Token token) const;
-    void on_orphan(std::function<void(Token)> handler) { on_orphan_ = std::move(handler); }
+    std::string sink_subject(Token token) const;
+    std::string consumer_name(Token token) const;  // unique in the world
 
     bool connected() const;
     std::uint64_t reconnects() const;
@@ -80,7 +83,7 @@ public:
 
     // Every pending request answers `stopping`; later ones too, unless they outlive the stop.
     void fail_pending();
-    // Ends the subscription; nothing is delivered afterwards.
+    // Ends the subscriptions; nothing is delivered afterwards.
     void close();
 
     void log(LogLevel level, const std::string& line) const;
@@ -99,10 +102,21 @@ private:
         bool outlives_stop = false;
     };
 
-    Result<void> subscribe();
+    struct SubscriptionEnder {
+        void operator()(__natsSubscription* subscription) const;
+    };
+    using Subscription = std::unique_ptr<__natsSubscription, SubscriptionEnder>;
+    struct Sink {
+        Subscription subscription;
+        std::shared_ptr<std::function<void(Message)>> handler;
+    };
+
+    Result<void> open_inbox();
+    Result<Subscription> subscribe(const std::string& subject, Token source);
     Result<void> publish(const Request& request, const std::string& reply);
     void fail_later(AnswerHandler handler, Error error);
-    void dispatch(Message message);
+    void dispatch(Handover::Item item);
+    std::string inbox(Token token) const;
     void answer(Token token, Message message);
     void arm(Clock::time_point deadline);
     void on_timer();
@@ -110,17 +124,16 @@ private:
 
     boost::asio::io_context& io_;
     __natsConnection* connection_;
-    __natsSubscription* subscription_ = nullptr;
+    Subscription inbox_;
     __natsStatistics* statistics_ = nullptr;
     ClientOptions options_;
     std::function<bool(std::string_view)> lose_answer_;
-    std::function<void(Token)> on_orphan_;
     std::shared_ptr<Handover> handover_;
-    std::string prefix_;
+    std::string prefix_;  // of inboxes
     Token next_token_ = 1;
     std::unordered_map<Token, Pending> pending_;
     std::set<std::pair<Clock::time_point, Token>> deadlines_;
-    std::unordered_map<Token, std::shared_ptr<std::function<void(Message)>>> sinks_;
+    std::unordered_map<Token, Sink> sinks_;
     boost::asio::steady_timer timer_;
     std::optional<Clock::time_point> armed_for_;
     ClientStats stats_;

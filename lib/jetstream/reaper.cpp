@@ -1,6 +1,7 @@
 #include "jetstream/reaper.h"
 
-#include <algorithm>
+#include <utility>
+#include <vector>
 
 #include <boost/asio/post.hpp>
 
@@ -11,16 +12,13 @@ namespace {
 
 constexpr Duration kAnswerTimeout = std::chrono::seconds(2);
 constexpr Duration kRetryPause = std::chrono::milliseconds(500);
-constexpr std::size_t kDeletedMax = 256;
-// Deliveries that were under way when the consumer was deleted may come for so long.
-constexpr Duration kUnderWay = std::chrono::seconds(1);
 
 }  // namespace
 
 Reaper::Reaper(std::shared_ptr<Link> link) : link_(std::move(link)), retry_(link_->io()), limit_(link_->io()) {}
 
-void Reaper::retire(const std::string& stream, const std::string& consumer, Token token) {
-    if (!retired_.emplace(consumer, Retired{stream, token, false}).second) return;
+void Reaper::retire(const std::string& stream, const std::string& consumer) {
+    if (!retired_.emplace(consumer, Retired{stream, false}).second) return;
     ask(consumer);
 }
 
@@ -49,18 +47,8 @@ void Reaper::answered(const std::string& consumer, const Result<Message>& answer
 
 void Reaper::gone(const std::string& consumer) {
     const auto found = retired_.find(consumer);
-    deleted_.push_back({found->second.token, found->second.stream, consumer, Clock::now()});
-    if (deleted_.size() > kDeletedMax) deleted_.pop_front();
     retired_.erase(found);
     if (finishing_ && retired_.empty()) complete();
-}
-
-void Reaper::on_orphan(Token token) {
-    const auto found = std::find_if(deleted_.begin(), deleted_.end(), [token](const Deleted& entry) { return entry.token == token; });
-    if (found == deleted_.end() || Clock::now() - found->at < kUnderWay) return;
-    const Deleted alive = *found;
-    deleted_.erase(found);
-    retire(alive.stream, alive.consumer, token);
 }
 
 void Reaper::schedule() {

@@ -15,13 +15,6 @@ constexpr unsigned kMissedMax = 3;
 // The server removes the consumer of a vanished client after so long.
 constexpr Duration kInactiveThreshold = std::chrono::seconds(5);
 
-std::string random_name(base::Rng& rng) {
-    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
-    std::string name = "parti_";
-    for (int i = 0; i < 16; ++i) name.push_back(digits[rng.below(digits.size())]);
-    return name;
-}
-
 }  // namespace
 
 WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reaper, const std::string& bucket, const std::string& pattern,
@@ -32,7 +25,6 @@ WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reape
       prefix_("$KV." + bucket + "."),
       filter_(prefix_ + pattern),
       handlers_(std::move(handlers)),
-      name_base_(random_name(link_->rng())),
       timer_(link_->io()),
       pause_(kPauseMin) {}
 
@@ -47,8 +39,8 @@ void WatchState::close() {
 
 // Ends this attempt: its consumer goes, its deliveries are no longer ours.
 void WatchState::abandon() {
-    link_->close_sink(token_);
-    if (std::exchange(created_, false)) reaper_->retire(stream_, consumer_, token_);
+    link_->close_sink(std::exchange(token_, 0));
+    if (std::exchange(created_, false)) reaper_->retire(stream_, consumer_);
     early_.clear();
     phase_ = Phase::waiting;
     ++generation_;
@@ -106,14 +98,16 @@ void WatchState::on_looked(const StreamState& state) {
 
 void WatchState::create() {
     phase_ = Phase::creating;
-    consumer_ = name_base_ + "_" + std::to_string(generation_);
-    token_ = link_->open_sink([weak = weak_from_this(), generation = generation_](Message message) {
+    auto sink = link_->open_sink([weak = weak_from_this(), generation = generation_](Message message) {
         auto self = weak.lock();
         if (self && self->generation_ == generation && self->active()) self->on_message(std::move(message));
     });
+    if (!sink) return back_off(sink.error().message());
+    token_ = *sink;
+    consumer_ = link_->consumer_name(token_);
     created_ = true;
     const std::string body = consumer_create_json(
-        {stream_, consumer_, link_->inbox(token_), filter_, link_->options().watch_heartbeat, kInactiveThreshold});
+        {stream_, consumer_, link_->sink_subject(token_), filter_, link_->options().watch_heartbeat, kInactiveThreshold});
     const std::string subject = "$JS.API.CONSUMER.CREATE." + stream_ + "." + consumer_ + "." + filter_;
     link_->request({subject, body, {}, kRequestTimeout, false}, [weak = weak_from_this(), generation = generation_](Result<Message> answer) {
         auto self = weak.lock();

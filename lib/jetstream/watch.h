@@ -69,7 +69,6 @@ private:
     const std::string prefix_;    // "$KV.<bucket>."
     const std::string filter_;
     const WatchHandlers handlers_;
-    const std::string name_base_;
     boost::asio::steady_timer timer_;
 
     Phase phase_ = Phase::waiting;

@@ -35,30 +35,29 @@ std::string last_error_text(natsConnection* connection) {
     return text;
 }
 
-void report(CallbackState& state, Connection::Link link) {
-    {
-        const std::lock_guard lock(state.mutex);
-        if (state.closing) return;
-    }
-    state.on_link(std::move(link));
+bool closing(CallbackState& state) {
+    const std::lock_guard lock(state.mutex);
+    return state.closing;
 }
 
 void on_disconnected(natsConnection* connection, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
+    if (closing(state)) return;
     std::string why = last_error_text(connection);
     state.log->print(LogLevel::warning, "disconnected from NATS{}{}", why.empty() ? "" : ": ", why);
-    report(state, {false, false, std::move(why)});
+    state.on_link({false, false, std::move(why)});
 }
 
 void on_reconnected(natsConnection*, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
+    if (closing(state)) return;
     state.log->write(LogLevel::info, "reconnected to NATS");
-    report(state, {true, false, {}});
+    state.on_link({true, false, {}});
 }
 
 void on_closed(natsConnection* connection, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
-    report(state, {false, true, last_error_text(connection)});
+    if (!closing(state)) state.on_link({false, true, last_error_text(connection)});
     const std::lock_guard lock(state.mutex);
     state.closed = true;
     state.ended.notify_all();

@@ -9,7 +9,4 @@ target_compile_definitions(launcher_test PRIVATE
   "PARTI_LAUNCHER_FILE=\"$<TARGET_FILE:nats-server-launcher>\"" "PARTI_HOLDER_FILE=\"$<TARGET_FILE:server-holder>\"")
 parti_use_nats_server(launcher_test)
 add_dependencies(launcher_test server-holder)
-foreach(target IN ITEMS server-holder launcher_test)
-  target_compile_options(${target} PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>")  # GCC 12's bug 105651
-endforeach()
 gtest_discover_tests(launcher_test DISCOVERY_MODE PRE_TEST PROPERTIES LABELS integration TIMEOUT 60)

@@ -291,7 +291,7 @@ TEST_F(NatsServerTest, AnErrorLineInTheServersLogIsFound) {
     const auto findings = server.scan_log();
     ASSERT_FALSE(findings.empty()) << server.log_text();
     EXPECT_NE(findings.front().text.find("[ERR]"), std::string::npos);
-    EXPECT_TRUE(server.scan_log({{std::regex("parser ERROR"), "this test sent garbage"}}).empty());
+    EXPECT_TRUE(server.scan_log({{"parser ERROR", "this test sent garbage"}}).empty());
 }
 
 TEST_F(NatsServerTest, ConsumersAreCountedByTheServer) {

@@ -49,10 +49,18 @@ TEST(LogScan, NamesFileAndLine) {
 
 TEST(LogScan, AnAllowanceTakesOutItsOwnLinesOnly) {
     const std::string text = "ERROR slow disk 12 ms\nERROR disk gone\n";
-    const std::vector<Allowance> allowed = {{std::regex("slow disk \\d+ ms"), "this test has a slow disk"}};
+    const std::vector<Allowance> allowed = {{"slow disk \\d+ ms", "this test has a slow disk"}};
     const auto findings = scan_log_text("a.log", text, allowed);
     ASSERT_EQ(findings.size(), 1U);
     EXPECT_EQ(findings[0].line, 2U);
+}
+
+TEST(LogScan, AnAllowanceNeedsAReasonAndARegularExpression) {
+    const std::string text = "ERROR one\n";
+    EXPECT_EQ(scan_log_text("a.log", text, {{"one", ""}}).size(), 2U);
+    const auto findings = scan_log_text("a.log", text, {{"(one", "not closed"}});
+    ASSERT_EQ(findings.size(), 2U);
+    EXPECT_NE(findings[0].text.find("'(one' must be a regular expression"), std::string::npos) << findings[0].text;
 }
 
 TEST(LogScan, AFileThatCannotBeReadIsAFinding) {

@@ -11,7 +11,9 @@ namespace parti::host {
 Fleet::Fleet(Context context, const Options& options, std::shared_ptr<Source> source)
     : context_(std::move(context)), options_(options), source_(std::move(source)), slots_(options.workers) {}
 
-Fleet::~Fleet() { static_cast<void>(stop(std::nullopt)); }
+Fleet::~Fleet() {
+    if (!order_.empty()) static_cast<void>(stop(std::nullopt));
+}
 
 void Fleet::delay() const {
     // The delay is what --callback-delay asks for.

@@ -146,7 +146,7 @@ int run(Options options) {
     }
     const int code = serve(fleet);
     if (code != 0) ::_exit(code);
-    static_cast<void>(fleet.stop(std::nullopt));
+    static_cast<void>(fleet.stop(std::nullopt));  // all there are: cannot be refused
     Line("bye").say();
     return 0;
 }
