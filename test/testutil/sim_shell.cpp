@@ -111,9 +111,6 @@ void SimWorker::feed(const core::Event& event) {
     core_->step(process_.now(), event, effects_);
     shared_.mix(static_cast<std::uint64_t>(now));
     shared_.mix(id_ * 64U + event.index() * 4U + effects_.size());
-    if (core_->state() == State::fenced && !leaving_) {
-        shared_.judge.relinquishing(now, id_, process_.clock().true_span(shared_.plan.config.timing.stop_budget));
-    }
     holdings_changed_ = draining_ || std::holds_alternative<core::ReleaseDone>(event);
     for (core::Effect& effect : effects_) {
         if (shared_.tracing()) shared_.trace("    " + name_ + " -> " + describe(effect));
@@ -157,6 +154,9 @@ void SimWorker::execute(core::Effect& effect) {
         }
     } else if (const auto* revoked = std::get_if<core::Revoked>(&effect)) {
         holdings_changed_ = true;
+        if (core_->state() == State::fenced && !leaving_) {  // the session is still on: it gives everything back in time
+            judge.relinquishing(now, id_, process_.clock().true_span(shared_.plan.config.timing.stop_budget));
+        }
         judge.revoked(now, id_, revoked->grants);
         revoke(revoked->grants);
     } else if (std::holds_alternative<core::DrainTimedOut>(effect)) {
