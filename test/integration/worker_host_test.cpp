@@ -68,9 +68,11 @@ TEST_F(WorkerHost, StartsStopsAndStartsAgain) {
     ASSERT_TRUE(stable);
     EXPECT_EQ(stable->at("workers"), 2);
     EXPECT_GT(stable->at("ms").get<double>(), 0);
-    ASSERT_TRUE(h.wait("covered"));
-    h.send("start");
     ASSERT_TRUE(h.wait("balanced"));
+    h.send("start");
+    const auto balanced = h.wait("balanced");
+    ASSERT_TRUE(balanced);
+    EXPECT_EQ(balanced->at("workers"), 5);
     auto status = h.ask("status", "status");
     ASSERT_TRUE(status);
     EXPECT_EQ(status->at("stable"), 5);
