@@ -32,7 +32,7 @@ stress: setup ## build Release, run the stress suite, compare with the committed
 
 bench: setup ## build Release, run the microbenchmarks
 	$(call build,release)
-	@build/release/test/benchmark/parti_benchmarks
+	@build/release/test/benchmark/parti_benchmark
 
 baseline: setup ## make the last three runs the new baseline: make baseline REASON="why it changed"
 	@[ -n "$$REASON" ] || { echo 'say why: make baseline REASON="..."' >&2; exit 1; }

@@ -1,5 +1,5 @@
-// The ring: point k of worker n is hash(n, k), so that a worker's points do not depend on who else is there. A partition belongs to the
-// first point at or after its own hash.
+// The ring: point k of worker n is hash(n, k), so that a worker's points do not depend on who else is there. A partition belongs
+// to the first point at or after its own hash.
 //
 // Source    Karger et al., "Consistent hashing and random trees", STOC 1997. Hash: XXH3-64 (xxHash, header-only).
 #include <algorithm>
@@ -43,7 +43,8 @@ public:
         owner.reserve(input.partitions.size());
         for (const Partition& partition : input.partitions) {
             const std::uint64_t hash = XXH3_64bits_withSeed(partition.id().data(), partition.id().size(), options_.seed);
-            const auto at = std::lower_bound(ring.begin(), ring.end(), hash, [](const Point& p, std::uint64_t h) { return p.hash < h; });
+            const auto at =
+                std::lower_bound(ring.begin(), ring.end(), hash, [](const Point& p, std::uint64_t h) { return p.hash < h; });
             owner.push_back(at == ring.end() ? ring.front().worker : at->worker);
         }
         return owner;
@@ -67,13 +68,17 @@ private:
         std::sort(ring.begin(), ring.end());
         return ring;
     }
-    std::uint64_t points_of(const StrategyWorker& worker) const { return std::uint64_t{options_.virtual_nodes} * worker.capacity; }
+    std::uint64_t points_of(const StrategyWorker& worker) const {
+        return std::uint64_t{options_.virtual_nodes} * worker.capacity;
+    }
 
     ConsistentHashOptions options_;
 };
 
 }  // namespace
 
-std::shared_ptr<const Strategy> consistent_hash(ConsistentHashOptions options) { return std::make_shared<ConsistentHash>(options); }
+std::shared_ptr<const Strategy> consistent_hash(ConsistentHashOptions options) {
+    return std::make_shared<ConsistentHash>(options);
+}
 
 }  // namespace parti

@@ -6,7 +6,8 @@ namespace parti::assign {
 
 Result<void> check_plan(const StrategyInput& input, std::span<const std::int32_t> owner) {
     if (owner.size() != input.partitions.size()) {
-        return fail(Errc::invalid_argument, "the plan has " + std::to_string(owner.size()) + " entries; there must be one for each of the " +
+        return fail(Errc::invalid_argument, "the plan has " + std::to_string(owner.size()) +
+                                                " entries; there must be one for each of the " +
                                                 std::to_string(input.partitions.size()) + " partitions");
     }
     for (std::size_t i = 0; i < owner.size(); ++i) {

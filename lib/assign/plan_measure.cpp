@@ -21,7 +21,8 @@ PlanMeasure measure_plan(const StrategyInput& input, std::span<const std::int32_
     for (const StrategyWorker& worker : input.workers) capacity += worker.capacity;
     long double overload = 0;
     for (std::size_t i = 0; i < load.size(); ++i) {
-        const long double fair = static_cast<long double>(out.total_weight) * input.workers[i].capacity / static_cast<long double>(capacity);
+        const long double fair =
+            static_cast<long double>(out.total_weight) * input.workers[i].capacity / static_cast<long double>(capacity);
         out.max_over_fair = std::max(out.max_over_fair, static_cast<double>(static_cast<long double>(load[i]) / fair));
         overload = std::max(overload, static_cast<long double>(load[i]) - fair);
     }

@@ -13,10 +13,10 @@ namespace parti::assign {
 
 struct PlanMeasure {
     std::int64_t total_weight = 0;
-    std::int64_t moved_weight = 0;   // owned before, by another worker
-    std::uint64_t moved = 0;         // partitions, likewise
-    double max_over_fair = 0;        // the most loaded worker's load over its fair share; 0 without partitions
-    std::int64_t max_overload = 0;   // largest load - fair share, rounded up
+    std::int64_t moved_weight = 0;  // owned before, by another worker
+    std::uint64_t moved = 0;        // partitions, likewise
+    double max_over_fair = 0;       // the most loaded worker's load over its fair share; 0 without partitions
+    std::int64_t max_overload = 0;  // largest load - fair share, rounded up
 };
 
 // Requires: check_plan() holds.

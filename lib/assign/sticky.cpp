@@ -1,13 +1,14 @@
 // Sticky: everything stays where it is; orphans fill the gaps; then single partitions move while that evens the load.
 //
-// Model     overload(w) = load(w) - fair(w), fair(w) = total weight * capacity(w) / total capacity. All in whole numbers (times the
+// Model     overload(w) = load(w) - fair(w), fair(w) = total weight * capacity(w) / total capacity. All in whole numbers (times
+// the
 //           total capacity), so that every machine agrees.
-//           A move from d to r of weight w is worth making when w < overload(d) - overload(r): the sum of squared overloads falls, so
-//           it ends. Of d's partitions the heaviest is taken that leaves d at or above and r at or below its fair share: such a move
-//           brings both nearer and is never undone. When there is none, the lightest is taken, if it is worth it.
-//           With epsilon 0 everybody may give, so that one huge partition does not leave the others uneven; else only who is above
-//           (1 + epsilon) * fair.
-//           The least overload never falls. So a worker that cannot give to the least loaded one never can again, unless it gets more.
+//           A move from d to r of weight w is worth making when w < overload(d) - overload(r): the sum of squared overloads
+//           falls, so it ends. Of d's partitions the heaviest is taken that leaves d at or above and r at or below its fair
+//           share: such a move brings both nearer and is never undone. When there is none, the lightest is taken, if it is worth
+//           it. With epsilon 0 everybody may give, so that one huge partition does not leave the others uneven; else only who is
+//           above (1 + epsilon) * fair. The least overload never falls. So a worker that cannot give to the least loaded one
+//           never can again, unless it gets more.
 // Bound     At the end a giver's lightest partition is >= overload(d) - overload(r), and overload(r) <= 0: hence
 //           load <= fair + the heaviest partition. The result given as the previous assignment is returned unchanged.
 // Cost      O(P + W + moves * log P); partitions of workers that give nothing are not sorted.
@@ -58,8 +59,8 @@ public:
 private:
     struct Slot {
         std::int64_t capacity = 1;
-        Wide overload = 0;                   // times the total capacity
-        std::vector<std::int32_t> held;      // until the worker first gives
+        Wide overload = 0;                                                         // times the total capacity
+        std::vector<std::int32_t> held;                                            // until the worker first gives
         std::optional<std::set<std::pair<std::int64_t, std::int32_t>>> by_weight;  // afterwards: (weight, partition)
     };
     // Entries whose overload is no longer the worker's are skipped when they come up.
@@ -94,7 +95,8 @@ private:
                 take(i, before);
             }
         }
-        std::stable_sort(orphans.begin(), orphans.end(), [this](std::int32_t a, std::int32_t b) { return weight(a) > weight(b); });
+        std::stable_sort(orphans.begin(), orphans.end(),
+                         [this](std::int32_t a, std::int32_t b) { return weight(a) > weight(b); });
         return orphans;
     }
 
@@ -119,7 +121,8 @@ private:
 
     void offer(std::int32_t worker) {
         const Slot& slot = at(worker);
-        if (epsilon_ppm_ == 0 || slot.overload * kMillion > Wide{total_} * slot.capacity * epsilon_ppm_) most_.push({slot.overload, worker});
+        if (epsilon_ppm_ == 0 || slot.overload * kMillion > Wide{total_} * slot.capacity * epsilon_ppm_)
+            most_.push({slot.overload, worker});
     }
 
     void balance() {
@@ -164,7 +167,7 @@ private:
 
     const StrategyInput& input_;
     std::int64_t epsilon_ppm_;
-    std::int64_t total_ = 0;     // weight
+    std::int64_t total_ = 0;  // weight
     std::int64_t lightest_ = std::numeric_limits<std::int64_t>::max();
     std::int64_t capacity_ = 0;  // of all workers
     std::vector<Slot> workers_;
@@ -188,6 +191,8 @@ private:
 
 }  // namespace
 
-std::shared_ptr<const Strategy> sticky(StickyOptions options) { return std::make_shared<Sticky>(options); }
+std::shared_ptr<const Strategy> sticky(StickyOptions options) {
+    return std::make_shared<Sticky>(options);
+}
 
 }  // namespace parti

@@ -60,12 +60,24 @@ void plan(benchmark::State& state, const Strategy& strategy, Case what, bool equ
     state.counters["moved_share"] = static_cast<double>(measure.moved_weight) / static_cast<double>(measure.total_weight);
 }
 
-void BM_RoundRobin(benchmark::State& state) { plan(state, *round_robin(), Case::fresh); }
-void BM_ConsistentHash(benchmark::State& state) { plan(state, *consistent_hash(), Case::fresh); }
-void BM_Sticky_Fresh(benchmark::State& state) { plan(state, *sticky(), Case::fresh); }
-void BM_Sticky_Join(benchmark::State& state) { plan(state, *sticky(), Case::join); }
-void BM_Sticky_Leave(benchmark::State& state) { plan(state, *sticky(), Case::leave); }
-void BM_Sticky_JoinEqual(benchmark::State& state) { plan(state, *sticky(), Case::join, true); }
+void BM_RoundRobin(benchmark::State& state) {
+    plan(state, *round_robin(), Case::fresh);
+}
+void BM_ConsistentHash(benchmark::State& state) {
+    plan(state, *consistent_hash(), Case::fresh);
+}
+void BM_Sticky_Fresh(benchmark::State& state) {
+    plan(state, *sticky(), Case::fresh);
+}
+void BM_Sticky_Join(benchmark::State& state) {
+    plan(state, *sticky(), Case::join);
+}
+void BM_Sticky_Leave(benchmark::State& state) {
+    plan(state, *sticky(), Case::leave);
+}
+void BM_Sticky_JoinEqual(benchmark::State& state) {
+    plan(state, *sticky(), Case::join, true);
+}
 
 // Everything sits on one worker of many: the most moves that can be asked for.
 void BM_Sticky_SpreadOut(benchmark::State& state) {

@@ -168,6 +168,7 @@ TEST_F(ChildProcessTest, SamplesOfAChildFormAWindowUntilItEnds) {
     EXPECT_EQ(sampler.window(begin - time, begin - time).samples, 0U);
     child.kill_now();
     const auto deadline = std::chrono::steady_clock::now() + time;
+    // Polls until the sampler, on its own thread, has seen the end.
     while (!sampler.error() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(Milliseconds(5));
     ASSERT_TRUE(sampler.error());
     EXPECT_NE(sampler.error()->find(std::to_string(child.pid())), std::string::npos);

@@ -15,11 +15,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr Milliseconds kReadyTimeout{20000};
 
-std::string program_path() {
-    const char* given = std::getenv("PARTI_WORKER_HOST");
-    return given != nullptr && *given != '\0' ? given : PARTI_WORKER_HOST_PATH;
-}
-
 Milliseconds left(Clock::time_point deadline) {
     return std::max(Milliseconds(0), std::chrono::duration_cast<Milliseconds>(deadline - Clock::now()));
 }
@@ -45,6 +40,11 @@ const Json* workers_of(const Json& json) {
 
 }  // namespace
 
+std::string worker_program() {
+    const char* given = std::getenv("PARTI_WORKER_HOST");
+    return given != nullptr && *given != '\0' ? given : PARTI_WORKER_HOST_PATH;
+}
+
 std::int64_t boot_now_ns() {
     timespec t{};
     ::clock_gettime(CLOCK_BOOTTIME, &t);
@@ -58,7 +58,7 @@ std::string WorkerProcess::says() const { return options_.label + " (pid " + std
 Outcome<WorkerProcess> WorkerProcess::start(const std::string& url, const std::string& group, const std::string& folder,
                                             const WorkerProcessOptions& options) {
     ProcessOptions process;
-    process.path = program_path();
+    process.path = worker_program();
     process.env = options.env;
     process.env.emplace("LC_ALL", "C");
     const std::string history = folder + "/" + options.label + ".history";

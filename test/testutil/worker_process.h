@@ -21,6 +21,8 @@
 namespace parti::test {
 
 std::int64_t boot_now_ns();
+// The program: PARTI_WORKER_HOST, else the build's worker-host.
+std::string worker_program();
 
 struct WorkerProcessOptions {
     std::string label = "host";           // also the name of its files

@@ -1,4 +1,5 @@
-// Sticky: balance, minimal movement, stickiness. Several cases are those that librdkafka tests its sticky assignor with, as properties.
+// Sticky: balance, minimal movement, stickiness. Several cases are those that librdkafka tests its sticky assignor with, as
+// properties.
 #include "strategy_cases.h"
 
 #include <iostream>
@@ -65,7 +66,8 @@ TEST(Sticky, HoldsItsBoundForAnyWeightsAndCapacities) {
     for (int round = 0; round < 500; ++round) {
         std::vector<std::int64_t> weights;
         const std::uint64_t count = 1 + rng.below(150);
-        for (std::uint64_t i = 0; i < count; ++i) weights.push_back(1 + static_cast<std::int64_t>(rng.below(1U << rng.below(30))));
+        for (std::uint64_t i = 0; i < count; ++i)
+            weights.push_back(1 + static_cast<std::int64_t>(rng.below(1U << rng.below(30))));
         Group group(0, partitions_with(weights));
         const std::uint64_t workers = 1 + rng.below(15);
         for (std::uint32_t n = 0; n < workers; ++n) group.join(n, static_cast<std::uint32_t>(1 + rng.below(1U << rng.below(20))));
@@ -83,7 +85,8 @@ TEST(Sticky, HoldsItsBoundForAnyWeightsAndCapacities) {
             for (const StrategyWorker& w : tried.workers()) capacity += w.capacity;
             for (const StrategyWorker& w : tried.workers()) {
                 const double fair = static_cast<double>(tried.total_weight()) * w.capacity / capacity;
-                EXPECT_LE(static_cast<double>(load[w.number.value]), (1 + epsilon) * fair * (1 + 1e-9) + static_cast<double>(tried.heaviest()));
+                EXPECT_LE(static_cast<double>(load[w.number.value]),
+                          (1 + epsilon) * fair * (1 + 1e-9) + static_cast<double>(tried.heaviest()));
             }
             Group again = tried;
             EXPECT_EQ(again.plan(*tolerant).moved, 0U);
@@ -155,8 +158,8 @@ TEST(Sticky, StaysEvenAndNearTheMinimumForZipfWeights) {
         EXPECT_LE(static_cast<double>(left.moved_weight + orphaned), 1.8 * static_cast<double>(orphaned));
         expect_at_rest(group);
         if (round == 0) {
-            std::cout << "[ figure   ] zipf 1024p/16w: +1 max/mean " << joined.max_over_fair << ", moved " << joined.moved << " (minimum "
-                      << joined.minimum << "); -1 max/mean " << left.max_over_fair << ", moved beyond orphans "
+            std::cout << "[ figure   ] zipf 1024p/16w: +1 max/mean " << joined.max_over_fair << ", moved " << joined.moved
+                      << " (minimum " << joined.minimum << "); -1 max/mean " << left.max_over_fair << ", moved beyond orphans "
                       << static_cast<double>(left.moved_weight) / static_cast<double>(left.total_weight) << '\n';
         }
     }
@@ -203,7 +206,8 @@ TEST(Sticky, KeepsOwnersAsPartitionsComeAndGo) {
     }
 }
 
-// ---- librdkafka's cases ----------------------------------------------------------------------------------------------------------
+// ---- librdkafka's cases
+// ----------------------------------------------------------------------------------------------------------
 
 TEST(Sticky, AddRemoveConsumerOneTopic) {
     Group group(1, equal_partitions(3));

@@ -25,7 +25,9 @@ inline std::vector<Partition> partitions_with(const std::vector<std::int64_t>& w
     }
     return out;
 }
-inline std::vector<Partition> equal_partitions(std::size_t count) { return partitions_with(std::vector<std::int64_t>(count, 1)); }
+inline std::vector<Partition> equal_partitions(std::size_t count) {
+    return partitions_with(std::vector<std::int64_t>(count, 1));
+}
 
 // Weights by rank to the power of -exponent, in a seeded order.
 inline std::vector<Partition> zipf_partitions(std::size_t count, double exponent, std::uint64_t seed) {
@@ -56,7 +58,8 @@ public:
         std::vector<std::int64_t> owner;
         for (const Partition& p : partitions) {
             const auto at = std::lower_bound(partitions_.begin(), partitions_.end(), p);
-            owner.push_back(at != partitions_.end() && *at == p ? owner_[static_cast<std::size_t>(at - partitions_.begin())] : -1);
+            owner.push_back(at != partitions_.end() && *at == p ? owner_[static_cast<std::size_t>(at - partitions_.begin())]
+                                                                : -1);
         }
         partitions_ = std::move(partitions);
         owner_ = std::move(owner);

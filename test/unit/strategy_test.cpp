@@ -22,7 +22,11 @@ Group draw_group(base::Rng& rng) {
         const std::uint64_t kind = rng.below(4);
         for (std::uint64_t i = 0; i < count; ++i) {
             const std::int64_t any = rng.between(1, 1000);
-            weights.push_back(kind == 0 ? 1 : kind == 1 ? any : kind == 2 ? any * any * any : rng.chance(1, 20) ? kHeaviestAllowed : 1);
+            weights.push_back(kind == 0           ? 1
+                              : kind == 1         ? any
+                              : kind == 2         ? any * any * any
+                              : rng.chance(1, 20) ? kHeaviestAllowed
+                                                  : 1);
         }
         return weights;
     };
@@ -30,7 +34,8 @@ Group draw_group(base::Rng& rng) {
     const std::uint64_t workers = 1 + rng.below(30);
     const bool capacities = rng.chance(1, 2);
     for (std::uint64_t i = 0; i < workers; ++i) {
-        group.join(static_cast<std::uint32_t>(3 * i + rng.below(3)), capacities ? static_cast<std::uint32_t>(1 + rng.below(8)) : 1);
+        group.join(static_cast<std::uint32_t>(3 * i + rng.below(3)),
+                   capacities ? static_cast<std::uint32_t>(1 + rng.below(8)) : 1);
     }
     for (std::size_t i = 0; i < group.partitions().size(); ++i) {
         if (rng.chance(3, 4)) group.own(i, group.workers()[rng.below(workers)].number.value);
@@ -88,7 +93,8 @@ TEST(RoundRobin, BalancesToOne) {
         Group group(workers, equal_partitions(100));
         group.plan(*round_robin());
         const auto counts = group.counts();
-        EXPECT_LE(*std::max_element(counts.begin(), counts.end()) - *std::min_element(counts.begin(), counts.end()), 1) << workers;
+        EXPECT_LE(*std::max_element(counts.begin(), counts.end()) - *std::min_element(counts.begin(), counts.end()), 1)
+            << workers;
     }
 }
 
