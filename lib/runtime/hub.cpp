@@ -176,8 +176,7 @@ public:
 private:
     BucketView& view(Bucket bucket) { return views_[bucket == Bucket::lease ? 0 : 1]; }
 
-    // ---- delivery
-    // ---------------------------------------------------------------------------------------------------------------
+    // ---- delivery -----------------------------------------------------------------------------------------------------------
 
     void enqueue(Hub::MemberId id, core::Event event) {
         queue_.emplace_back(id, std::move(event));
@@ -224,8 +223,7 @@ private:
         enqueue(id, core::SnapshotDone{member.interest->id});
     }
 
-    // ---- watches
-    // ----------------------------------------------------------------------------------------------------------------
+    // ---- watches ------------------------------------------------------------------------------------------------------------
 
     // What the members want together.
     std::vector<Pattern> desired(const BucketView& v) const {
@@ -351,8 +349,7 @@ private:
         arrange();
     }
 
-    // ---- entries
-    // ----------------------------------------------------------------------------------------------------------------
+    // ---- entries ------------------------------------------------------------------------------------------------------------
 
     Entry decode(Bucket bucket, const Key& key, const jetstream::RawEntry& raw) const {
         Entry entry{bucket, key, raw.revision, Absent{}};
