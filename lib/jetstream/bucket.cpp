@@ -100,7 +100,7 @@ void EnsureBucket::look() {
 void EnsureBucket::on_looked(Result<Message> answer) {
     if (!answer) return retry(answer.error());
     const auto error = api_error(payload(*answer));
-    if (!error) return accept(*answer, false);
+    if (!error) return accept(*answer);
     if (error->code != kApiStreamNotFound) return retry(explain(*error, spec_.name));
     if (!spec_.create) return finish(fail(Errc::not_found, "bucket " + spec_.name + " does not exist and is not to be created"));
     ask("$JS.API.STREAM.CREATE." + stream_, stream_config_json(spec_), &EnsureBucket::on_created);
@@ -109,7 +109,10 @@ void EnsureBucket::on_looked(Result<Message> answer) {
 void EnsureBucket::on_created(Result<Message> answer) {
     if (!answer) return retry(answer.error());
     const auto error = api_error(payload(*answer));
-    if (!error) return accept(*answer, true);
+    if (!error) {
+        created_ = true;
+        return look();  // the answer to a creation does not tell the identity when two create at once
+    }
     // Somebody was faster, with other settings: look at theirs.
     if (error->code == kApiStreamNameInUse) return retry(explain(*error, spec_.name));
     Error why = explain(*error, spec_.name);
@@ -117,10 +120,10 @@ void EnsureBucket::on_created(Result<Message> answer) {
     finish(tl::unexpected<Error>(std::move(why)));
 }
 
-void EnsureBucket::accept(const Message& answer, bool created) {
+void EnsureBucket::accept(const Message& answer) {
     const std::string_view bytes = payload(answer);
     const auto state = parse_stream_info(bytes);
-    if (!state) return finish(tl::unexpected<Error>(state.error()));
+    if (!state) return retry(state.error());
     const auto differences = contradictions(spec_, bytes);
     if (!differences.empty()) return finish(fail(Errc::bucket_mismatch, "bucket " + spec_.name + ": " + join(differences)));
     if (!state->has_leader) return retry({Errc::not_ready, "bucket " + spec_.name + ": the stream has no leader"});
@@ -129,7 +132,7 @@ void EnsureBucket::accept(const Message& answer, bool created) {
     info.created = state->created;
     info.last_sequence = state->last_sequence;
     info.payload_bytes_max = link_->payload_bytes_max();
-    info.was_created = created;
+    info.was_created = created_;
     finish(std::move(info));
 }
 

@@ -33,7 +33,7 @@ private:
     void look();
     void on_looked(Result<Message> answer);
     void on_created(Result<Message> answer);
-    void accept(const Message& answer, bool created);
+    void accept(const Message& answer);
     void retry(Error why);
     void finish(Result<BucketInfo> result);
 
@@ -47,6 +47,7 @@ private:
     Duration pause_ = std::chrono::milliseconds(50);
     int no_responders_ = 0;
     bool version_checked_ = false;
+    bool created_ = false;
 };
 
 }  // namespace parti::jetstream

@@ -168,10 +168,11 @@ Result<StreamState> parse_stream_info(std::string_view answer) {
     if (const auto error = error_in(json)) return tl::unexpected<Error>(to_error(*error, "stream"));
     StreamState state;
     state.created = text_of(json, "created");
-    state.answered_create = true_of(json, "did_create");
     const Json* counts = member(json, "state");
     if (state.created.empty() || counts == nullptr) return fail(Errc::internal, "answer to a stream request lacks created or state");
     state.last_sequence = unsigned_of(*counts, "last_seq");
+    // What a server writes about a stream that another request is still creating.
+    if (state.created.rfind("0001-01-01", 0) == 0) return fail(Errc::not_ready, "the stream is being created");
     const Json* cluster = member(json, "cluster");
     state.has_leader = cluster == nullptr || member(*cluster, "name") == nullptr || !text_of(*cluster, "leader").empty();
     return state;

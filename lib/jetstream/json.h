@@ -44,7 +44,6 @@ struct StreamState {
     std::string created;
     std::uint64_t last_sequence = 0;
     bool has_leader = true;      // false: a replicated stream without a leader
-    bool answered_create = false;
 };
 Result<StreamState> parse_stream_info(std::string_view answer);
 

@@ -40,7 +40,7 @@ public:
                                                    to_string(shell->state())));
         }
         if (!shell->wait_callbacks(std::max<Duration>(deadline - boot_now(), Duration::zero()))) {
-            return fail(Errc::timeout, fmt::format("the worker has left the group, but a callback has not returned within shutdown_timeout ({} ms)", limit_ms));
+            return fail(Errc::timeout, fmt::format("the worker has left the group, but a callback has not returned within its time (drain_timeout, shutdown_timeout {} ms)", limit_ms));
         }
         return {};
     }

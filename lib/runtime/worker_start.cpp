@@ -170,7 +170,7 @@ void WorkerShell::start_timer() {
     std::string why = fmt::format("startup_timeout ({} ms) is over", std::chrono::duration_cast<std::chrono::milliseconds>(config_.timing.startup_timeout).count());
     if (!buckets_ready_) {
         const Error& last = group_->last_error();
-        why += "; the buckets are not ready";
+        why += context_.connected() ? "; the buckets are not ready" : "; the buckets are not ready: not connected to NATS";
         if (!last.detail.empty()) why += ": " + last.message();
     }
     if (partitions_ == nullptr) why += "; the source has given no partitions" + (load_error_ ? ": " + load_error_->message() : std::string());

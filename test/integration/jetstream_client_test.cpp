@@ -107,8 +107,12 @@ TEST(JetStreamClient, AServerWithoutJetStreamIsNamedWithTheCure) {
 }
 
 TEST(JetStreamClient, AnAccountWithoutJetStreamIsNamed) {
-    NatsWorld world(contract_seed(), with_config(R"(accounts { plain { users = [{user: "p", password: "p"}] } } no_auth_user: "p")"));
-    const auto answer = ensure(world, world.client(0), bucket("b"));
+    NatsWorld world(contract_seed(), with_config(R"(accounts {
+        with { jetstream: enabled, users: [{user: "w", password: "x"}] }
+        plain { users: [{user: "p", password: "x"}] } }
+        no_auth_user: "w")"));
+    Extra plain(world, connect(world.server().url(), "p", "x"), world.options);
+    const auto answer = ensure(world, *plain, bucket("b"));
     ASSERT_FALSE(answer.has_value());
     EXPECT_EQ(answer.error().code, Errc::unsupported_server);
     EXPECT_NE(answer.error().detail.find("account"), std::string::npos) << answer.error().message();
@@ -117,7 +121,8 @@ TEST(JetStreamClient, AnAccountWithoutJetStreamIsNamed) {
 TEST(JetStreamClient, AMissingPermissionIsNamed) {
     NatsWorld world(contract_seed(), with_config(R"(authorization { users = [
         {user: "all", password: "x"},
-        {user: "few", password: "x", permissions: {publish: {deny: ["$JS.API.STREAM.>"]}}}] } no_auth_user: "all")"));
+        {user: "few", password: "x", permissions: {publish: {deny: ["$JS.API.STREAM.>"]}}}] }
+        no_auth_user: "all")"));
     Extra few(world, connect(world.server().url(), "few", "x"), world.options);
     const auto answer = ensure(world, *few, bucket("b"));
     ASSERT_FALSE(answer.has_value());

@@ -1,6 +1,7 @@
 #include "launch_test.h"
 
 #include <cstdio>
+#include <cstdlib>
 
 namespace parti::stress {
 
@@ -14,8 +15,11 @@ std::string text_of(const test::ThreadNames& threads) {
     return text;
 }
 
-std::optional<Launched> LaunchTest::launch(const LaunchPlan& plan, Subject subject) {
+std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject) {
     constexpr int kMostTries = 3;
+    const char* injected = std::getenv("PARTI_STRESS_INJECT_MEMORY");
+    if (plan.inject_memory.empty() && injected != nullptr) plan.inject_memory = injected;
+    if (!plan.inject_memory.empty()) std::printf("  worker-host wastes %s of its memory on purpose\n", plan.inject_memory.c_str());
     for (int attempt = 1;; ++attempt) {
         auto fleet = new_fleet({.partitions = plan.partitions});
         if (!fleet) return std::nullopt;

@@ -11,7 +11,7 @@
 namespace parti::stress {
 namespace {
 
-constexpr double kSecondsEach = 5.5;         // server, start, quiet, 10 renewals, end
+constexpr double kSecondsEach = 4.6;         // server, start, quiet, 10 renewals, end
 constexpr double kLeastLivePerWorker = 512;  // bytes; a worker that costs less was not there
 
 struct Configuration {

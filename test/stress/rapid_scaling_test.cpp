@@ -193,7 +193,7 @@ protected:
 TEST_F(TestScale_RapidScaling, Cycles) {
     const std::uint64_t count = launches(5);
     set_window("one cycle");
-    print_budget(count, 25);
+    print_budget(count, 9);
     for (std::uint64_t i = 0; i < count && !HasFailure(); ++i) {
         std::printf("cycle %llu\n", static_cast<unsigned long long>(i + 1));
         cycle();

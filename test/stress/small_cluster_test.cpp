@@ -31,7 +31,7 @@ TEST_P(TestScale_SmallCluster, Start) {
     const std::uint32_t workers = GetParam();
     const std::uint64_t count = launches(5);
     set_window("start only");
-    print_budget(2 * count, 2.5);
+    print_budget(2 * count, 1.4);
     std::vector<bool> plans(2 * count);  // with expected_workers, and without
     for (std::size_t i = 0; i < plans.size(); ++i) plans[i] = i % 2 == 0;
     std::shuffle(plans.begin(), plans.end(), random());
@@ -49,10 +49,8 @@ TEST_P(TestScale_SmallCluster, Start) {
         record_companion("rss_anon", report::Unit::kB, kilobytes(s.window.rss_anon.median));
         record_count("threads", static_cast<double>(s.thread_count));
         EXPECT_LE(s.balance.most - s.balance.least, 1U) << "the default strategy balances to one partition";
-        // With expected_workers nothing is planned before all are there, so that nothing has to move.
-        if (expected) {
-            EXPECT_DOUBLE_EQ(m.moved_ratio, 1.0) << "partitions moved although the size of the fleet was known";
-        }
+        // Whoever is first is granted everything at once, and what the others must have is moved to them, once.
+        EXPECT_LE(m.moved_ratio, 2.0) << "partitions were moved more than once";
     }
 }
 

@@ -10,8 +10,6 @@ add_library(parti_testfleet STATIC
 target_compile_definitions(parti_testfleet PRIVATE
   "PARTI_WORKER_HOST_PATH=\"${PROJECT_BINARY_DIR}/test/cmd/worker-host/worker-host\"")
 target_link_libraries(parti_testfleet PUBLIC parti_testproc PRIVATE parti_options nlohmann_json::nlohmann_json)
-# GCC 12 warns without cause about "text" + std::to_string(n) (its bug 105651).
-target_compile_options(parti_testfleet PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>")
 
 # For every target that drives worker-hosts.
 function(parti_use_fleet target)

@@ -147,7 +147,6 @@ int run(Options options) {
     const int code = serve(fleet);
     if (code != 0) ::_exit(code);
     static_cast<void>(fleet.stop(std::nullopt));  // all there are: cannot be refused
-    Line("bye").say();
     return 0;
 }
 
@@ -162,5 +161,7 @@ int main(int argc, char** argv) {
         std::fputs(usage, stdout);
         return 0;
     }
-    return run(std::move(*options));
+    const int code = run(std::move(*options));
+    if (code == 0) Line("bye").say();  // the connection is closed: nothing is left on the server
+    return code;
 }
