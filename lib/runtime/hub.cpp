@@ -1,7 +1,6 @@
 #include "runtime/hub.h"
 
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <utility>
 #include <vector>
@@ -176,8 +175,7 @@ public:
 private:
     BucketView& view(Bucket bucket) { return views_[bucket == Bucket::lease ? 0 : 1]; }
 
-    // ---- delivery
-    // ---------------------------------------------------------------------------------------------------------------
+    // ---- delivery -----------------------------------------------------------------------------------------------------------
 
     void enqueue(Hub::MemberId id, core::Event event) {
         queue_.emplace_back(id, std::move(event));
@@ -194,10 +192,9 @@ private:
     // thread.
     void drain() {
         const auto self = shared_from_this();  // a member may end the hub
-        std::deque<std::pair<Hub::MemberId, core::Event>> now;
-        now.swap(queue_);
+        turn_.swap(queue_);
         draining_ = true;
-        for (auto& [id, event] : now) {
+        for (auto& [id, event] : turn_) {
             const auto it = members_.find(id);
             if (it == members_.end()) continue;
             if (const auto* done = std::get_if<core::SnapshotDone>(&event)) {
@@ -206,6 +203,8 @@ private:
             const auto deliver = it->second.deliver;  // it may leave from inside
             (*deliver)(std::move(event));
         }
+        turn_.clear();
+        if (turn_.capacity() > kEventsKept) turn_ = {};
         draining_ = false;
         if (!queue_.empty()) schedule_drain();
     }
@@ -224,8 +223,7 @@ private:
         enqueue(id, core::SnapshotDone{member.interest->id});
     }
 
-    // ---- watches
-    // ----------------------------------------------------------------------------------------------------------------
+    // ---- watches ------------------------------------------------------------------------------------------------------------
 
     // What the members want together.
     std::vector<Pattern> desired(const BucketView& v) const {
@@ -351,8 +349,7 @@ private:
         arrange();
     }
 
-    // ---- entries
-    // ----------------------------------------------------------------------------------------------------------------
+    // ---- entries ------------------------------------------------------------------------------------------------------------
 
     Entry decode(Bucket bucket, const Key& key, const jetstream::RawEntry& raw) const {
         Entry entry{bucket, key, raw.revision, Absent{}};
@@ -392,13 +389,15 @@ private:
     }
 
     static constexpr std::uint64_t kForeignKeysLogged = 16;
+    static constexpr std::size_t kEventsKept = 256;  // room for so many events outlives a turn
 
     jetstream::Client& client_;
     HubShell shell_;
     BucketView views_[2];
     std::map<Hub::MemberId, Member> members_;
     Hub::MemberId last_member_ = 0;
-    std::deque<std::pair<Hub::MemberId, core::Event>> queue_;
+    std::vector<std::pair<Hub::MemberId, core::Event>> queue_;
+    std::vector<std::pair<Hub::MemberId, core::Event>> turn_;  // being delivered; lasts for its memory
     bool draining_ = false;
     std::uint64_t foreign_keys_ = 0;
 };

@@ -84,8 +84,8 @@ std::string replay_line(const Arguments& args, std::uint64_t seed) {
 
 void print_violation(const Arguments& args, std::uint64_t seed, const SimReport& report) {
     const auto& v = *report.violation;
-    std::printf("FAILED seed %llu: %s broken at %.6f s (step %llu): %s\n  replay: %s\n", static_cast<unsigned long long>(seed),
-                std::string(to_string(v.promise)).c_str(), static_cast<double>(v.at) / 1e9,
+    std::printf("%s seed %llu: %s broken at %.6f s (step %llu): %s\n  replay: %s\n", args.expect.empty() ? "FAILED" : "found",
+                static_cast<unsigned long long>(seed), std::string(to_string(v.promise)).c_str(), static_cast<double>(v.at) / 1e9,
                 static_cast<unsigned long long>(report.step), v.text.c_str(), replay_line(args, seed).c_str());
     std::fflush(stdout);
 }

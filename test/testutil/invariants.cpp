@@ -90,8 +90,7 @@ void Invariants::drop(const Held& held, WorkerId worker) {
     if (holders.size() == 1) --contested_;
 }
 
-// ---- sessions
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- sessions ---------------------------------------------------------------------------------------------------------------
 
 void Invariants::session_started(Nanos now, WorkerId worker, WorkerNumber number, Incarnation incarnation, SessionId session,
                                  Nanos deadline) {
@@ -150,8 +149,7 @@ void Invariants::check_number(Nanos now, WorkerId worker) {
     }
 }
 
-// ---- records
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- records ----------------------------------------------------------------------------------------------------------------
 
 void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record) {
     auto& history = history_[number.value];
@@ -176,8 +174,7 @@ const Invariants::Written* Invariants::find(WorkerNumber number, Fence fence) co
     return nullptr;
 }
 
-// ---- holdings
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- holdings ---------------------------------------------------------------------------------------------------------------
 
 void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::string_view partition, Fence fence) {
     Worker& w = workers_[worker];

@@ -1,6 +1,6 @@
 # The simulated world over the real core and hub. The targets it runs are optimised in every build: a thousand seeds must run within a
 # minute, under the sanitizers too.
-add_library(parti_testsim STATIC invariants.cpp sim_store.cpp sim_client.cpp)
+add_library(parti_testsim STATIC invariants.cpp sim_store.cpp sim_client.cpp sim_watch.cpp)
 target_include_directories(parti_testsim PUBLIC "${PROJECT_SOURCE_DIR}/test" "${PROJECT_SOURCE_DIR}/lib")
 target_link_libraries(parti_testsim PUBLIC parti_public parti_base PRIVATE parti_options)
 

@@ -1,12 +1,12 @@
 #include "testutil/sim_client.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <utility>
 #include <variant>
 
 #include "base/assert.h"
+#include "testutil/sim_watch.h"
 
 namespace parti::testutil {
 
@@ -26,220 +26,29 @@ Error timeout_error(const std::string& what) {
     return {Errc::timeout, "no answer to " + what};
 }
 
-RawEntry raw_entry(const std::string& key, const SimMessage& message) {
-    RawEntry entry;
-    entry.key = key;
-    entry.revision = message.revision;
-    entry.kind = message.marker() ? EntryKind::marker : EntryKind::value;
-    if (!message.marker()) entry.bytes = *message.bytes;
-    return entry;
-}
-
 }  // namespace
 
 namespace sim_detail {
 
-// Shared with what is under way, which may outlive the client.
-struct Link {
-    SimClient* client = nullptr;  // nothing: gone
-    bool up = true;
-    std::uint64_t generation = 0;  // counts the connections
-};
-
 // One request and, once the server has acted, its answer.
 struct Request {
     std::string what;
-    // Runs on the server, once; leaves in `answered` what is to be handed to the handler.
+    // Runs on the server, once; leaves in `answer` what is to be handed to the handler.
     std::function<void(Request&)> act;
     std::function<void(Request&, std::optional<Error>)> reply;  // an error: no answer came
     std::variant<std::monostate, PutAnswer, Result<RawEntry>, Result<BucketInfo>> answer;
-    bool answered = false;
     Nanos deadline = 0;
     std::uint64_t generation = 0;
     std::size_t slot = 0;
     bool finished = false;
 };
 
-struct WatchState : std::enable_shared_from_this<WatchState> {
-    WatchState(SimNetwork& net, SimScheduler::Lane in, std::shared_ptr<Link> through, Duration beat)
-        : network(net), lane(in), link(std::move(through)), heartbeat(beat.count()) {}
-
-    SimNetwork& network;
-    SimScheduler::Lane lane;
-    std::shared_ptr<Link> link;
-    Nanos heartbeat;
-    std::shared_ptr<jetstream::ClientStats> stats;
-    std::string bucket;
-    std::string pattern;
-    jetstream::WatchHandlers handlers;
-
-    // On the server.
-    std::uint64_t consumer = 0;  // generation of the consumer; what an older one sent is void
-    SimStore::SubscriptionId subscription = 0;
-    Nanos last_delivery = 0;
-
-    // In the client.
-    bool closed = false;
-    bool told_initial = false;
-    bool lost = false;
-    bool fresh_history = false;
-    std::uint64_t identity = 0;
-    std::uint64_t highest = 0;
-    std::map<std::string, std::uint64_t> delivered;
-    int attempts = 0;
-
-    // Everything reaches the client in the order it was sent.
-    template <class F>
-    void deliver(F then) {
-        last_delivery = std::max(last_delivery, network.scheduler.now() + network.latency());
-        network.scheduler.at(last_delivery, lane,
-                             [self = shared_from_this(), generation = consumer, then = std::move(then)]() mutable {
-                                 if (self->closed || self->consumer != generation) return;
-                                 then(*self);
-                             });
-    }
-
-    void request_consumer() {
-        if (closed) return;
-        if (!link->up || network.draw(network.rates.request_lost)) {
-            retry_later();
-            return;
-        }
-        network.scheduler.after(
-            network.latency(), SimScheduler::kWorld,
-            [self = shared_from_this(), generation = link->generation] { self->create_consumer(generation); });
-    }
-
-    void retry_later() {
-        const Nanos step = std::min<Nanos>(50 * kMilli << std::min(attempts, 4), 800 * kMilli);
-        ++attempts;
-        network.scheduler.after(step / 2 + network.rng.between(0, step), lane,
-                                [self = shared_from_this()] { self->request_consumer(); });
-    }
-
-    // On the server: the last value of every key, then what comes.
-    void create_consumer(std::uint64_t generation) {
-        if (closed) return;
-        const SimStore::Stream* stream = network.store.find(bucket);
-        if (!link->up || link->generation != generation || !network.server_up() || stream == nullptr) {
-            network.scheduler.after(network.latency(), lane, [self = shared_from_this()] { self->retry_later(); });
-            return;
-        }
-        ++consumer;
-        subscription = network.store.subscribe(
-            bucket, pattern,
-            [weak = weak_from_this()](const std::string& key, const SimMessage& message) {
-                if (const auto self = weak.lock()) {
-                    self->deliver([key, message](WatchState& w) { w.take_in(key, message); });
-                }
-            },
-            [weak = weak_from_this()] {
-                if (const auto self = weak.lock()) self->consumer_dies("the stream is gone");
-            });
-        deliver([id = stream->identity, last = stream->last_sequence](WatchState& w) { w.begin(id, last); });
-        std::vector<std::string> present;
-        for (auto& [key, message] : network.store.matching(bucket, pattern)) {
-            present.push_back(key);
-            deliver([name = key, m = message](WatchState& w) { w.take_in(name, m); });
-        }
-        deliver([present = std::move(present)](WatchState& w) { w.end(present); });
-    }
-
-    void begin(std::uint64_t id, std::uint64_t last) {
-        const bool other = identity != 0 && identity != id;
-        const bool went_back = identity == id && last < highest;
-        identity = id;
-        if (!other && !went_back) return;
-        for (auto& [key, revision] : delivered) revision = 0;  // comes again, or is reported as absent
-        highest = 0;
-        if (handlers.on_history_lost) {
-            handlers.on_history_lost(other ? "the stream was created anew" : "the stream's last sequence went back");
-        }
-    }
-
-    void take_in(const std::string& key, const SimMessage& message) {
-        ++stats->watch_messages;
-        std::uint64_t& known = delivered[key];
-        if (message.revision <= known) return;
-        known = message.revision;
-        highest = std::max(highest, message.revision);
-        if (handlers.on_entry) handlers.on_entry(raw_entry(key, message));
-    }
-
-    void end(const std::vector<std::string>& present) {
-        attempts = 0;
-        std::vector<std::string> vanished;
-        for (const auto& [key, revision] : delivered) {
-            if (std::find(present.begin(), present.end(), key) == present.end()) vanished.push_back(key);
-        }
-        for (const std::string& key : vanished) {
-            delivered.erase(key);
-            RawEntry entry;
-            entry.key = key;
-            if (handlers.on_entry && !closed) handlers.on_entry(std::move(entry));
-        }
-        if (!told_initial && !closed) {
-            told_initial = true;
-            if (handlers.on_initial_done) handlers.on_initial_done();
-        }
-        if (lost && !closed) {
-            lost = false;
-            ++stats->watch_recreations;
-            if (handlers.on_recovered) handlers.on_recovered();
-        }
-    }
-
-    bool alive() const { return subscription != 0; }
-
-    // On the server: nothing more comes, and nobody says so. The client misses heartbeats.
-    void consumer_dies(const std::string& why) {
-        if (closed || !alive()) return;
-        ++network.counts.watches_lost;
-        network.store.unsubscribe(subscription);
-        subscription = 0;
-        const std::uint64_t generation = ++consumer;
-        const Nanos silence = 2 * heartbeat + network.rng.between(0, heartbeat);
-        network.scheduler.after(silence, lane, [self = shared_from_this(), generation, why] {
-            if (self->closed || self->consumer != generation) return;
-            self->lost = true;
-            if (self->handlers.on_lost) self->handlers.on_lost("three heartbeats missed (" + why + ")");
-            self->request_consumer();
-        });
-    }
-
-    void close() {
-        closed = true;
-        if (subscription != 0) network.store.unsubscribe(subscription);
-        subscription = 0;
-        handlers = {};
-    }
-};
-
 }  // namespace sim_detail
 
 using sim_detail::Link;
+using sim_detail::raw_entry;
 using sim_detail::Request;
 using sim_detail::WatchState;
-
-namespace {
-
-class SimWatch final : public jetstream::Watch {
-public:
-    explicit SimWatch(std::shared_ptr<WatchState> state) : state_(std::move(state)) {}
-    ~SimWatch() override {
-        // The handlers may be running: they go with the last event of this turn.
-        auto handlers = std::make_shared<jetstream::WatchHandlers>(std::move(state_->handlers));
-        state_->network.scheduler.after(0, SimScheduler::kWorld, [handlers] {});
-        state_->close();
-    }
-    SimWatch(const SimWatch&) = delete;
-    SimWatch& operator=(const SimWatch&) = delete;
-
-private:
-    std::shared_ptr<WatchState> state_;
-};
-
-}  // namespace
 
 void SimNetwork::server_down() {
     if (!server_up_) return;
@@ -325,8 +134,7 @@ std::size_t SimClient::delete_consumers() {
     return count;
 }
 
-// ---- requests
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- requests ---------------------------------------------------------------------------------------------------------------
 
 void SimClient::finish(const std::shared_ptr<Request>& request) {
     if (request->finished) return;
@@ -553,7 +361,7 @@ std::unique_ptr<jetstream::Watch> SimClient::watch(const std::string& bucket, co
     std::erase_if(watches_, [](const auto& weak) { return weak.expired(); });
     watches_.push_back(state);
     network_.scheduler.after(0, lane_, [state] { state->request_consumer(); });
-    return std::make_unique<SimWatch>(std::move(state));
+    return sim_detail::watch_handle(std::move(state));
 }
 
 void SimClient::api(const std::string& subject, std::string_view, Duration, std::function<void(Result<std::string>)> handler) {

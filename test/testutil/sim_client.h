@@ -102,8 +102,7 @@ public:
     void stop(std::function<void()> done) override;
     jetstream::ClientStats stats() const override;
 
-    // ---- faults
-    // -------------------------------------------------------------------------------------------------------------------
+    // ---- faults -------------------------------------------------------------------------------------------------------------
     bool link_up() const;
     void disconnect();  // until connect(); answers on their way are gone, what was sent arrives
     void connect();

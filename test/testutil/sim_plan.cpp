@@ -11,13 +11,13 @@ using std::chrono::seconds;
 Timing draw_timing(base::Rng& rng) {
     Timing timing;
     const std::uint64_t kind = rng.below(40);
-    if (kind < 18) return timing;  // the defaults
-    if (kind == 18) return fast_test_timing();
+    if (kind < 10) return timing;  // the defaults
+    if (kind == 10) return fast_test_timing();
     // Any valid one: the ratios vary, and so do the windows.
-    timing.ttl = milliseconds(rng.between(4000, 16'000));
+    timing.ttl = milliseconds(rng.between(6000, 18'000));
     timing.margin = std::max<Duration>(milliseconds(100), timing.ttl * rng.between(10, 25) / 100);
     timing.stop_budget = timing.ttl * rng.between(5, 20) / 100;
-    timing.heartbeat = (timing.ttl - timing.margin - timing.stop_budget) * rng.between(30, 50) / 100;
+    timing.heartbeat = (timing.ttl - timing.margin - timing.stop_budget) * rng.between(40, 50) / 100;
     timing.drain_timeout = milliseconds(rng.between(500, 12'000));
     timing.shutdown_timeout = timing.drain_timeout + seconds(2) + milliseconds(rng.between(0, 5000));
     timing.grant_timeout = timing.drain_timeout + milliseconds(rng.between(500, 10'000));

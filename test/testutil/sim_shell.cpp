@@ -9,24 +9,27 @@
 
 namespace parti::testutil {
 
-// ---- codec
-// --------------------------------------------------------------------------------------------------------------------------
+// ---- codec ------------------------------------------------------------------------------------------------------------------
 
 RecordValue SimCodec::decode(Bucket bucket, const Key& key, std::string_view bytes) {
     const std::size_t hash = std::hash<std::string_view>{}(bytes);
     Slot& slot = slots_[hash % slots_.size()];
-    if (slot.hash != hash || slot.bucket != bucket || slot.key != key || slot.bytes != bytes) {
-        slot = {hash, bucket, key, std::string(bytes), wire::decode(bucket, key, bytes)};
+    if (slot.hash != hash || slot.bucket != bucket || slot.kind != key.kind || slot.bytes != bytes) {
+        slot = {hash, bucket, key.kind, std::string(bytes), wire::decode(bucket, key, bytes)};
     }
     return slot.value;
 }
 
-std::string SimCodec::encode(const RecordValue& record) const {
-    return wire::encode(record);
+std::string SimCodec::encode(const RecordValue& record) {
+    std::string bytes = wire::encode(record);
+    if (std::holds_alternative<LeasePtr>(record) && ++leases_ % 4 != 0) {
+        const std::size_t hash = std::hash<std::string_view>{}(bytes);
+        slots_[hash % slots_.size()] = {hash, Bucket::lease, Key::Kind::worker, bytes, record};
+    }
+    return bytes;
 }
 
-// ---- shared
-// -------------------------------------------------------------------------------------------------------------------------
+// ---- shared -----------------------------------------------------------------------------------------------------------------
 
 SimShared::SimShared(const SimOptions& given)
     : options(given), plan(SimPlan::draw(given.seed)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
@@ -50,8 +53,7 @@ Nanos SimClock::true_time(core::Instant at) const {
     return time;
 }
 
-// ---- worker
-// -------------------------------------------------------------------------------------------------------------------------
+// ---- worker -----------------------------------------------------------------------------------------------------------------
 
 SimWorker::SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot, const Config& config, std::string name)
     : shared_(shared),
@@ -227,8 +229,7 @@ void SimWorker::tick(std::uint64_t generation) {
     }
 }
 
-// ---- process
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- process ----------------------------------------------------------------------------------------------------------------
 
 SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(SimProcess&, std::uint32_t)> on_stopped)
     : shared_(shared),
