@@ -58,7 +58,12 @@ void WatchState::arm(Duration after) {
 // process counts once.
 void WatchState::on_timer() {
     if (phase_ == Phase::closed) return;
-    if (phase_ == Phase::waiting) return attempt();
+    if (phase_ == Phase::waiting) {
+        if (link_->connected()) return attempt();
+        // Asking costs nothing: be there soon after the link is back.
+        pause_ = kPauseMin;
+        return arm(Duration(link_->rng().between(kPauseMin.count(), 2 * kPauseMin.count())));
+    }
     if (!link_->connected()) return lost("disconnected");
     if (link_->reconnects() != reconnects_) return lost("reconnected");
     if (phase_ == Phase::reading || phase_ == Phase::live) {
