@@ -32,11 +32,12 @@ stress: setup ## build Release, run the stress suite, compare with the committed
 
 bench: setup ## build Release, run the microbenchmarks
 	$(call build,release)
-	@build/release/test/benchmark/parti_benchmarks
+	@build/release/test/benchmark/parti_benchmark
 
-baseline: setup ## make the last results the new baseline: make baseline REASON="why they changed"
+baseline: setup ## make the last three runs the new baseline: make baseline REASON="why it changed"
+	@[ -n "$$REASON" ] || { echo 'say why: make baseline REASON="..."' >&2; exit 1; }
 	$(call build,release)
-	@cmake -E chdir build/release test/cmd/stress-report/stress-report promote --reason "$(REASON)"
+	@build/release/test/cmd/stress-report/stress-report promote --reason "$$REASON"
 
 summary: ## print the last results as Markdown (in GitHub Actions: into the job's summary)
 	@tools/summary.sh build/release

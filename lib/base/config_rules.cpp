@@ -17,7 +17,9 @@ using base::to_text;
 bool name_character(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
 }
-bool dotted_name_character(char c) { return name_character(c) || c == '.'; }
+bool dotted_name_character(char c) {
+    return name_character(c) || c == '.';
+}
 
 struct NameRule {
     std::size_t bytes_min;
@@ -31,13 +33,14 @@ void check_name(RuleList& rules, std::string_view key, std::string_view value, N
     if (fits) return;
     std::string shown;
     for (const char c : value.substr(0, 160)) shown += (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) ? '?' : c;
-    rules.broken({key, " ('", shown, "', ", std::to_string(value.size()), " bytes) must be ", std::to_string(rule.bytes_min), "..",
-                  std::to_string(rule.bytes_max), rule.dots ? " of [A-Za-z0-9_.-]" : " of [A-Za-z0-9_-]"});
+    rules.broken({key, " ('", shown, "', ", std::to_string(value.size()), " bytes) must be ", std::to_string(rule.bytes_min),
+                  "..", std::to_string(rule.bytes_max), rule.dots ? " of [A-Za-z0-9_.-]" : " of [A-Za-z0-9_-]"});
 }
 
 void check_numbers(RuleList& rules, const Config& config) {
-    rules.require(config.number_min <= config.number_max, {"number_min (", std::to_string(config.number_min),
-                                                           ") must be at most number_max (", std::to_string(config.number_max), ")"});
+    rules.require(config.number_min <= config.number_max,
+                  {"number_min (", std::to_string(config.number_min), ") must be at most number_max (",
+                   std::to_string(config.number_max), ")"});
     rules.require(config.number_max <= kWorkerNumberMax,
                   {"number_max (", std::to_string(config.number_max), ") must be at most ", std::to_string(kWorkerNumberMax)});
     rules.require(config.capacity >= 1 && config.capacity <= base::kCapacityMax,
@@ -45,12 +48,13 @@ void check_numbers(RuleList& rules, const Config& config) {
     if (config.number_min <= config.number_max) {
         const std::uint64_t numbers = std::uint64_t{config.number_max} - config.number_min + 1;
         rules.require(config.expected_workers <= numbers,
-                      {"expected_workers (", std::to_string(config.expected_workers), ") must be at most the ", std::to_string(numbers),
-                       " numbers from number_min (", std::to_string(config.number_min), ") to number_max (",
-                       std::to_string(config.number_max), ")"});
+                      {"expected_workers (", std::to_string(config.expected_workers), ") must be at most the ",
+                       std::to_string(numbers), " numbers from number_min (", std::to_string(config.number_min),
+                       ") to number_max (", std::to_string(config.number_max), ")"});
     }
-    rules.require(config.restart_detection_ratio > 0 && config.restart_detection_ratio <= 1,
-                  {"restart_detection_ratio (", std::to_string(config.restart_detection_ratio), ") must be above 0 and at most 1"});
+    rules.require(
+        config.restart_detection_ratio > 0 && config.restart_detection_ratio <= 1,
+        {"restart_detection_ratio (", std::to_string(config.restart_detection_ratio), ") must be above 0 and at most 1"});
     rules.require(config.replicas == 1 || config.replicas == 3 || config.replicas == 5,
                   {"replicas (", std::to_string(config.replicas), ") must be 1, 3 or 5"});
 }
@@ -59,7 +63,8 @@ void check_timing(RuleList& rules, const Timing& timing) {
     bool in_range = true;
     for (const base::TimingField& field : base::kTimingFields) {
         const Duration value = timing.*field.member;
-        const bool fits = value <= base::kDurationMax && (field.may_be_zero ? value >= Duration::zero() : value > Duration::zero());
+        const bool fits =
+            value <= base::kDurationMax && (field.may_be_zero ? value >= Duration::zero() : value > Duration::zero());
         in_range = in_range && fits;
         rules.require(fits, {"timing.", field.name, " (", to_text(value), ") must be ", field.may_be_zero ? "0s" : "above 0s",
                              field.may_be_zero ? " to " : " and at most ", to_text(base::kDurationMax)});
@@ -68,13 +73,13 @@ void check_timing(RuleList& rules, const Timing& timing) {
     const std::string ttl = to_text(timing.ttl);
     const std::string margin = to_text(timing.margin);
     rules.require(timing.margin >= std::chrono::milliseconds(100), {"timing.margin (", margin, ") must be at least 100ms"});
-    rules.require(timing.margin * 10 >= timing.ttl,
-                  {"timing.margin (", margin, ") must be at least 10 % of timing.ttl (", ttl, "), that is ", to_text(timing.ttl / 10)});
+    rules.require(timing.margin * 10 >= timing.ttl, {"timing.margin (", margin, ") must be at least 10 % of timing.ttl (", ttl,
+                                                     "), that is ", to_text(timing.ttl / 10)});
     const Duration needed = 2 * timing.heartbeat + timing.stop_budget;
     rules.require(needed <= timing.ttl - timing.margin,
-                  {"2 x timing.heartbeat (", to_text(timing.heartbeat), ") + timing.stop_budget (", to_text(timing.stop_budget), ") = ",
-                   to_text(needed), " must be at most timing.ttl (", ttl, ") - timing.margin (", margin, ") = ",
-                   to_text(timing.ttl - timing.margin)});
+                  {"2 x timing.heartbeat (", to_text(timing.heartbeat), ") + timing.stop_budget (", to_text(timing.stop_budget),
+                   ") = ", to_text(needed), " must be at most timing.ttl (", ttl, ") - timing.margin (", margin,
+                   ") = ", to_text(timing.ttl - timing.margin)});
     rules.require(timing.shutdown_timeout >= timing.drain_timeout + std::chrono::seconds(2),
                   {"timing.shutdown_timeout (", to_text(timing.shutdown_timeout), ") must be at least timing.drain_timeout (",
                    to_text(timing.drain_timeout), ") + 2s"});

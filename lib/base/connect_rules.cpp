@@ -16,12 +16,14 @@ using base::RuleList;
 using base::to_text;
 
 struct Url {
-    std::string_view rest;    // what follows the scheme
-    std::string shown;        // without user and password: an error goes into logs
+    std::string_view rest;  // what follows the scheme
+    std::string shown;      // without user and password: an error goes into logs
     bool credentials = false;
 };
 
-bool blank_or_control(char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }
+bool blank_or_control(char c) {
+    return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f;
+}
 
 Url split_url(std::string_view url) {
     Url out;
@@ -93,9 +95,10 @@ void check_authentication(RuleList& rules, const ConnectOptions& options, bool c
     way(credentials_in_url, "credentials in a URL");
     rules.require(count <= 1, {"more than one way to authenticate is set (", ways, "); set at most one"});
     rules.require(options.password.empty() || !options.user.empty(), {"password is set without user; set both"});
-    rules.require(options.nkey_public.empty() == options.nkey_seed_file.empty(),
-                  {options.nkey_public.empty() ? "nkey_seed_file is set without nkey_public" : "nkey_public is set without nkey_seed_file",
-                   "; set both"});
+    rules.require(
+        options.nkey_public.empty() == options.nkey_seed_file.empty(),
+        {options.nkey_public.empty() ? "nkey_seed_file is set without nkey_public" : "nkey_public is set without nkey_seed_file",
+         "; set both"});
     rules.require(options.tls_certificate_file.empty() == options.tls_key_file.empty(),
                   {options.tls_key_file.empty() ? "tls_certificate_file is set without tls_key_file"
                                                 : "tls_key_file is set without tls_certificate_file",

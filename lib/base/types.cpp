@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 namespace parti {
 
@@ -24,6 +25,7 @@ Result<void> check_key(std::string_view key) {
         return fail(Errc::invalid_argument, "partition key '" + std::string(key) +
                                                 "' holds a character that a NATS subject token may not hold ('.', '*', '>', blank, control)");
     }
+    if (!base::is_utf8(key)) return fail(Errc::invalid_argument, "a partition key is not UTF-8; records and subjects are");
     return {};
 }
 

@@ -59,11 +59,18 @@ bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
         case Fate::behind: return false;
         case Fate::alive: break;
     }
-    if (!env.view.complete()) return false;
-    const Duration patience = rank_delay(env, session);
     const SeenLease* lease = env.view.lease(leader.number);
-    const Instant since = lease != nullptr ? lease->first_seen : env.view.complete_since();
-    if (env.due(since + env.silence() + patience)) {
+    if (lease != nullptr) {
+        missing_since_.reset();
+    } else if (!missing_since_) {
+        if (!env.view.complete()) {
+            wants_wide_ = env.view.interest().all_leases;  // do not turn back half way
+            return false;
+        }
+        missing_since_ = env.now;
+    }
+    const Duration patience = rank_delay(env, session);
+    if (env.due((lease != nullptr ? lease->first_seen : *missing_since_) + env.silence() + patience)) {
         wants_wide_ = true;
         if (env.view.wide()) (void)membership.suspect(env, session, leader.number, leader.incarnation, leader.session, patience);
     }
@@ -124,6 +131,7 @@ void Election::session_ended() {
     writing_ = Writing::nothing;
     stand_at_.reset();
     jitter_.reset();
+    missing_since_.reset();
     wants_wide_ = false;
 }
 

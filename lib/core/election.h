@@ -46,6 +46,7 @@ private:
     std::optional<Instant> stand_at_;
     Revision stand_at_head_ = 0;    // the head that stand_at_ is about
     std::optional<Duration> jitter_;
+    std::optional<Instant> missing_since_;  // the leader's lease record was not there when everything asked for was
     Revision reported_ = 0;         // unreadable head that was reported
 };
 

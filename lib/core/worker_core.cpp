@@ -212,7 +212,7 @@ void WorkerCore::Impl::go(State to) {
     // What happened within one step is told edge by edge.
     if (working && (to == State::claiming_id || to == State::waiting_assignment)) go(State::fenced);
     if (state == State::fenced && (to == State::waiting_assignment || to == State::stable)) go(State::claiming_id);
-    if (state == State::claiming_id && (to == State::stable || to == State::degraded)) go(State::waiting_assignment);
+    if (state == State::claiming_id && (to == State::stable || to == State::degraded || to == State::fenced)) go(State::waiting_assignment);
     if (to == State::stopped && working) go(State::draining);
     PARTI_ASSERT(edge_allowed(state, to));
     env.emit(StateChanged{state, to});

@@ -1,15 +1,17 @@
 #include "runtime/connection.h"
 
 #include <nats/nats.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 #include <random>
 #include <utility>
 #include <vector>
-
-#include "runtime/server_info.h"
 
 namespace parti::runtime {
 
@@ -33,30 +35,29 @@ std::string last_error_text(natsConnection* connection) {
     return text;
 }
 
-void report(CallbackState& state, Connection::Link link) {
-    {
-        const std::lock_guard lock(state.mutex);
-        if (state.closing) return;
-    }
-    state.on_link(std::move(link));
+bool closing(CallbackState& state) {
+    const std::lock_guard lock(state.mutex);
+    return state.closing;
 }
 
 void on_disconnected(natsConnection* connection, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
+    if (closing(state)) return;
     std::string why = last_error_text(connection);
     state.log->print(LogLevel::warning, "disconnected from NATS{}{}", why.empty() ? "" : ": ", why);
-    report(state, {false, false, std::move(why)});
+    state.on_link({false, false, std::move(why)});
 }
 
 void on_reconnected(natsConnection*, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
+    if (closing(state)) return;
     state.log->write(LogLevel::info, "reconnected to NATS");
-    report(state, {true, false, {}});
+    state.on_link({true, false, {}});
 }
 
 void on_closed(natsConnection* connection, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
-    report(state, {false, true, last_error_text(connection)});
+    if (!closing(state)) state.on_link({false, true, last_error_text(connection)});
     const std::lock_guard lock(state.mutex);
     state.closed = true;
     state.ended.notify_all();
@@ -96,6 +97,19 @@ private:
 };
 
 std::int64_t ms(Duration d) { return std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count(), 1); }
+
+// nats.c would say that "a file" cannot be read; which one, the user must hear from us.
+Result<void> readable_files(const ConnectOptions& options) {
+    const std::array files = {std::pair("credentials_file", &options.credentials_file), std::pair("nkey_seed_file", &options.nkey_seed_file),
+                              std::pair("tls_ca_file", &options.tls_ca_file),
+                              std::pair("tls_certificate_file", &options.tls_certificate_file),
+                              std::pair("tls_key_file", &options.tls_key_file)};
+    for (const auto& file : files) {
+        if (file.second->empty() || ::access(file.second->c_str(), R_OK) == 0) continue;
+        return fail(Errc::invalid_config, fmt::format("{} '{}' cannot be read: {}", file.first, *file.second, std::strerror(errno)));
+    }
+    return {};
+}
 
 void set_authentication(natsOptions* o, const ConnectOptions& options, Setup& setup) {
     if (!options.user.empty()) setup.step("user", natsOptions_SetUserInfo(o, options.user.c_str(), options.password.c_str()));
@@ -173,6 +187,7 @@ struct Connection::Impl {
 Connection::Connection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options, std::shared_ptr<Logger> log, OnLink on_link) {
+    if (auto ok = readable_files(options); !ok) return tl::unexpected(ok.error());
     Setup setup;
     setup.step("nats_Open", nats_Open(-1));
     setup.step("delivery pool", nats_SetMessageDeliveryPoolSize(1));
@@ -231,10 +246,18 @@ natsConnection* Connection::get() const { return impl_->connection; }
 bool Connection::borrowed() const { return impl_->state == nullptr; }
 bool Connection::connected() const { return natsConnection_Status(impl_->connection) == NATS_CONN_STATUS_CONNECTED; }
 
-std::string Connection::server_version() const {
+std::string Connection::url() const {
     char url[1024];
     if (natsConnection_GetConnectedUrl(impl_->connection, url, sizeof url) != NATS_OK) return {};
-    return server_version_at(url, std::chrono::seconds(2)).value_or("");
+    return url;
+}
+
+std::string without_credentials(const std::string& url) {
+    const std::size_t scheme = url.find("://");
+    const std::size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+    const std::size_t at = url.rfind('@');
+    if (at == std::string::npos || at < begin) return url;
+    return url.substr(0, begin) + url.substr(at + 1);
 }
 
 }  // namespace parti::runtime

@@ -35,7 +35,7 @@ public:
     __natsConnection* get() const;
     bool borrowed() const;
     bool connected() const;
-    std::string server_version() const;
+    std::string url() const;  // of the server it talks to, credentials included; empty: none
 
 private:
     struct Impl;

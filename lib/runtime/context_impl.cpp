@@ -1,5 +1,6 @@
 #include "runtime/context_impl.h"
 
+#include <nats/nats.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "jetstream/server_version.h"
 #include "runtime/boot_clock.h"
 #include "runtime/group.h"
 #include "runtime/worker_shell.h"
@@ -23,6 +25,7 @@ namespace {
 
 constexpr Duration kStopGrace = std::chrono::seconds(2);
 constexpr Duration kLinkPoll = std::chrono::milliseconds(200);
+constexpr const char* kNatsThreads = "nats.c";
 thread_local const ContextImpl* context_of_this_io_thread = nullptr;
 
 void destroy(ContextImpl* context) {
@@ -64,7 +67,18 @@ Result<std::shared_ptr<ContextImpl>> ContextImpl::make(ConnectOptions options, n
 Result<void> ContextImpl::open(const ConnectOptions& options, natsConnection* borrowed) {
     // Weak: nats.c may still speak while the context ends.
     const auto on_link = [this, poster = io_.poster()](Connection::Link link) { poster->post([this, link] { link_changed(link); }); };
-    auto connection = borrowed != nullptr ? Connection::borrow(borrowed) : Connection::open(options, log_, on_link);
+    Result<std::unique_ptr<Connection>> connection = fail(Errc::internal);
+    if (borrowed != nullptr) {
+        connection = Connection::borrow(borrowed);
+    } else {
+        // Threads inherit the name of the one that starts them: those of nats.c are told apart from the user's.
+        std::thread opener([&] {
+            name_this_thread(kNatsThreads);
+            connection = Connection::open(options, log_, on_link);
+            nats_ReleaseThreadMemory();
+        });
+        opener.join();
+    }
     if (!connection) return tl::unexpected(connection.error());
     connection_ = std::move(*connection);
 
@@ -81,7 +95,9 @@ Result<void> ContextImpl::open(const ConnectOptions& options, natsConnection* bo
         jetstream::ClientOptions client_options;
         client_options.seed = random_bits();
         client_options.log = log_sink();
+        name_this_thread(kNatsThreads);  // for the delivery pool, which begins with the first subscription
         client = jetstream::Client::make(io_.io(), connection_->get(), client_options);
+        name_this_thread(kIoThread);
         if (client && connection_->borrowed()) {
             link_poll_ = std::make_unique<TimerQueue::Timer>(*timers_, [this] { poll_link(); });
             poll_link();
@@ -127,6 +143,19 @@ void ContextImpl::run_on_io(std::function<void()> function) {
     });
     PARTI_ASSERT(posted);
     done.get_future().wait();
+}
+
+std::string ContextImpl::server_version() {
+    const std::string url = connection_->url();
+    if (url.empty() || context_of_this_io_thread == this) return {};
+    auto answer = std::make_shared<std::promise<std::string>>();
+    auto version = answer->get_future();
+    io_.poster()->post([this, url, answer] {
+        jetstream::read_server_version(io_.io(), url, kStopGrace, [answer](const Result<jetstream::Version>& read) {
+            answer->set_value(read ? jetstream::to_string(*read) : std::string());
+        });
+    });
+    return version.wait_for(2 * kStopGrace) == std::future_status::ready ? version.get() : std::string();
 }
 
 Instant ContextImpl::now() {

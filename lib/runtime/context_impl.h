@@ -38,7 +38,7 @@ public:
 
     // Any thread.
     bool connected() const { return connection_->connected(); }
-    std::string server_version() const { return connection_->server_version(); }
+    std::string server_version();             // asks the server; empty when it does not say within 2 s
     const std::shared_ptr<Poster>& poster() const { return io_.poster(); }
     const std::shared_ptr<Logger>& log() const { return log_; }
     LogSink log_sink() const;                 // for the layers below; absent when the user gave none

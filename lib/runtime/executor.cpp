@@ -37,6 +37,7 @@ public:
     std::forward_list<CallbackTask> waiting;
     std::forward_list<CallbackTask>::iterator last;
     bool running = false;  // a thread is inside one of its tasks
+    bool lost = false;     // and that thread has been written off
     bool ready = false;    // in Shared::ready
     bool closed = false;
 };
@@ -127,6 +128,7 @@ void Executor::Shared::run_one(const std::shared_ptr<Slot>& slot, std::unique_lo
     slot->queue.reset();
     slot->subject.reset();
     queue->running = false;
+    queue->lost = false;
     if (!queue->waiting.empty() && !stopping) {
         queue->ready = true;
         ready.push_back(std::move(queue));
@@ -184,6 +186,7 @@ std::optional<Instant> Executor::check() {
                 look_again(now + std::min<Duration>(limit / 10, std::chrono::seconds(1)));
             } else {
                 slot->written_off = true;
+                slot->queue->lost = true;
                 s.written_off += 1;
                 slot->thread.detach();
                 std::erase(s.slots, slot);
@@ -194,6 +197,7 @@ std::optional<Instant> Executor::check() {
         }
         for (const auto& queue : s.ready) look_again(now + queue->limit);
     }
+    if (!findings.empty()) shared_->rested.notify_all();
     for (const Finding& f : findings) {
         if (f.listener) f.listener->callback_stuck(f.kind, f.subject, f.age, f.replaced);
     }
@@ -202,7 +206,8 @@ std::optional<Instant> Executor::check() {
 
 bool Executor::wait_idle(const std::shared_ptr<SerialQueue>& queue, Duration timeout) {
     std::unique_lock lock(shared_->mutex);
-    return shared_->rested.wait_for(lock, timeout, [&] { return queue->idle() || shared_->stopping; });
+    shared_->rested.wait_for(lock, timeout, [&] { return queue->idle() || queue->lost || shared_->stopping; });
+    return queue->idle();
 }
 
 void Executor::close(const std::shared_ptr<SerialQueue>& queue) {

@@ -55,7 +55,7 @@ public:
     // Looks for callbacks that run for too long; when to look again (nothing: no task waits or runs). A callback is written off when two
     // looks in a row find it too old, so that a process that was stopped for a while gives its callbacks time to go on.
     std::optional<core::Instant> check();
-    // True: every task submitted so far has run.
+    // True: every task submitted so far has run. False at once when one of them has been written off.
     bool wait_idle(const std::shared_ptr<SerialQueue>& queue, Duration timeout);
     // Tasks of this queue that have not begun do not run, now or later.
     void close(const std::shared_ptr<SerialQueue>& queue);

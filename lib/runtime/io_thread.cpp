@@ -26,7 +26,7 @@ IoThread::~IoThread() { stop(); }
 
 void IoThread::start(std::function<void()> first) {
     thread_ = std::thread([this, run_first = std::move(first)] {
-        name_this_thread("parti-io");
+        name_this_thread(kIoThread);
         run_first();
         io_.run();
     });

@@ -44,6 +44,7 @@ private:
     std::thread thread_;
 };
 
-void name_this_thread(const char* name);
+inline constexpr const char* kIoThread = "parti-io";
+void name_this_thread(const char* name);  // at most 15 characters
 
 }  // namespace parti::runtime

@@ -39,13 +39,14 @@ struct TimerQueue::Impl {
         }
         programmed.reset();
         const Instant now = boot_now();
-        // A handler that sets a deadline in the past comes again with the next round, so that io is not starved.
-        for (std::size_t left = armed.size(); left > 0 && !armed.empty() && armed.begin()->first <= now; --left) {
-            Timer* timer = armed.begin()->second;
-            armed.erase(armed.begin());
-            timer->deadline_.reset();
-            const std::shared_ptr<const std::function<void()>> handler = timer->handler_;  // the handler may destroy the timer
+        // Each round goes through the deadlines once, upwards: a handler that asks for the past again starves neither io nor other timers.
+        for (auto next = armed.begin(); next != armed.end() && next->first <= now;) {
+            const auto due = *next;
+            armed.erase(next);
+            due.second->deadline_.reset();
+            const std::shared_ptr<const std::function<void()>> handler = due.second->handler_;  // the handler may destroy the timer
             (*handler)();
+            next = armed.upper_bound(due);
         }
         program();
     }

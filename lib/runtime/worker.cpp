@@ -40,7 +40,7 @@ public:
                                                    to_string(shell->state())));
         }
         if (!shell->wait_callbacks(std::max<Duration>(deadline - boot_now(), Duration::zero()))) {
-            return fail(Errc::timeout, fmt::format("the worker has left the group, but a callback has not returned within shutdown_timeout ({} ms)", limit_ms));
+            return fail(Errc::timeout, fmt::format("the worker has left the group, but a callback has not returned within its time (drain_timeout, shutdown_timeout {} ms)", limit_ms));
         }
         return {};
     }
@@ -62,6 +62,7 @@ Result<Worker> Worker::make(Context context, Config config, std::shared_ptr<Sour
     if (strategy == nullptr) strategy = sticky();
     auto shell = std::make_shared<runtime::WorkerShell>(*context.impl(), std::move(config), std::move(source), std::move(strategy),
                                                         std::move(callbacks));
+    shell->make_callback_queue();
     return Worker(std::make_shared<runtime::WorkerImpl>(context.impl(), std::move(shell)));
 }
 

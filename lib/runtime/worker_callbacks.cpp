@@ -35,6 +35,10 @@ void WorkerShell::post_to(const std::shared_ptr<Poster>& poster, std::weak_ptr<W
 
 void WorkerShell::post(std::function<void(WorkerShell&)> function) { post_to(poster_, weak_from_this(), std::move(function)); }
 
+void WorkerShell::make_callback_queue() {
+    callback_queue_ = context_.executor().make_queue(config_.timing.drain_timeout, weak_from_this());
+}
+
 void WorkerShell::queue_task(const char* kind, Subject subject, std::function<void(const Callbacks&)> call) {
     CallbackTask task;
     task.kind = kind;
@@ -96,7 +100,7 @@ void WorkerShell::tell_error(Error error) {
         const std::lock_guard lock(view_mutex_);
         view_.last_error = error;
     }
-    if (!callbacks_->on_error || !callback_queue_) return;
+    if (!callbacks_->on_error) return;
     queue_task("on_error", nullptr, [error = std::move(error)](const Callbacks& user) { user.on_error(error); });
 }
 
@@ -108,7 +112,11 @@ void WorkerShell::log(LogLevel level, std::string_view text) const {
 }
 
 bool WorkerShell::wait_callbacks(Duration timeout) {
-    return callback_queue_ == nullptr || context_.executor().wait_idle(callback_queue_, timeout);
+    return context_.executor().wait_idle(callback_queue_, timeout);
+}
+
+void WorkerShell::close_callbacks() {
+    context_.executor().close(callback_queue_);
 }
 
 void WorkerShell::callback_stuck(const char* kind, const Subject& subject, Duration age, bool replaced) {

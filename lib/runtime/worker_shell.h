@@ -32,6 +32,9 @@ public:
                 Callbacks callbacks);
     ~WorkerShell() override;
 
+    // Once, before anything else.
+    void make_callback_queue();
+
     // Any thread.
     void start();
     void request_stop();
@@ -39,6 +42,7 @@ public:
     Result<void> wait_for(State state, Duration timeout);
     bool wait_finished(Duration timeout);
     bool wait_callbacks(Duration timeout);    // true: every callback has returned
+    void close_callbacks();                   // those that have not begun never will
     const Config& config() const { return config_; }
     std::string id() const;
     std::vector<Ownership> assignment() const;

@@ -64,7 +64,6 @@ void WorkerShell::begin() {
     start_deadline_ = context_.now() + config_.timing.startup_timeout;
     load_back_off_ = kLoadBackOffFirst;
     timer_ = std::make_unique<TimerQueue::Timer>(context_.timers(), [this] { timer_fired(); });
-    callback_queue_ = context_.executor().make_queue(config_.timing.drain_timeout, weak_from_this());
     context_.add(this);
     attached_ = true;
     timer_->set(start_deadline_);
@@ -171,7 +170,7 @@ void WorkerShell::start_timer() {
     std::string why = fmt::format("startup_timeout ({} ms) is over", std::chrono::duration_cast<std::chrono::milliseconds>(config_.timing.startup_timeout).count());
     if (!buckets_ready_) {
         const Error& last = group_->last_error();
-        why += "; the buckets are not ready";
+        why += context_.connected() ? "; the buckets are not ready" : "; the buckets are not ready: not connected to NATS";
         if (!last.detail.empty()) why += ": " + last.message();
     }
     if (partitions_ == nullptr) why += "; the source has given no partitions" + (load_error_ ? ": " + load_error_->message() : std::string());

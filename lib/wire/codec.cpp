@@ -148,7 +148,8 @@ void read(Fields& in, AssignmentRecord& out) {
     in.session("session", out.session, true);
     if (in.ok() && (out.incarnation.value == 0) != out.session.empty()) {
         in.refuse(in.named("inc") + " is " + std::to_string(out.incarnation.value) + " and " + in.named("session") + " is " +
-                  (out.session.empty() ? "empty" : "not empty") + "; a record for nobody has 0 and an empty session, any other neither");
+                  (out.session.empty() ? "empty" : "not empty") +
+                  "; a record for nobody has 0 and an empty session, any other neither");
     }
     read_partitions(in, "partitions", out.partitions);
     read_partitions(in, "revoking", out.revoking);
@@ -189,37 +190,46 @@ RecordValue read_record(const Key& key, Fields& in) {
 RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes) {
     if (bytes.empty()) return unreadable(Errc::malformed_record, key, "it is empty; a JSON object is required");
     if (bytes.size() > kRecordBytesMax) {
-        return unreadable(Errc::malformed_record, key,
-                          "it has " + std::to_string(bytes.size()) + " bytes; at most " + std::to_string(kRecordBytesMax) + " are read");
+        return unreadable(
+            Errc::malformed_record, key,
+            "it has " + std::to_string(bytes.size()) + " bytes; at most " + std::to_string(kRecordBytesMax) + " are read");
     }
     const auto tape = Tape::parse(bytes);
     if (!tape) return unreadable(Errc::malformed_record, key, tape.error().detail);
     if (!tape->root().is(Kind::object)) {
-        return unreadable(Errc::malformed_record, key, "it is " + std::string(tape->root().kind_name()) + "; a JSON object is required");
+        return unreadable(Errc::malformed_record, key,
+                          "it is " + std::string(tape->root().kind_name()) + "; a JSON object is required");
     }
     Fields in(tape->root());
     std::uint64_t major = 0;
     in.number("v", major, 1);
     if (in.ok() && major > kMajor) {
-        return unreadable(Errc::future_record, key, "field 'v' is " + std::to_string(major) + "; this version of parti reads up to 1");
+        return unreadable(Errc::future_record, key,
+                          "field 'v' is " + std::to_string(major) + "; this version of parti reads up to 1");
     }
     if (bucket == Bucket::lease) {
         if (key.kind == Key::Kind::worker) return read_record<LeaseRecord>(key, in);
         return unreadable(Errc::malformed_record, key, "the lease bucket has no such key");
     }
     switch (key.kind) {
-        case Key::Kind::worker: return read_record<AssignmentRecord>(key, in);
-        case Key::Kind::head: return read_record<HeadRecord>(key, in);
-        case Key::Kind::control: return read_record<ControlRecord>(key, in);
+        case Key::Kind::worker:
+            return read_record<AssignmentRecord>(key, in);
+        case Key::Kind::head:
+            return read_record<HeadRecord>(key, in);
+        case Key::Kind::control:
+            return read_record<ControlRecord>(key, in);
     }
     return unreadable(Errc::malformed_record, key, "no such kind of key");
 }
 
 std::string to_string(const Key& key) {
     switch (key.kind) {
-        case Key::Kind::worker: return "worker." + std::to_string(key.number.value);
-        case Key::Kind::head: return "head";
-        case Key::Kind::control: return "control";
+        case Key::Kind::worker:
+            return "worker." + std::to_string(key.number.value);
+        case Key::Kind::head:
+            return "head";
+        case Key::Kind::control:
+            return "control";
     }
     return "unknown";
 }

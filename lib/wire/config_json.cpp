@@ -40,13 +40,15 @@ void read(const Item& item, std::uint32_t& out) {
     if (!item.value.is(Kind::unsigned_number)) return item.wrong_kind("a whole number that is not negative");
     constexpr std::uint64_t kLargest = std::numeric_limits<std::uint32_t>::max();
     if (item.value.number() > kLargest) {
-        return item.rules.broken({item.key, " (", std::to_string(item.value.number()), ") must be at most ", std::to_string(kLargest)});
+        return item.rules.broken(
+            {item.key, " (", std::to_string(item.value.number()), ") must be at most ", std::to_string(kLargest)});
     }
     out = static_cast<std::uint32_t>(item.value.number());
 }
 
 void read(const Item& item, double& out) {
-    const bool number = item.value.is(Kind::unsigned_number) || item.value.is(Kind::negative_number) || item.value.is(Kind::real_number);
+    const bool number =
+        item.value.is(Kind::unsigned_number) || item.value.is(Kind::negative_number) || item.value.is(Kind::real_number);
     if (!number) return item.wrong_kind("a number");
     out = item.value.real();
 }
@@ -74,13 +76,25 @@ void read_name(const Item& item, const base::Names<Enum, N>& names, Enum& out) {
     }
     item.rules.broken({item.key, " is ", wire::quoted(item.value.text()), "; it must be ", wanted});
 }
-void read(const Item& item, Policy& out) { read_name(item, base::kPolicies, out); }
-void read(const Item& item, ColdStart& out) { read_name(item, base::kColdStarts, out); }
-void read(const Item& item, Storage& out) { read_name(item, base::kStorages, out); }
-void read(const Item& item, CreateBuckets& out) { read_name(item, base::kCreateBuckets, out); }
+void read(const Item& item, Policy& out) {
+    read_name(item, base::kPolicies, out);
+}
+void read(const Item& item, ColdStart& out) {
+    read_name(item, base::kColdStarts, out);
+}
+void read(const Item& item, Storage& out) {
+    read_name(item, base::kStorages, out);
+}
+void read(const Item& item, CreateBuckets& out) {
+    read_name(item, base::kCreateBuckets, out);
+}
 
-void write(std::string& out, const std::string& value) { wire::append_json(out, std::string_view(value)); }
-void write(std::string& out, std::uint32_t value) { wire::append_json(out, std::uint64_t{value}); }
+void write(std::string& out, const std::string& value) {
+    wire::append_json(out, std::string_view(value));
+}
+void write(std::string& out, std::uint32_t value) {
+    wire::append_json(out, std::uint64_t{value});
+}
 void write(std::string& out, double value) {
     char buffer[32];
     out.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
@@ -91,10 +105,18 @@ void write_name(std::string& out, const base::Names<Enum, N>& names, Enum value)
         if (one == value) wire::append_json(out, name);
     }
 }
-void write(std::string& out, Policy value) { write_name(out, base::kPolicies, value); }
-void write(std::string& out, ColdStart value) { write_name(out, base::kColdStarts, value); }
-void write(std::string& out, Storage value) { write_name(out, base::kStorages, value); }
-void write(std::string& out, CreateBuckets value) { write_name(out, base::kCreateBuckets, value); }
+void write(std::string& out, Policy value) {
+    write_name(out, base::kPolicies, value);
+}
+void write(std::string& out, ColdStart value) {
+    write_name(out, base::kColdStarts, value);
+}
+void write(std::string& out, Storage value) {
+    write_name(out, base::kStorages, value);
+}
+void write(std::string& out, CreateBuckets value) {
+    write_name(out, base::kCreateBuckets, value);
+}
 
 struct Row {
     std::string_view name;
@@ -176,7 +198,8 @@ void for_each_key(RuleList& rules, std::string_view section, Tape::Value object,
         key = value.next();
         const auto found = std::find_if(rows.begin(), rows.end(), [name](const auto& one) { return one.name == name; });
         if (found == rows.end()) {
-            rules.broken({"unknown key ", wire::quoted(path_of(section, name)), "; the nearest known key is '", nearest_key(section, name), "'"});
+            rules.broken({"unknown key ", wire::quoted(path_of(section, name)), "; the nearest known key is '",
+                          nearest_key(section, name), "'"});
             continue;
         }
         bool& twice = seen[static_cast<std::size_t>(found - rows.begin())];
@@ -210,12 +233,14 @@ Result<Config> Config::from_json(std::string_view json) {
     const auto tape = Tape::parse(json);
     if (!tape) return fail(Errc::invalid_config, std::string("the configuration is ").append(tape.error().detail));
     if (!tape->root().is(Kind::object)) {
-        return fail(Errc::invalid_config, std::string("the configuration is ").append(tape->root().kind_name()).append("; it must be an object"));
+        return fail(Errc::invalid_config,
+                    std::string("the configuration is ").append(tape->root().kind_name()).append("; it must be an object"));
     }
     RuleList rules;
     Config config;
-    for_each_key(rules, "", tape->root(), kRows,
-                 [&](const Row& row, Tape::Value value) { row.read(Item{rules, row.name, value}, config); });
+    for_each_key(rules, "", tape->root(), kRows, [&](const Row& row, Tape::Value value) {
+        row.read(Item{rules, row.name, value}, config);
+    });
     if (!rules.empty()) return tl::unexpected(rules.result(Errc::invalid_config).error());
     if (auto valid = config.validate(); !valid) return tl::unexpected(valid.error());
     return config;

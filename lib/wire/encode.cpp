@@ -1,4 +1,5 @@
-// Records -> bytes. Pieces are appended by hand: a lease is written once per heartbeat and worker, and the simulation writes millions.
+// Records -> bytes. Pieces are appended by hand: a lease is written once per heartbeat and worker, and the simulation writes
+// millions.
 #include "base/assert.h"
 #include "wire/codec.h"
 #include "wire/json_text.h"

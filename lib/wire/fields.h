@@ -1,6 +1,7 @@
 // Fields: checked reading of the known fields of one JSON object.
 //
-// Model     Each getter names a field, a rule and where to put the value. The first broken rule is kept; what follows does nothing.
+// Model     Each getter names a field, a rule and where to put the value. The first broken rule is kept; what follows does
+// nothing.
 //           finish() refuses known fields that occur twice. Unknown fields are ignored.
 // Errors    problem(): "field 'capacity' is 0; it must be in 1..1000000".
 // Cost      Reading fields in document order is one pass; any other order costs one scan per field.
@@ -36,7 +37,8 @@ public:
 
     void number(std::string_view name, std::uint64_t& out, std::uint64_t min = 0,
                 std::uint64_t max = std::numeric_limits<std::uint64_t>::max(), Presence presence = Presence::required);
-    void number(std::string_view name, std::uint32_t& out, std::uint32_t min, std::uint32_t max, Presence presence = Presence::required);
+    void number(std::string_view name, std::uint32_t& out, std::uint32_t min, std::uint32_t max,
+                Presence presence = Presence::required);
     void boolean(std::string_view name, bool& out, Presence presence = Presence::required);
     std::optional<std::string_view> text(std::string_view name, Presence presence = Presence::required);
     void hex(std::string_view name, std::uint64_t& out);

@@ -1,12 +1,15 @@
-// Tape: a parsed JSON text as a flat list of nodes: what codec and configuration read from.
+// Tape: a parsed JSON text (RFC 8259) as a flat list of nodes: what codec and configuration read from.
 //
-// Model     Total: any bytes give a Tape or an Error; nothing throws. nlohmann's SAX parser does the grammar (UTF-8 included); the tape
-//           keeps values in document order, so that reading a record in the order it was written costs one pass.
+// Model     Total: any bytes give a Tape or an Error; nothing throws. Strings must be UTF-8. The tape keeps values in document
+// order,
+//           so that reading a record in the order it was written costs one pass.
+//           An own parser, because every worker's every renewal is decoded by leader and standbys, and the simulation decodes
+//           millions: nlohmann's SAX parser took 1.9 us a lease, and 20 us under the sanitizers. A test compares the two.
 // Units     Limits: kDepthMax levels, kNodesMax nodes.
-// Errors    malformed_record, with the byte position.
+// Errors    malformed_record, with the position: "',' or '}' is missing at line 2, column 14 (byte 28)".
 // Threads   Immutable once parsed.
 // Lifetime  A Value points into its Tape.
-// Cost      16 bytes per value plus the text of the strings, in two allocations per growth step.
+// Cost      16 bytes per value plus the text of the strings.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +64,7 @@ public:
     Value root() const { return {this, 0}; }
 
 private:
-    class Builder;
+    class Parser;
     std::vector<Node> nodes_;
     std::string text_;
 };

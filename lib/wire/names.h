@@ -17,6 +17,8 @@ inline constexpr std::array<std::pair<std::string_view, LeaseState>, 5> kLeaseSt
     {"evicted", LeaseState::evicted},
 }};
 
-constexpr std::string_view name_of(LeaseState state) { return kLeaseStates[static_cast<std::size_t>(state)].first; }
+constexpr std::string_view name_of(LeaseState state) {
+    return kLeaseStates[static_cast<std::size_t>(state)].first;
+}
 
 }  // namespace parti::wire

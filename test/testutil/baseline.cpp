@@ -1,6 +1,7 @@
 #include "testutil/baseline.h"
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include "testutil/json_file.h"
@@ -84,7 +85,7 @@ Json metric_to_json(const BaselineMetric& metric) {
     entry["n"] = all.size();
     entry["median"] = json_number(median(all));
     entry["mad"] = json_number(median_absolute_deviation(all));
-    entry["noise"] = relative_noise(all);
+    entry["noise"] = std::round(relative_noise(all) * 1e6) / 1e6;
     if (metric.relative_threshold) entry["threshold"] = *metric.relative_threshold;
     entry["history"] = Json::array();
     for (const PastMedian& past : metric.history) {

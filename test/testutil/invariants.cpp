@@ -8,20 +8,30 @@
 namespace parti::testutil {
 namespace {
 
-std::string text_of(Fence fence) { return "(" + std::to_string(fence.epoch.value) + "," + std::to_string(fence.version) + ")"; }
+std::string text_of(Fence fence) {
+    return "(" + std::to_string(fence.epoch.value) + "," + std::to_string(fence.version) + ")";
+}
 
 }  // namespace
 
 std::string_view to_string(Promise promise) {
     switch (promise) {
-        case Promise::p1_numbers: return "P-1";
-        case Promise::p2_order: return "P-2";
-        case Promise::p3_owners: return "P-3";
-        case Promise::p4_coverage: return "P-4";
-        case Promise::p5_untouched: return "P-5";
-        case Promise::p7_versions: return "P-7";
-        case Promise::tokens: return "tokens";
-        case Promise::other: break;
+        case Promise::p1_numbers:
+            return "P-1";
+        case Promise::p2_order:
+            return "P-2";
+        case Promise::p3_owners:
+            return "P-3";
+        case Promise::p4_coverage:
+            return "P-4";
+        case Promise::p5_untouched:
+            return "P-5";
+        case Promise::p7_versions:
+            return "P-7";
+        case Promise::tokens:
+            return "tokens";
+        case Promise::other:
+            break;
     }
     return "other";
 }
@@ -44,7 +54,20 @@ void Invariants::worker_gone(Nanos now, WorkerId worker) {
     w.gone = true;
 }
 
-void Invariants::leaving(WorkerId worker) { workers_[worker].leaving = true; }
+void Invariants::leaving(WorkerId worker) {
+    workers_[worker].leaving = true;
+}
+
+void Invariants::relinquishing(Nanos now, WorkerId worker, Nanos budget) {
+    Worker& w = workers_[worker];
+    if (!w.session || w.relinquishing) return;
+    w.relinquishing = true;
+    if (now < w.deadline - budget) {
+        report(now, Promise::p5_untouched,
+               w.name + " gives everything back " + std::to_string((w.deadline - now) / kMilli) +
+                   " ms before its deadline, allowed are " + std::to_string(budget / kMilli) + " ms");
+    }
+}
 
 std::uint32_t Invariants::index(std::string_view partition) {
     const auto it = indices_.find(partition);
@@ -67,13 +90,15 @@ void Invariants::drop(const Held& held, WorkerId worker) {
     if (holders.size() == 1) --contested_;
 }
 
-// ---- sessions -----------------------------------------------------------------------------------------------------------------------
+// ---- sessions
+// -----------------------------------------------------------------------------------------------------------------------
 
 void Invariants::session_started(Nanos now, WorkerId worker, WorkerNumber number, Incarnation incarnation, SessionId session,
                                  Nanos deadline) {
     Worker& w = workers_[worker];
     if (w.session) report(now, Promise::other, w.name + " starts a session without having ended its last one");
     w.session = true;
+    w.relinquishing = false;
     w.number = number;
     w.id = session;
     w.deadline = deadline;
@@ -125,7 +150,8 @@ void Invariants::check_number(Nanos now, WorkerId worker) {
     }
 }
 
-// ---- records ------------------------------------------------------------------------------------------------------------------------
+// ---- records
+// ------------------------------------------------------------------------------------------------------------------------
 
 void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record) {
     auto& history = history_[number.value];
@@ -150,7 +176,8 @@ const Invariants::Written* Invariants::find(WorkerNumber number, Fence fence) co
     return nullptr;
 }
 
-// ---- holdings -----------------------------------------------------------------------------------------------------------------------
+// ---- holdings
+// -----------------------------------------------------------------------------------------------------------------------
 
 void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::string_view partition, Fence fence) {
     Worker& w = workers_[worker];
@@ -163,13 +190,15 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
     } else if (now >= w.deadline && !ignore_deadlines_) {
         report(now, Promise::tokens, "grant of " + what + " after the session's deadline");
     }
+    if (w.relinquishing) report(now, Promise::tokens, "grant of " + what + " while it gives everything back");
     const Written* record = find(w.number, fence);
     if (record == nullptr) {
-        report(now, Promise::p2_order, "grant of " + what + ": the store never held such a record of worker." +
-                                           std::to_string(w.number.value));
+        report(now, Promise::p2_order,
+               "grant of " + what + ": the store never held such a record of worker." + std::to_string(w.number.value));
     } else if (record->session != w.id) {
-        report(now, Promise::p2_order, "grant of " + what + ": the record is for session " + parti::to_string(record->session) +
-                                           ", not for " + parti::to_string(w.id));
+        report(now, Promise::p2_order,
+               "grant of " + what + ": the record is for session " + parti::to_string(record->session) + ", not for " +
+                   parti::to_string(w.id));
     } else if (!std::binary_search(record->partitions.begin(), record->partitions.end(), p)) {
         report(now, Promise::p2_order, "grant of " + what + ": the record does not list it");
     }
@@ -205,8 +234,8 @@ void Invariants::check_partition(Nanos now, std::uint32_t partition) {
         if (!holds || first == &w) continue;
         if (first != nullptr) {
             report(now, Promise::p3_owners,
-                   state.name + " is held by " + first->name + " and by " + w.name + (draining ? " (draining)" : " (owning)") + ", until " +
-                       std::to_string(first->deadline) + " and " + std::to_string(w.deadline) + " ns");
+                   state.name + " is held by " + first->name + " and by " + w.name + (draining ? " (draining)" : " (owning)") +
+                       ", until " + std::to_string(first->deadline) + " and " + std::to_string(w.deadline) + " ns");
             return;
         }
         first = &w;
@@ -224,15 +253,17 @@ void Invariants::revoked(Nanos now, WorkerId worker, std::span<const std::uint64
         if (held->revoked) report(now, Promise::other, w.name + " revokes grant " + std::to_string(grant) + " twice");
         held->revoked = true;
         held->draining = true;
-        if (w.leaving || !w.session || !held->current) continue;
+        if (w.leaving || w.relinquishing || !w.session || !held->current) continue;
         bool taken = false;
         const auto& history = history_[w.number.value];
         for (auto r = history.rbegin(); r != history.rend() && r->fence > held->fence; ++r) {
-            taken = taken || (r->session == w.id && !std::binary_search(r->partitions.begin(), r->partitions.end(), held->partition));
+            taken =
+                taken || (r->session == w.id && !std::binary_search(r->partitions.begin(), r->partitions.end(), held->partition));
         }
         if (!taken) {
-            report(now, Promise::p5_untouched, w.name + " revokes " + partitions_[held->partition].name + " " + text_of(held->fence) +
-                                                   " although its lease is valid and no later record takes it away");
+            report(now, Promise::p5_untouched,
+                   w.name + " revokes " + partitions_[held->partition].name + " " + text_of(held->fence) +
+                       " although its lease is valid and no later record takes it away");
         }
     }
 }
@@ -242,8 +273,9 @@ void Invariants::holdings(Nanos now, WorkerId worker, std::span<const HoldingSee
     for (const HoldingSeen& s : seen) {
         const auto held = std::find_if(w.held.begin(), w.held.end(), [&s](const Held& h) { return h.grant == s.grant; });
         if (held == w.held.end()) {
-            report(now, Promise::other, w.name + " reports grant " + std::to_string(s.grant) + " of " + std::string(s.partition) +
-                                            ", which was never granted or is long released");
+            report(now, Promise::other,
+                   w.name + " reports grant " + std::to_string(s.grant) + " of " + std::string(s.partition) +
+                       ", which was never granted or is long released");
             continue;
         }
         if (partitions_[held->partition].name != s.partition || held->fence != s.fence) {
@@ -256,8 +288,9 @@ void Invariants::holdings(Nanos now, WorkerId worker, std::span<const HoldingSee
         const bool still = std::any_of(seen.begin(), seen.end(), [&h](const HoldingSeen& s) { return s.grant == h.grant; });
         if (still) return false;
         if (!h.revoked && h.current) {
-            report(now, Promise::p5_untouched, w.name + " no longer reports " + partitions_[h.partition].name + " " + text_of(h.fence) +
-                                                   " although it was not revoked and the session lives");
+            report(now, Promise::p5_untouched,
+                   w.name + " no longer reports " + partitions_[h.partition].name + " " + text_of(h.fence) +
+                       " although it was not revoked and the session lives");
         }
         drop(h, worker);
         return true;
@@ -272,8 +305,9 @@ void Invariants::applied(Nanos now, WorkerId worker, Fence fence) {
     }
     w.applied = fence;
     if (find(w.number, fence) == nullptr) {
-        report(now, Promise::p2_order, w.name + " says that it applied " + text_of(fence) + ", which the store never held for worker." +
-                                           std::to_string(w.number.value));
+        report(now, Promise::p2_order,
+               w.name + " says that it applied " + text_of(fence) + ", which the store never held for worker." +
+                   std::to_string(w.number.value));
     }
 }
 

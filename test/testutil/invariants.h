@@ -1,14 +1,18 @@
 // Invariants: judges what a fleet does against the promises of docs/PROTOCOL.md, in true time.
 //
-// Role      Is told every session, record, grant, revocation and release as it happens, by a world that knows the true time; keeps the
+// Role      Is told every session, record, grant, revocation and release as it happens, by a world that knows the true time;
+// keeps the
 //           first promise that was broken. Also used by tests with real processes, which have one clock.
-// Model     A holding counts from its grant until its worker no longer reports it, while true time is before the deadline of the session
+// Model     A holding counts from its grant until its worker no longer reports it, while true time is before the deadline of the
+// session
 //           that was granted it. Checked (incrementally, when something changes):
 //             P-1  no two living sessions hold one number
-//             P-2  records of one worker's key carry strictly ascending fences in the order of the store; what is granted is in a record
+//             P-2  records of one worker's key carry strictly ascending fences in the order of the store; what is granted is in a
+//             record
 //                  that the store held, addressed to this very session
 //             P-3  no partition is held by two workers at one instant
-//             P-5  a grant is revoked only when its session ends, its worker leaves, or a later record no longer lists the partition; a
+//             P-5  a grant is revoked only when its session ends, its worker leaves, or a later record no longer lists the
+//             partition; a
 //                  holding does not vanish without being revoked
 //             P-7  fences of one session's grants and acknowledgements never go back
 //             tokens of successive owners of a partition strictly ascend; no grant outside a living session
@@ -54,8 +58,11 @@ public:
     WorkerId worker_made(std::string name);
     void worker_gone(Nanos now, WorkerId worker);
     void leaving(WorkerId worker);  // it was asked to leave: from here on it may revoke everything
+    // It gives everything back because it could not renew: allowed from `budget` before the deadline on.
+    void relinquishing(Nanos now, WorkerId worker, Nanos budget);
 
-    void session_started(Nanos now, WorkerId worker, WorkerNumber number, Incarnation incarnation, SessionId session, Nanos deadline);
+    void session_started(Nanos now, WorkerId worker, WorkerNumber number, Incarnation incarnation, SessionId session,
+                         Nanos deadline);
     void session_extended(Nanos now, WorkerId worker, Nanos deadline);
     void session_ended(Nanos now, WorkerId worker);
 
@@ -85,7 +92,7 @@ private:
         std::uint64_t grant = 0;
         std::uint32_t partition = 0;  // index into partitions_
         Fence fence;
-        Nanos deadline = 0;  // of the session it was granted in, while that lives on: see Worker
+        Nanos deadline = 0;   // of the session it was granted in, while that lives on: see Worker
         bool current = true;  // the session is still the worker's
         bool revoked = false;
         bool draining = false;
@@ -94,6 +101,7 @@ private:
         std::string name;
         bool gone = false;
         bool leaving = false;
+        bool relinquishing = false;  // of the present session
         bool session = false;
         WorkerNumber number;
         SessionId id;

@@ -1,5 +1,6 @@
 #include "testutil/json_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -22,6 +23,25 @@ const Json& empty_object() {
 const Json& empty_array() {
     static const Json value = Json::array();
     return value;
+}
+
+// Indented by one blank per level, but an array without objects or arrays in it stays on its line: launches read as rows in a review.
+void append_readable(std::string& out, const Json& value, std::size_t level) {
+    const bool nested = value.is_object() || std::any_of(value.begin(), value.end(), [](const Json& v) { return v.is_structured(); });
+    if (!value.is_structured() || value.empty() || !nested) {
+        // Bytes that are not UTF-8 (from an environment variable, say) are replaced, not thrown at the caller.
+        out += value.dump(-1, ' ', false, Json::error_handler_t::replace);
+        return;
+    }
+    out += value.is_object() ? '{' : '[';
+    const char* separator = "\n";
+    for (const auto& [key, member] : value.items()) {
+        out.append(separator).append(level + 1, ' ');
+        if (value.is_object()) out.append(Json(key).dump(-1, ' ', false, Json::error_handler_t::replace)).append(": ");
+        append_readable(out, member, level + 1);
+        separator = ",\n";
+    }
+    out.append("\n").append(level, ' ').append(value.is_object() ? "}" : "]");
 }
 
 bool write_all(int fd, std::string_view content) {
@@ -69,8 +89,9 @@ Outcome<void> write_file(const std::filesystem::path& file, std::string_view con
 }
 
 Outcome<void> write_json(const std::filesystem::path& file, const Json& value) {
-    // Bytes that are not UTF-8 (from an environment variable, say) are replaced, not thrown at the caller.
-    return write_file(file, value.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    std::string text;
+    append_readable(text, value, 0);
+    return write_file(file, text.append("\n"));
 }
 
 Json json_number(double value) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <regex>
 
 #include "proc_text.h"
 
@@ -23,8 +24,26 @@ std::string lower(std::string_view text) {
     return result;
 }
 
-bool allowed_by(const std::vector<Allowance>& allowed, const std::string& line) {
-    return std::any_of(allowed.begin(), allowed.end(), [&](const Allowance& a) { return std::regex_search(line, a.pattern); });
+using Patterns = std::vector<std::regex>;
+
+Patterns compile(const std::vector<Allowance>& allowed, const std::string& name, std::vector<LogFinding>& findings) {
+    Patterns patterns;
+    for (const Allowance& one : allowed) {
+        if (one.reason.empty()) {
+            findings.push_back({name, 0, "the allowance '" + one.pattern + "' must have a reason"});
+            continue;
+        }
+        try {
+            patterns.emplace_back(one.pattern);
+        } catch (const std::regex_error& e) {
+            findings.push_back({name, 0, "the allowance '" + one.pattern + "' must be a regular expression: " + e.what()});
+        }
+    }
+    return patterns;
+}
+
+bool allowed_by(const Patterns& patterns, const std::string& line) {
+    return std::any_of(patterns.begin(), patterns.end(), [&](const std::regex& one) { return std::regex_search(line, one); });
 }
 
 }  // namespace
@@ -45,12 +64,13 @@ bool is_bad_line(std::string_view line) {
 
 std::vector<LogFinding> scan_log_text(const std::string& name, std::string_view text, const std::vector<Allowance>& allowed) {
     std::vector<LogFinding> findings;
+    const Patterns patterns = compile(allowed, name, findings);
     std::size_t number = 0;
     for (std::size_t begin = 0; begin < text.size();) {
         const auto end = std::min(text.find('\n', begin), text.size());
         const std::string_view line = text.substr(begin, end - begin);
         ++number;
-        if (is_bad_line(line) && !allowed_by(allowed, std::string(line))) findings.push_back({name, number, std::string(line)});
+        if (is_bad_line(line) && !allowed_by(patterns, std::string(line))) findings.push_back({name, number, std::string(line)});
         begin = end + 1;
     }
     return findings;

@@ -4,13 +4,13 @@
 // Model     A line is bad when it contains one of the marks below and no allowance matches it. An allowance needs a reason.
 //           Marks: ERROR [ERR] [FTL] [error] [critical], AddressSanitizer LeakSanitizer ThreadSanitizer, "terminate called", and in any
 //           case of letters: panic, fatal, runtime error, data race, "assertion ... failed".
-// Errors    A file that cannot be read is a finding itself: an unread log proves nothing.
+// Errors    A file that cannot be read is a finding itself: an unread log proves nothing. So is an allowance that is not a regular
+//           expression or has no reason.
 // Threads   Free functions, any thread.
 // Cost      One pass; regular expressions only on bad lines.
 #pragma once
 
 #include <cstddef>
-#include <regex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,8 +18,8 @@
 namespace parti::test {
 
 struct Allowance {
-    std::regex pattern;  // searched in the line
-    std::string reason;  // why such a line is right in this test
+    std::string pattern;  // ECMAScript regular expression, searched in the line
+    std::string reason;   // why such a line is right in this test
 };
 
 struct LogFinding {

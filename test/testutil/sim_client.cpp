@@ -150,7 +150,7 @@ struct WatchState : std::enable_shared_from_this<WatchState> {
         const bool went_back = identity == id && last < highest;
         identity = id;
         if (!other && !went_back) return;
-        delivered.clear();
+        for (auto& [key, revision] : delivered) revision = 0;  // comes again, or is reported as absent
         highest = 0;
         if (handlers.on_history_lost) {
             handlers.on_history_lost(other ? "the stream was created anew" : "the stream's last sequence went back");

@@ -10,11 +10,11 @@ using std::chrono::seconds;
 
 Timing draw_timing(base::Rng& rng) {
     Timing timing;
-    const std::uint64_t kind = rng.below(20);
-    if (kind < 12) return timing;         // the defaults
-    if (kind == 12) return fast_test_timing();
+    const std::uint64_t kind = rng.below(40);
+    if (kind < 18) return timing;  // the defaults
+    if (kind == 18) return fast_test_timing();
     // Any valid one: the ratios vary, and so do the windows.
-    timing.ttl = milliseconds(rng.between(3000, 12'000));
+    timing.ttl = milliseconds(rng.between(4000, 16'000));
     timing.margin = std::max<Duration>(milliseconds(100), timing.ttl * rng.between(10, 25) / 100);
     timing.stop_budget = timing.ttl * rng.between(5, 20) / 100;
     timing.heartbeat = (timing.ttl - timing.margin - timing.stop_budget) * rng.between(30, 50) / 100;
@@ -33,10 +33,15 @@ Timing draw_timing(base::Rng& rng) {
 }  // namespace
 
 std::string_view to_string(Fault fault) {
-    static constexpr std::array<std::string_view, kFaults> kNames = {
-        "request lost", "request late",     "answer lost", "answer late", "answer doubled", "answer refused",
-        "watch stalled", "consumer deleted", "disconnect",  "server down", "pause",          "crash",
-        "leave",        "join",             "callback slow", "callback never", "clock skew",  "partitions changed"};
+    static constexpr std::array<std::string_view, kFaults> kNames = {"request lost",   "request late",
+                                                                     "answer lost",    "answer late",
+                                                                     "answer doubled", "answer refused",
+                                                                     "watch stalled",  "consumer deleted",
+                                                                     "disconnect",     "server down",
+                                                                     "pause",          "crash",
+                                                                     "leave",          "join",
+                                                                     "callback slow",  "callback never",
+                                                                     "clock skew",     "partitions changed"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
@@ -51,7 +56,8 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
     plan.instances = rng.chance(1, 5);
     plan.config.group = "sim";
     plan.config.timing = draw_timing(rng);
-    plan.config.number_max = plan.workers + static_cast<std::uint32_t>(rng.chance(1, 3) ? rng.between(1, 3) : 40);
+    plan.workers_max = plan.workers + 3;
+    plan.config.number_max = plan.workers_max + static_cast<std::uint32_t>(rng.chance(1, 3) ? rng.between(0, 3) : 40);
     plan.config.expected_workers = rng.chance(1, 2) ? plan.workers : 0;
     plan.config.cold_start = rng.chance(1, 4) ? ColdStart::wait : ColdStart::grant_now;
     plan.config.restart_detection_ratio = rng.chance(1, 2) ? 0.5 : 0.9;
@@ -76,9 +82,12 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
 
 std::shared_ptr<const Strategy> SimPlan::make_strategy() const {
     switch (strategy) {
-        case 1: return consistent_hash();
-        case 2: return round_robin();
-        default: return sticky();
+        case 1:
+            return consistent_hash();
+        case 2:
+            return round_robin();
+        default:
+            return sticky();
     }
 }
 
@@ -90,10 +99,10 @@ Nanos SimPlan::convergence_bound() const {
 }
 
 std::string SimPlan::describe() const {
-    std::string out = "seed " + std::to_string(seed) + ": " + std::to_string(workers) + " workers in " + std::to_string(processes) +
-                      " processes, " + std::to_string(partitions) + " partitions, " + std::string(make_strategy()->name()) + ", ttl " +
-                      std::to_string(config.timing.ttl.count() / kMilli) + " ms, numbers to " + std::to_string(config.number_max) +
-                      (instances ? ", instances" : "") + ", faults:";
+    std::string out = "seed " + std::to_string(seed) + ": " + std::to_string(workers) + " workers in " +
+                      std::to_string(processes) + " processes, " + std::to_string(partitions) + " partitions, " +
+                      std::string(make_strategy()->name()) + ", ttl " + std::to_string(config.timing.ttl.count() / kMilli) +
+                      " ms, numbers to " + std::to_string(config.number_max) + (instances ? ", instances" : "") + ", faults:";
     for (std::size_t i = 0; i < kFaults; ++i) {
         if (on[i]) out += " [" + std::string(to_string(static_cast<Fault>(i))) + "]";
     }

@@ -1,5 +1,5 @@
-// SimPlan: everything one simulated run is made of, drawn from its seed (swarm style: each run draws which kinds of fault are on, and
-// how often they come).
+// SimPlan: everything one simulated run is made of, drawn from its seed (swarm style: each run draws which kinds of fault are on,
+// and how often they come).
 #pragma once
 
 #include <array>
@@ -42,20 +42,21 @@ using FaultCounts = std::array<std::uint64_t, kFaults>;
 struct SimPlan {
     std::uint64_t seed = 0;
     std::uint32_t processes = 1;
-    std::uint32_t workers = 5;           // at the start, spread over the processes
+    std::uint32_t workers = 5;      // at the start, spread over the processes
+    std::uint32_t workers_max = 8;  // with those who join later
     std::uint32_t partitions = 20;
-    std::uint32_t strategy = 0;          // 0 sticky, 1 consistent hash, 2 round-robin
-    bool instances = false;              // workers carry instance names
-    Config config;                       // of every worker (but for its instance)
+    std::uint32_t strategy = 0;  // 0 sticky, 1 consistent hash, 2 round-robin
+    bool instances = false;      // workers carry instance names
+    Config config;               // of every worker (but for its instance)
     SimRates rates;
-    std::uint32_t answer_doubled = 0;    // per million
+    std::uint32_t answer_doubled = 0;  // per million
     std::array<bool, kFaults> on{};
-    Nanos fault_gap = 20 * kSecond;      // mean time between faults that are not drawn per request
-    std::int32_t clock_ppm = 0;          // rates of the processes' clocks within +- this
-    std::uint32_t callback_slow = 0;     // per million of revoke callbacks
+    Nanos fault_gap = 20 * kSecond;   // mean time between faults that are not drawn per request
+    std::int32_t clock_ppm = 0;       // rates of the processes' clocks within +- this
+    std::uint32_t callback_slow = 0;  // per million of revoke callbacks
     std::uint32_t callback_never = 0;
     Nanos safety_phase = 8 * 60 * kSecond;
-    Nanos total = 10 * 60 * kSecond;     // at least
+    Nanos total = 10 * 60 * kSecond;  // at least
 
     static SimPlan draw(std::uint64_t seed);
     std::shared_ptr<const Strategy> make_strategy() const;

@@ -95,6 +95,14 @@ public:
     static constexpr Lane kWorld = 0;
 
     SimScheduler() : lanes_(1) {}
+    // Drops every task; what destroying them posts is dropped too. Call it while what the tasks refer to is alive.
+    void clear() {
+        closed_ = true;
+        heap_.clear();
+        free_.clear();
+        const std::vector<SimTask> dropped = std::move(tasks_);
+        tasks_.clear();
+    }
 
     Nanos now() const { return now_; }
     std::uint64_t executed() const { return executed_; }
@@ -102,6 +110,7 @@ public:
     Nanos next_time() const { return heap_.empty() ? std::numeric_limits<Nanos>::max() : heap_.front().when; }
 
     void at(Nanos when, Lane lane, SimTask task) {
+        if (closed_) return;
         std::uint32_t slot = 0;
         if (free_.empty()) {
             slot = static_cast<std::uint32_t>(tasks_.size());
@@ -169,6 +178,7 @@ private:
     Nanos now_ = 0;
     std::uint64_t order_ = 0;
     std::uint64_t executed_ = 0;
+    bool closed_ = false;
     std::vector<Item> heap_;
     std::vector<SimTask> tasks_;
     std::vector<std::uint32_t> free_;

@@ -9,7 +9,8 @@
 
 namespace parti::testutil {
 
-// ---- codec --------------------------------------------------------------------------------------------------------------------------
+// ---- codec
+// --------------------------------------------------------------------------------------------------------------------------
 
 RecordValue SimCodec::decode(Bucket bucket, const Key& key, std::string_view bytes) {
     const std::size_t hash = std::hash<std::string_view>{}(bytes);
@@ -20,9 +21,12 @@ RecordValue SimCodec::decode(Bucket bucket, const Key& key, std::string_view byt
     return slot.value;
 }
 
-std::string SimCodec::encode(const RecordValue& record) const { return wire::encode(record); }
+std::string SimCodec::encode(const RecordValue& record) const {
+    return wire::encode(record);
+}
 
-// ---- shared -------------------------------------------------------------------------------------------------------------------------
+// ---- shared
+// -------------------------------------------------------------------------------------------------------------------------
 
 SimShared::SimShared(const SimOptions& given)
     : options(given), plan(SimPlan::draw(given.seed)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
@@ -39,14 +43,15 @@ void SimShared::trace(const std::string& line) const {
 
 Nanos SimClock::true_time(core::Instant at) const {
     const Nanos shown = at.time_since_epoch().count() - offset_;
-    Nanos time = std::max<Nanos>(0, static_cast<Nanos>(static_cast<double>(shown) * 1e6 / static_cast<double>(1'000'000 + ppm_)) - 2000);
-    // The estimate is below and at most a few microseconds off; the clock's own steps are 1 us wide.
-    while (local(time) < at) time += std::max<Nanos>(1, (at - local(time)).count() / 4);
+    if (shown <= 0) return 0;
+    Nanos time = shown / (1'000'000 + ppm_) * 1'000'000 + shown % (1'000'000 + ppm_) * 1'000'000 / (1'000'000 + ppm_);
+    while (local(time) < at) ++time;  // both roundings together are off by a nanosecond or two
     while (time > 0 && local(time - 1) >= at) --time;
     return time;
 }
 
-// ---- worker -------------------------------------------------------------------------------------------------------------------------
+// ---- worker
+// -------------------------------------------------------------------------------------------------------------------------
 
 SimWorker::SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot, const Config& config, std::string name)
     : shared_(shared),
@@ -57,25 +62,29 @@ SimWorker::SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot,
       core_(std::make_unique<core::WorkerCore>(config, shared.strategy, shared.rng.next(), process.identity())) {}
 
 void SimWorker::start() {
+    started_ = true;
     member_ = process_.hub().join([weak = weak_from_this()](core::Event event) {
         const auto self = weak.lock();
         if (!self || self->ended()) return;
         SimShared& shared = self->shared_;
-        if (std::holds_alternative<core::WriteAnswered>(event) && shared.faults && shared.network.draw(shared.plan.answer_doubled)) {
+        if (std::holds_alternative<core::WriteAnswered>(event) && shared.faults &&
+            shared.network.draw(shared.plan.answer_doubled)) {
             shared.count(Fault::answer_doubled);
             const Nanos delay = shared.rng.between(0, 800 * kMilli);
-            shared.scheduler.after(delay, self->process_.lane(), [self, again = std::make_shared<core::Event>(event)] { self->feed(*again); });
+            shared.scheduler.after(delay, self->process_.lane(),
+                                   [self, again = std::make_shared<core::Event>(event)] { self->feed(*again); });
         }
         self->feed(event);
     });
     feed(core::LinkChanged{process_.client().link_up()});
     feed(core::Start{});
     const Nanos source = shared_.rng.between(0, 5 * kMilli);
-    shared_.scheduler.after(source, process_.lane(), [self = shared_from_this()] { self->feed(core::PartitionsChanged{self->shared_.partitions}); });
+    shared_.scheduler.after(source, process_.lane(),
+                            [self = shared_from_this()] { self->feed(core::PartitionsChanged{self->shared_.partitions}); });
 }
 
 void SimWorker::leave() {
-    if (ended() || leaving_) return;
+    if (ended() || leaving_ || !started_) return;
     leaving_ = true;
     shared_.judge.leaving(id_);
     feed(core::Stop{});
@@ -87,7 +96,7 @@ void SimWorker::leave() {
 
 void SimWorker::end() {
     if (ended()) return;
-    process_.hub().leave(member_);
+    if (started_) process_.hub().leave(member_);
     shared_.judge.worker_gone(shared_.scheduler.now(), id_);
     core_.reset();
 }
@@ -145,6 +154,9 @@ void SimWorker::execute(core::Effect& effect) {
         }
     } else if (const auto* revoked = std::get_if<core::Revoked>(&effect)) {
         holdings_changed_ = true;
+        if (core_->state() == State::fenced && !leaving_) {  // the session is still on: it gives everything back in time
+            judge.relinquishing(now, id_, process_.clock().true_span(shared_.plan.config.timing.stop_budget));
+        }
         judge.revoked(now, id_, revoked->grants);
         revoke(revoked->grants);
     } else if (std::holds_alternative<core::DrainTimedOut>(effect)) {
@@ -168,7 +180,8 @@ void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
         shared_.count(Fault::callback_slow);
         delay = shared_.rng.between(100 * kMilli, shared_.plan.config.timing.drain_timeout.count() * 3 / 2);
     }
-    shared_.scheduler.after(delay, process_.lane(), [self = shared_from_this(), grants] { self->feed(core::ReleaseDone{grants}); });
+    shared_.scheduler.after(delay, process_.lane(),
+                            [self = shared_from_this(), grants] { self->feed(core::ReleaseDone{grants}); });
 }
 
 void SimWorker::judge(const core::Event&) {
@@ -196,8 +209,10 @@ void SimWorker::arm() {
     const Nanos due = std::max(process_.clock().true_time(*deadline), shared_.scheduler.now());
     if (tick_due_ <= due) return;
     tick_due_ = due;
-    const Nanos late = shared_.rng.chance(1, 100) ? shared_.rng.between(0, 60 * kMilli) : shared_.rng.between(20 * kMicro, 2 * kMilli);
-    shared_.scheduler.at(due + late, process_.lane(), [self = shared_from_this(), generation = ++tick_generation_] { self->tick(generation); });
+    const Nanos late =
+        shared_.rng.chance(1, 100) ? shared_.rng.between(0, 60 * kMilli) : shared_.rng.between(20 * kMicro, 2 * kMilli);
+    shared_.scheduler.at(due + late, process_.lane(),
+                         [self = shared_from_this(), generation = ++tick_generation_] { self->tick(generation); });
 }
 
 void SimWorker::tick(std::uint64_t generation) {
@@ -212,13 +227,15 @@ void SimWorker::tick(std::uint64_t generation) {
     }
 }
 
-// ---- process ------------------------------------------------------------------------------------------------------------------------
+// ---- process
+// ------------------------------------------------------------------------------------------------------------------------
 
 SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(SimProcess&, std::uint32_t)> on_stopped)
     : shared_(shared),
       name_(std::move(name)),
       lane_(shared.scheduler.add_lane()),
-      clock_(shared.rng.between(kSecond, 1'000'000 * kSecond), shared.plan.clock_ppm == 0 ? 0 : shared.rng.between(-shared.plan.clock_ppm, shared.plan.clock_ppm)),
+      clock_(shared.rng.between(kSecond, 1'000'000 * kSecond),
+             shared.plan.clock_ppm == 0 ? 0 : shared.rng.between(-shared.plan.clock_ppm, shared.plan.clock_ppm)),
       identity_(shared.rng.next()),
       on_stopped_(std::move(on_stopped)) {
     if (shared.plan.clock_ppm != 0) shared.count(Fault::clock_skew);
@@ -231,7 +248,9 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
     runtime::HubShell shell;
     shell.now = [this] { return now(); };
     shell.defer = [this](std::function<void()> task) { shared_.scheduler.after(0, lane_, std::move(task)); };
-    shell.decode = [this](Bucket bucket, const Key& key, std::string_view bytes) { return shared_.codec.decode(bucket, key, bytes); };
+    shell.decode = [this](Bucket bucket, const Key& key, std::string_view bytes) {
+        return shared_.codec.decode(bucket, key, bytes);
+    };
     shell.encode = [this](const RecordValue& record) { return shared_.codec.encode(record); };
     shell.log = [this](LogLevel, std::string_view line) {
         if (shared_.tracing()) shared_.trace(name_ + " hub: " + std::string(line));

@@ -1,6 +1,8 @@
-// SimProcess and SimWorker: the shell of one simulated process. What lib/runtime does with clocks, threads and nats, in virtual time.
+// SimProcess and SimWorker: the shell of one simulated process. What lib/runtime does with clocks, threads and nats, in virtual
+// time.
 //
-// Lifetime  A process lives until it crashes or the world ends; a worker until it stopped or its process ends. Tasks that were under way
+// Lifetime  A process lives until it crashes or the world ends; a worker until it stopped or its process ends. Tasks that were
+// under way
 //           find nothing afterwards.
 #pragma once
 
@@ -40,6 +42,9 @@ private:
 // What everything in one run shares.
 struct SimShared {
     explicit SimShared(const SimOptions& options);
+    ~SimShared() { scheduler.clear(); }
+    SimShared(const SimShared&) = delete;
+    SimShared& operator=(const SimShared&) = delete;
 
     SimOptions options;
     SimPlan plan;
@@ -63,12 +68,13 @@ struct SimShared {
     bool over() const { return judge.violation().has_value() || (options.steps_max != 0 && steps >= options.steps_max); }
 };
 
-// A clock that is offset and runs at its own rate.
+// A clock that is offset and runs at its own rate. Good for four days of virtual time.
 class SimClock {
 public:
     SimClock(Nanos offset, std::int64_t ppm) : offset_(offset), ppm_(ppm) {}
-    core::Instant local(Nanos time) const { return core::Instant(Duration(offset_ + time + time / 1'000'000 * ppm_)); }
+    core::Instant local(Nanos time) const { return core::Instant(Duration(offset_ + time + time * ppm_ / 1'000'000)); }
     Nanos true_time(core::Instant at) const;  // the first at which the clock shows `at` or more
+    Nanos true_span(Duration span) const { return span.count() * 1'000'000 / (1'000'000 + ppm_) + kMicro; }
 
 private:
     Nanos offset_;
@@ -82,8 +88,8 @@ public:
     SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot, const Config& config, std::string name);
 
     void start();
-    void leave();             // gracefully
-    void end();               // it is no more
+    void leave();  // gracefully
+    void end();    // it is no more
     void feed(const core::Event& event);
     bool ended() const { return core_ == nullptr; }
     bool leaving() const { return leaving_; }
@@ -108,6 +114,7 @@ private:
     runtime::Hub::MemberId member_ = 0;
     core::Effects effects_;
     std::vector<HoldingSeen> seen_;
+    bool started_ = false;
     bool leaving_ = false;
     bool finished_ = false;
     bool holdings_changed_ = false;

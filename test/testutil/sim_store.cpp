@@ -99,7 +99,7 @@ void SimStore::erase(const std::string& bucket, const std::string& key) {
 
 void SimStore::remove(const std::string& bucket) {
     streams_.erase(bucket);
-    drop_subscriptions(bucket);
+    end_subscriptions(bucket);
 }
 
 void SimStore::wipe(const std::string& bucket) {
@@ -108,7 +108,7 @@ void SimStore::wipe(const std::string& bucket) {
     it->second.messages.clear();
     it->second.last_sequence = 0;
     it->second.identity = ++last_identity_;
-    drop_subscriptions(bucket);
+    end_subscriptions(bucket);
 }
 
 SimStore::Stream SimStore::snapshot(const std::string& bucket) const {
@@ -119,7 +119,7 @@ SimStore::Stream SimStore::snapshot(const std::string& bucket) const {
 
 void SimStore::restore(const Stream& copy) {
     streams_.insert_or_assign(copy.bucket, copy);
-    drop_subscriptions(copy.bucket);
+    end_subscriptions(copy.bucket);
 }
 
 SimStore::SubscriptionId SimStore::subscribe(const std::string& bucket, const std::string& pattern, OnMessage on_message,
@@ -138,9 +138,9 @@ void SimStore::unsubscribe(SubscriptionId id) {
     where_.erase(it);
 }
 
-void SimStore::drop_subscriptions(const std::string& bucket) {
+std::size_t SimStore::end_subscriptions(const std::string& bucket) {
     const auto it = subscriptions_.find(bucket);
-    if (it == subscriptions_.end()) return;
+    if (it == subscriptions_.end()) return 0;
     std::map<SubscriptionId, OnGone> gone;  // in the order of subscribing, whatever the hash table's order
     for (auto& [pattern, list] : it->second) {
         for (Subscription& s : list) {
@@ -152,6 +152,21 @@ void SimStore::drop_subscriptions(const std::string& bucket) {
     for (auto& [id, on_gone] : gone) {
         if (on_gone) on_gone();
     }
+    return gone.size();
+}
+
+std::size_t SimStore::subscriptions(const std::string& bucket) const {
+    std::size_t count = 0;
+    for (const auto& [id, where] : where_) {
+        if (where.first == bucket) ++count;
+    }
+    return count;
+}
+
+std::vector<std::string> SimStore::buckets() const {
+    std::vector<std::string> out;
+    for (const auto& [name, stream] : streams_) out.push_back(name);
+    return out;
 }
 
 }  // namespace parti::testutil

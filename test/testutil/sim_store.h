@@ -53,6 +53,7 @@ public:
     // False when it exists already.
     bool create(const std::string& bucket, Storage storage = Storage::file, std::uint32_t replicas = 1);
     const Stream* find(const std::string& bucket) const;
+    std::vector<std::string> buckets() const;
 
     // Requires: the bucket exists.
     PutOutcome put(const std::string& bucket, const std::string& key, std::shared_ptr<const std::string> bytes,
@@ -73,7 +74,9 @@ public:
     // `pattern` is a key, "worker.*" or ">". on_gone is called at most once, after which the id is void.
     SubscriptionId subscribe(const std::string& bucket, const std::string& pattern, OnMessage on_message, OnGone on_gone);
     void unsubscribe(SubscriptionId id);
-    std::size_t subscriptions() const { return where_.size(); }
+    // Ends all of a bucket's subscriptions behind their owners' backs (on_gone is called); how many.
+    std::size_t end_subscriptions(const std::string& bucket);
+    std::size_t subscriptions(const std::string& bucket) const;
 
     // Sees every message of every bucket as it is stored.
     void observe(std::function<void(const Stream&, const std::string& key, const SimMessage&)> observer) {
@@ -92,7 +95,6 @@ private:
 
     std::uint64_t store(Stream& stream, const std::string& key, std::shared_ptr<const std::string> bytes);
     void tell(const ByPattern& by_pattern, const std::string& pattern, const std::string& key, const SimMessage& message) const;
-    void drop_subscriptions(const std::string& bucket);
 
     std::map<std::string, Stream> streams_;
     std::unordered_map<std::string, ByPattern> subscriptions_;  // by bucket

@@ -1,8 +1,11 @@
 // SimWorld: a fleet of real cores and real hubs over a simulated server, under faults, judged after every step.
 //
-// Role      Plays the shell of every process: executes effects in order, feeds answers, ticks and users' callbacks back, restarts what
-//           stopped or crashed. Decides nothing about the protocol; the only things of lib/ it replaces are clocks, threads and nats.
-// Model     One run = the safety phase (faults drawn by SimPlan), then the liveness phase (none): the fleet must converge within a bound
+// Role      Plays the shell of every process: executes effects in order, feeds answers, ticks and users' callbacks back, restarts
+// what
+//           stopped or crashed. Decides nothing about the protocol; the only things of lib/ it replaces are clocks, threads and
+//           nats.
+// Model     One run = the safety phase (faults drawn by SimPlan), then the liveness phase (none): the fleet must converge within
+// a bound
 //           (P-4: every partition one owner, all workers stable, one leader, all at rest) and then nothing may move (P-5).
 //           Every process has its own clock (offset and rate); a core only ever sees that one.
 // Errors    run() returns the first violation, with the time and step at which it was found. A core's assertion ends the process:
@@ -38,8 +41,8 @@ struct SimOptions {
     std::uint64_t seed = 1;
     Breakage breakage = Breakage::none;
     std::FILE* trace = nullptr;
-    std::uint64_t steps_max = 0;     // stop (without a verdict) after so many steps; 0 = run to the end
-    std::uint64_t trace_from = 0;    // step
+    std::uint64_t steps_max = 0;   // stop (without a verdict) after so many steps; 0 = run to the end
+    std::uint64_t trace_from = 0;  // step
 };
 
 struct SimTotals {
@@ -50,7 +53,7 @@ struct SimTotals {
     std::uint64_t handoffs = 0;
     std::uint64_t leader_changes = 0;
     std::uint64_t claims = 0;
-    std::uint64_t fences = 0;         // sessions that ended without their worker leaving
+    std::uint64_t fences = 0;  // sessions that ended without their worker leaving
     std::uint64_t drain_timeouts = 0;
     std::uint64_t convergence_ms = 0;  // sum over runs: from the last fault to convergence
     FaultCounts faults{};
@@ -59,8 +62,8 @@ struct SimTotals {
 
 struct SimReport {
     std::optional<Violation> violation;
-    std::uint64_t step = 0;          // at which it was found
-    std::uint64_t digest = 0;        // of every event and effect
+    std::uint64_t step = 0;    // at which it was found
+    std::uint64_t digest = 0;  // of every event and effect
     SimTotals totals;
 };
 

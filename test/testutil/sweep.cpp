@@ -35,6 +35,19 @@ std::string command_of(pid_t pid) {
     return line;
 }
 
+// While a process is inside execve its environment reads as empty. `patience` bounds all second looks of one sweep.
+std::string environ_of(pid_t pid, int& patience) {
+    auto text = proc::read_text(proc::path_of(pid, "environ"));
+    char target[8];
+    const std::string exe = proc::path_of(pid, "exe");  // kernel threads have none
+    while (text && text->empty() && patience > 0 && ::readlink(exe.c_str(), target, sizeof target) > 0) {
+        --patience;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // between two looks
+        text = proc::read_text(proc::path_of(pid, "environ"));
+    }
+    return text.value_or("");
+}
+
 // State letter and parent of a process; false: gone.
 bool state_of(pid_t pid, char& state, pid_t& parent) {
     const auto stat = proc::read_text(proc::path_of(pid, "stat"));
@@ -101,6 +114,7 @@ Leftovers leftovers() {
     Leftovers found;
     const std::string entry = std::string(test_tag_variable) + "=" + test_tag();
     const pid_t self = ::getpid();
+    int patience = 50;
     for (const pid_t pid : proc::all_pids()) {
         if (pid == self) continue;
         char state = 0;
@@ -110,8 +124,7 @@ Leftovers leftovers() {
             if (parent == self) found.processes.push_back({pid, command_of(pid), true});
             continue;
         }
-        const auto environ = proc::read_text(proc::path_of(pid, "environ"));
-        if (environ && has_tag(*environ, entry)) found.processes.push_back({pid, command_of(pid), false});
+        if (parent == self || has_tag(environ_of(pid, patience), entry)) found.processes.push_back({pid, command_of(pid), false});
     }
     std::vector<pid_t> owners = {self};
     for (const LeftoverProcess& process : found.processes) owners.push_back(process.pid);

@@ -2,7 +2,7 @@
 //
 // Role      The last oracle of every test: no process, listening port or temp folder left behind.
 // Model     Every child carries PARTI_TEST_TAG=<tag of this test process> in its environment and hands it on to its own children, so
-//           /proc/*/environ tells who is ours, however it was started and whoever is its parent now. Temp folders carry the tag in
+//           /proc/*/environ tells who is ours, whoever is its parent now; a direct child is ours with or without it. Temp folders carry the tag in
 //           their name: parti-<what>-<tag>-<random>. Consumers on a server: server_monitor.h.
 // Errors    A process that ends while it is looked at is no leftover.
 // Threads   Free functions, any thread.

@@ -18,11 +18,16 @@ std::uint64_t seed_of_run() {
 }
 std::string replay(std::uint64_t seed) {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    return "replay: PARTI_SEED=" + std::to_string(seed) + " parti_assign_test --gtest_filter=" + info->test_suite_name() + "." + info->name();
+    return "replay: PARTI_SEED=" + std::to_string(seed) + " parti_assign_test --gtest_filter=" + info->test_suite_name() + "." +
+           info->name();
 }
 
-SessionId session(std::uint64_t n) { return {n, ~n}; }
-Partition partition(const std::string& id, std::int64_t weight = 1) { return Partition::from_id(id, weight).value(); }
+SessionId session(std::uint64_t n) {
+    return {n, ~n};
+}
+Partition partition(const std::string& id, std::int64_t weight = 1) {
+    return Partition::from_id(id, weight).value();
+}
 
 LeaseRecord sample_lease() {
     return {.id = {session(7), 12},
@@ -55,7 +60,9 @@ AssignmentRecord sample_assignment() {
             .partitions = {partition("orders.eu.1"), partition("orders.eu.2", 17)},
             .revoking = {partition("orders.\"q\\uote\".\xC3\xA9")}};
 }
-ControlRecord sample_control() { return {.frozen = true, .drain = {"pod-a", "two words \"\t"}, .rebalance = 3}; }
+ControlRecord sample_control() {
+    return {.frozen = true, .drain = {"pod-a", "two words \"\t"}, .rebalance = 3};
+}
 
 template <class Record>
 RecordValue value(Record record) {
@@ -350,11 +357,21 @@ TEST(Codec, SurvivesMutatedRecords) {
             const std::size_t at = rng.below(bytes.size());
             const char c = kAlphabet[rng.below(kAlphabet.size())];
             switch (rng.below(5)) {
-                case 0: bytes[at] = c; break;
-                case 1: bytes.insert(at, 1, c); break;
-                case 2: bytes.erase(at, 1 + rng.below(8)); break;
-                case 3: bytes.resize(at); break;
-                default: bytes.insert(at, bytes.substr(rng.below(bytes.size()), rng.below(24))); break;
+                case 0:
+                    bytes[at] = c;
+                    break;
+                case 1:
+                    bytes.insert(at, 1, c);
+                    break;
+                case 2:
+                    bytes.erase(at, 1 + rng.below(8));
+                    break;
+                case 3:
+                    bytes.resize(at);
+                    break;
+                default:
+                    bytes.insert(at, bytes.substr(rng.below(bytes.size()), rng.below(24)));
+                    break;
             }
         }
         const RecordValue decoded = decode(sample.bucket, sample.key, bytes);
@@ -380,8 +397,9 @@ TEST(Codec, NamesKeys) {
         EXPECT_EQ(parse_key(Bucket::assignment, to_string(key)), key);
     }
     EXPECT_EQ(parse_key(Bucket::lease, "worker.7"), worker_key({7}));
-    for (const std::string_view foreign : {"", "worker", "worker.", "worker.07", "worker.00", "worker.100000", "worker.-1", "worker.+1",
-                                           "worker.1 ", "worker.1.2", "Worker.1", "heads", "worker.99999999999999999999", "worker.x"}) {
+    for (const std::string_view foreign :
+         {"", "worker", "worker.", "worker.07", "worker.00", "worker.100000", "worker.-1", "worker.+1", "worker.1 ", "worker.1.2",
+          "Worker.1", "heads", "worker.99999999999999999999", "worker.x"}) {
         EXPECT_FALSE(parse_key(Bucket::assignment, foreign)) << foreign;
     }
     EXPECT_FALSE(parse_key(Bucket::lease, "head"));

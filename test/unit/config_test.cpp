@@ -25,7 +25,9 @@ std::string problem(const Result<void>& result) {
     EXPECT_EQ(result.error().code, Errc::invalid_config);
     return result.error().detail;
 }
-std::string problem(const Config& config) { return problem(config.validate()); }
+std::string problem(const Config& config) {
+    return problem(config.validate());
+}
 std::string json_problem(std::string_view json) {
     const auto config = Config::from_json(json);
     if (config) return "(valid)";
@@ -34,9 +36,17 @@ std::string json_problem(std::string_view json) {
 }
 
 TEST(Durations, KeepTheirValueAsText) {
-    const std::pair<Duration, std::string_view> cases[] = {{0s, "0s"},       {1ns, "1ns"},    {1500ns, "1500ns"}, {2us, "2us"},
-                                                           {300ms, "300ms"}, {1500ms, "1500ms"}, {6s, "6s"},      {90s, "90s"},
-                                                           {2min, "2m"},     {24h, "24h"},    {25h + 1ns, "90000000000001ns"}};
+    const std::pair<Duration, std::string_view> cases[] = {{0s, "0s"},
+                                                           {1ns, "1ns"},
+                                                           {1500ns, "1500ns"},
+                                                           {2us, "2us"},
+                                                           {300ms, "300ms"},
+                                                           {1500ms, "1500ms"},
+                                                           {6s, "6s"},
+                                                           {90s, "90s"},
+                                                           {2min, "2m"},
+                                                           {24h, "24h"},
+                                                           {25h + 1ns, "90000000000001ns"}};
     for (const auto& [duration, text] : cases) {
         EXPECT_EQ(base::to_text(duration), text);
         EXPECT_EQ(base::parse_duration(text).value(), duration) << text;
@@ -48,7 +58,8 @@ TEST(Durations, KeepTheirValueAsText) {
 }
 
 TEST(Durations, RefuseWhatHasNoUnitOrNoWholeNumber) {
-    for (const std::string_view text : {"", "s", "6", "6 s", " 6s", "6s ", "-6s", "+6s", "1.5s", "6S", "6sec", "6d", "0x6s", "6ss", "1e3s"}) {
+    for (const std::string_view text :
+         {"", "s", "6", "6 s", " 6s", "6s ", "-6s", "+6s", "1.5s", "6S", "6sec", "6d", "0x6s", "6ss", "1e3s"}) {
         const auto duration = base::parse_duration(text);
         ASSERT_FALSE(duration) << text;
         EXPECT_EQ(duration.error().code, Errc::invalid_argument);
@@ -91,46 +102,85 @@ void expect_rules(const std::vector<RuleCase>& cases) {
         Config bad = valid_config();
         rule.outside(bad);
         const std::string why = problem(bad);
-        for (const std::string_view part : rule.says) EXPECT_NE(why.find(part), std::string::npos) << "no '" << part << "' in: " << why;
+        for (const std::string_view part : rule.says)
+            EXPECT_NE(why.find(part), std::string::npos) << "no '" << part << "' in: " << why;
         EXPECT_EQ(why.find("; "), std::string::npos) << "one broken rule, several sentences: " << why;
     }
 }
 
 TEST(Config, ChecksNamesAtTheirLimits) {
     expect_rules({
-        {"group length", [](Config& c) { c.group = std::string(64, 'g'); }, [](Config& c) { c.group = std::string(65, 'g'); },
+        {"group length",
+         [](Config& c) { c.group = std::string(64, 'g'); },
+         [](Config& c) { c.group = std::string(65, 'g'); },
          {"group ('ggg", "65 bytes", "1..64 of [A-Za-z0-9_-]"}},
-        {"group characters", [](Config& c) { c.group = "aZ09_-"; }, [](Config& c) { c.group = "a.b"; }, {"group ('a.b', 3 bytes)"}},
+        {"group characters",
+         [](Config& c) { c.group = "aZ09_-"; },
+         [](Config& c) { c.group = "a.b"; },
+         {"group ('a.b', 3 bytes)"}},
         {"group control", [](Config& c) { c.group = "a"; }, [](Config& c) { c.group = "a\n"; }, {"group ('a?', 2 bytes)"}},
-        {"prefix empty", [](Config& c) { c.worker_prefix = "w"; }, [](Config& c) { c.worker_prefix = ""; }, {"worker_prefix ('', 0 bytes)"}},
-        {"prefix length", [](Config& c) { c.worker_prefix = std::string(64, 'w'); },
-         [](Config& c) { c.worker_prefix = std::string(65, 'w'); }, {"worker_prefix", "65 bytes"}},
-        {"prefix characters", [](Config& c) { c.worker_prefix = "w-1_a"; }, [](Config& c) { c.worker_prefix = "w*"; }, {"worker_prefix ('w*'"}},
-        {"instance length", [](Config& c) { c.instance = std::string(128, 'i'); }, [](Config& c) { c.instance = std::string(129, 'i'); },
+        {"prefix empty",
+         [](Config& c) { c.worker_prefix = "w"; },
+         [](Config& c) { c.worker_prefix = ""; },
+         {"worker_prefix ('', 0 bytes)"}},
+        {"prefix length",
+         [](Config& c) { c.worker_prefix = std::string(64, 'w'); },
+         [](Config& c) { c.worker_prefix = std::string(65, 'w'); },
+         {"worker_prefix", "65 bytes"}},
+        {"prefix characters",
+         [](Config& c) { c.worker_prefix = "w-1_a"; },
+         [](Config& c) { c.worker_prefix = "w*"; },
+         {"worker_prefix ('w*'"}},
+        {"instance length",
+         [](Config& c) { c.instance = std::string(128, 'i'); },
+         [](Config& c) { c.instance = std::string(129, 'i'); },
          {"instance", "129 bytes", "0..128 of [A-Za-z0-9_.-]"}},
-        {"instance characters", [](Config& c) { c.instance = "pod-0.svc"; }, [](Config& c) { c.instance = "pod 0"; }, {"instance ('pod 0'"}},
-        {"zone length", [](Config& c) { c.zone = std::string(64, 'z'); }, [](Config& c) { c.zone = std::string(65, 'z'); }, {"zone", "65 bytes"}},
+        {"instance characters",
+         [](Config& c) { c.instance = "pod-0.svc"; },
+         [](Config& c) { c.instance = "pod 0"; },
+         {"instance ('pod 0'"}},
+        {"zone length",
+         [](Config& c) { c.zone = std::string(64, 'z'); },
+         [](Config& c) { c.zone = std::string(65, 'z'); },
+         {"zone", "65 bytes"}},
         {"zone characters", [](Config& c) { c.zone = "eu-1.a"; }, [](Config& c) { c.zone = "eu/1"; }, {"zone ('eu/1'"}},
     });
 }
 
 TEST(Config, ChecksNumbersAtTheirLimits) {
     expect_rules({
-        {"number range", [](Config& c) { c.number_min = c.number_max = 5; }, [](Config& c) { c.number_min = 6, c.number_max = 5; },
+        {"number range",
+         [](Config& c) { c.number_min = c.number_max = 5; },
+         [](Config& c) { c.number_min = 6, c.number_max = 5; },
          {"number_min (6) must be at most number_max (5)"}},
-        {"number_max", [](Config& c) { c.number_max = 99'999; }, [](Config& c) { c.number_max = 100'000; },
+        {"number_max",
+         [](Config& c) { c.number_max = 99'999; },
+         [](Config& c) { c.number_max = 100'000; },
          {"number_max (100000) must be at most 99999"}},
-        {"capacity low", [](Config& c) { c.capacity = 1; }, [](Config& c) { c.capacity = 0; }, {"capacity (0) must be in 1..1000000"}},
-        {"capacity high", [](Config& c) { c.capacity = 1'000'000; }, [](Config& c) { c.capacity = 1'000'001; }, {"capacity (1000001)"}},
-        {"expected workers", [](Config& c) { c.number_min = 10, c.number_max = 19, c.expected_workers = 10; },
+        {"capacity low",
+         [](Config& c) { c.capacity = 1; },
+         [](Config& c) { c.capacity = 0; },
+         {"capacity (0) must be in 1..1000000"}},
+        {"capacity high",
+         [](Config& c) { c.capacity = 1'000'000; },
+         [](Config& c) { c.capacity = 1'000'001; },
+         {"capacity (1000001)"}},
+        {"expected workers",
+         [](Config& c) { c.number_min = 10, c.number_max = 19, c.expected_workers = 10; },
          [](Config& c) { c.number_min = 10, c.number_max = 19, c.expected_workers = 11; },
          {"expected_workers (11) must be at most the 10 numbers", "number_min (10)", "number_max (19)"}},
-        {"ratio low", [](Config& c) { c.restart_detection_ratio = std::numeric_limits<double>::min(); },
-         [](Config& c) { c.restart_detection_ratio = 0; }, {"restart_detection_ratio (0.000000) must be above 0 and at most 1"}},
-        {"ratio high", [](Config& c) { c.restart_detection_ratio = 1; }, [](Config& c) { c.restart_detection_ratio = std::nextafter(1.0, 2.0); },
+        {"ratio low",
+         [](Config& c) { c.restart_detection_ratio = std::numeric_limits<double>::min(); },
+         [](Config& c) { c.restart_detection_ratio = 0; },
+         {"restart_detection_ratio (0.000000) must be above 0 and at most 1"}},
+        {"ratio high",
+         [](Config& c) { c.restart_detection_ratio = 1; },
+         [](Config& c) { c.restart_detection_ratio = std::nextafter(1.0, 2.0); },
          {"restart_detection_ratio"}},
-        {"ratio nan", [](Config& c) { c.restart_detection_ratio = 0.5; },
-         [](Config& c) { c.restart_detection_ratio = std::numeric_limits<double>::quiet_NaN(); }, {"restart_detection_ratio (nan)"}},
+        {"ratio nan",
+         [](Config& c) { c.restart_detection_ratio = 0.5; },
+         [](Config& c) { c.restart_detection_ratio = std::numeric_limits<double>::quiet_NaN(); },
+         {"restart_detection_ratio (nan)"}},
         {"replicas 3", [](Config& c) { c.replicas = 3; }, [](Config& c) { c.replicas = 2; }, {"replicas (2) must be 1, 3 or 5"}},
         {"replicas 5", [](Config& c) { c.replicas = 5; }, [](Config& c) { c.replicas = 6; }, {"replicas (6)"}},
         {"replicas 1", [](Config& c) { c.replicas = 1; }, [](Config& c) { c.replicas = 0; }, {"replicas (0)"}},
@@ -139,18 +189,31 @@ TEST(Config, ChecksNumbersAtTheirLimits) {
 
 TEST(Config, ChecksTimingRelationsAtTheirLimits) {
     expect_rules({
-        {"margin share of ttl", [](Config& c) { c.timing.margin = 600ms; }, [](Config& c) { c.timing.margin = 600ms - 1ns; },
+        {"margin share of ttl",
+         [](Config& c) { c.timing.margin = 600ms; },
+         [](Config& c) { c.timing.margin = 600ms - 1ns; },
          {"timing.margin (599999999ns) must be at least 10 % of timing.ttl (6s), that is 600ms"}},
         {"margin at least 100 ms",
-         [](Config& c) { c.timing.ttl = 900ms, c.timing.heartbeat = 200ms, c.timing.stop_budget = 100ms, c.timing.margin = 100ms; },
-         [](Config& c) { c.timing.ttl = 900ms, c.timing.heartbeat = 200ms, c.timing.stop_budget = 100ms, c.timing.margin = 99ms; },
+         [](Config& c) {
+             c.timing.ttl = 900ms, c.timing.heartbeat = 200ms, c.timing.stop_budget = 100ms, c.timing.margin = 100ms;
+         },
+         [](Config& c) {
+             c.timing.ttl = 900ms, c.timing.heartbeat = 200ms, c.timing.stop_budget = 100ms, c.timing.margin = 99ms;
+         },
          {"timing.margin (99ms) must be at least 100ms"}},
-        {"two renewals", [](Config& c) { c.timing.heartbeat = 2200ms; }, [](Config& c) { c.timing.heartbeat = 2200ms + 1ns; },
-         {"2 x timing.heartbeat (2200000001ns) + timing.stop_budget (1s) = 5400000002ns must be at most timing.ttl (6s) - timing.margin "
+        {"two renewals",
+         [](Config& c) { c.timing.heartbeat = 2200ms; },
+         [](Config& c) { c.timing.heartbeat = 2200ms + 1ns; },
+         {"2 x timing.heartbeat (2200000001ns) + timing.stop_budget (1s) = 5400000002ns must be at most timing.ttl (6s) - "
+          "timing.margin "
           "(600ms) = 5400ms"}},
-        {"stop budget", [](Config& c) { c.timing.stop_budget = 1400ms; }, [](Config& c) { c.timing.stop_budget = 1401ms; },
+        {"stop budget",
+         [](Config& c) { c.timing.stop_budget = 1400ms; },
+         [](Config& c) { c.timing.stop_budget = 1401ms; },
          {"timing.stop_budget (1401ms) = 5401ms", "= 5400ms"}},
-        {"shutdown after drain", [](Config& c) { c.timing.shutdown_timeout = 12s; }, [](Config& c) { c.timing.shutdown_timeout = 12s - 1ns; },
+        {"shutdown after drain",
+         [](Config& c) { c.timing.shutdown_timeout = 12s; },
+         [](Config& c) { c.timing.shutdown_timeout = 12s - 1ns; },
          {"timing.shutdown_timeout (11999999999ns) must be at least timing.drain_timeout (10s) + 2s"}},
     });
 }
@@ -242,7 +305,8 @@ TEST(ConfigJson, NamesTheKeyAndTheRule) {
     const std::pair<std::string_view, std::string_view> cases[] = {
         {R"({"group":"o","capactiy":2})", "unknown key 'capactiy'; the nearest known key is 'capacity'"},
         {R"({"group":"o","ttl":"6s"})", "unknown key 'ttl'; the nearest known key is 'timing.ttl'"},
-        {R"({"group":"o","timing":{"heart_beat":"1s"}})", "unknown key 'timing.heart_beat'; the nearest known key is 'timing.heartbeat'"},
+        {R"({"group":"o","timing":{"heart_beat":"1s"}})",
+         "unknown key 'timing.heart_beat'; the nearest known key is 'timing.heartbeat'"},
         {R"({"group":"o","timing":{"zone":"1s"}})", "unknown key 'timing.zone'; the nearest known key is 'zone'"},
         {R"({"group":"o","group":"p"})", "group occurs twice"},
         {R"({"group":7})", "group is a number; it must be a string"},
@@ -276,7 +340,8 @@ TEST(ConfigJson, NamesTheKeyAndTheRule) {
 
 TEST(ConfigJson, ListsEveryWrongKey) {
     const std::string why = json_problem(R"({"grup":"o","capacity":"x","timing":{"ttl":6}})");
-    for (const std::string_view part : {"unknown key 'grup'; the nearest known key is 'group'", "capacity is a string", "timing.ttl is"}) {
+    for (const std::string_view part :
+         {"unknown key 'grup'; the nearest known key is 'group'", "capacity is a string", "timing.ttl is"}) {
         EXPECT_NE(why.find(part), std::string::npos) << part << " is not in: " << why;
     }
 }

@@ -26,8 +26,9 @@ TEST(ConnectOptions, DefaultsAreValid) {
 }
 
 TEST(ConnectOptions, AcceptsServerUrls) {
-    for (const char* url : {"nats://localhost", "nats://127.0.0.1:1", "nats://h:65535", "tls://n.example.org:4222", "nats://[::1]:4222",
-                            "nats://[::1]", "nats://user:secret@h:4222", "nats://token@h", "nats://u:p%40ss@h"}) {
+    for (const char* url :
+         {"nats://localhost", "nats://127.0.0.1:1", "nats://h:65535", "tls://n.example.org:4222", "nats://[::1]:4222",
+          "nats://[::1]", "nats://user:secret@h:4222", "nats://token@h", "nats://u:p%40ss@h"}) {
         EXPECT_EQ(url_problem(url), "(valid)") << url;
     }
 }
@@ -62,7 +63,8 @@ TEST(ConnectOptions, NamesTheUrlAndTheRule) {
 }
 
 TEST(ConnectOptions, ShowsNoSecretInAnError) {
-    for (const char* url : {"nats://user:secret@h:0", "nats://secret@h:0", "user:secret@h", "ws://secret@h", "nats://a:sec@secret@:1"}) {
+    for (const char* url :
+         {"nats://user:secret@h:0", "nats://secret@h:0", "user:secret@h", "ws://secret@h", "nats://a:sec@secret@:1"}) {
         const std::string why = url_problem(url);
         EXPECT_NE(why, "(valid)") << url;
         EXPECT_EQ(why.find("secret"), std::string::npos) << why;
@@ -80,7 +82,10 @@ TEST(ConnectOptions, AllowsOneWayToAuthenticate) {
         {"token", [](ConnectOptions& o) { o.token = "t"; }},
         {"credentials_file", [](ConnectOptions& o) { o.credentials_file = "a.creds"; }},
         {"nkey_public and nkey_seed_file", [](ConnectOptions& o) { o.nkey_public = "U1", o.nkey_seed_file = "seed"; }},
-        {"credentials in a URL", [](ConnectOptions& o) { o.urls = {"nats://h", "nats://u:p@h2"}; }},
+        {"credentials in a URL",
+         [](ConnectOptions& o) {
+             o.urls = {"nats://h", "nats://u:p@h2"};
+         }},
     };
     for (std::size_t i = 0; i < std::size(ways); ++i) {
         EXPECT_EQ(problem(ways[i].second), "(valid)") << ways[i].first;
@@ -99,8 +104,10 @@ TEST(ConnectOptions, WantsBothHalvesOfAPair) {
     EXPECT_EQ(problem([](ConnectOptions& o) { o.password = "p"; }), "password is set without user; set both");
     EXPECT_EQ(problem([](ConnectOptions& o) { o.nkey_public = "U"; }), "nkey_public is set without nkey_seed_file; set both");
     EXPECT_EQ(problem([](ConnectOptions& o) { o.nkey_seed_file = "s"; }), "nkey_seed_file is set without nkey_public; set both");
-    EXPECT_EQ(problem([](ConnectOptions& o) { o.tls_certificate_file = "c"; }), "tls_certificate_file is set without tls_key_file; set both");
-    EXPECT_EQ(problem([](ConnectOptions& o) { o.tls_key_file = "k"; }), "tls_key_file is set without tls_certificate_file; set both");
+    EXPECT_EQ(problem([](ConnectOptions& o) { o.tls_certificate_file = "c"; }),
+              "tls_certificate_file is set without tls_key_file; set both");
+    EXPECT_EQ(problem([](ConnectOptions& o) { o.tls_key_file = "k"; }),
+              "tls_key_file is set without tls_certificate_file; set both");
     EXPECT_EQ(problem([](ConnectOptions& o) { o.tls_certificate_file = "c", o.tls_key_file = "k"; }), "(valid)");
     EXPECT_EQ(problem([](ConnectOptions& o) { o.user = "u"; }), "(valid)");
 }
@@ -110,9 +117,7 @@ TEST(ConnectOptions, ChecksDurationsAndThreadsAtTheirLimits) {
                                       std::pair{"ping_interval", &ConnectOptions::ping_interval},
                                       std::pair{"reconnect_wait", &ConnectOptions::reconnect_wait}}) {
         const auto field = member;
-        const auto with = [field](Duration value) {
-            return problem([field, value](ConnectOptions& o) { o.*field = value; });
-        };
+        const auto with = [field](Duration value) { return problem([field, value](ConnectOptions& o) { o.*field = value; }); };
         EXPECT_EQ(with(1ms), "(valid)");
         EXPECT_EQ(with(24h), "(valid)");
         EXPECT_EQ(with(0s), std::string(key).append(" (0s) must be in 1ms..24h"));

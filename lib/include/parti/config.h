@@ -50,7 +50,7 @@ struct Config {
     std::string zone{};                  // [A-Za-z0-9_.-], at most 64; empty = none
     Policy policy = Policy::relinquish;
     ColdStart cold_start = ColdStart::grant_now;
-    std::uint32_t expected_workers = 0;  // a settle window ends as soon as so many are there (at most the numbers there are); 0 = unknown
+    std::uint32_t expected_workers = 0;  // a settle window ends as soon as so many are there; 0 = unknown; at most the numbers there are
     double restart_detection_ratio = 0.5;  // (0, 1]: more than this share (and at least 4) silent within one TTL is a mass failure
     Storage storage = Storage::file;
     std::uint32_t replicas = 1;          // 1, 3 or 5; more than 1 needs a server that keeps compare-and-set safe (>= 2.11)

@@ -53,8 +53,9 @@ std::shared_ptr<const Strategy> consistent_hash(ConsistentHashOptions options = 
 struct StickyOptions {
     double epsilon = 0.0;  // tolerated overload: max load <= (1 + epsilon) * fair share + the heaviest partition; 0..1
 };
-// Keeps every partition where it is unless balance demands a move: orphans go to the least loaded worker (per capacity), then single
-// partitions move from the most to the least loaded while that lowers the maximum. Default strategy.
+// Keeps every partition where it is unless balance demands a move: orphans go to the least loaded worker (against its share by
+// capacity), then single partitions move from more to less loaded workers while that evens them. Its own result moves nothing.
+// Default strategy.
 std::shared_ptr<const Strategy> sticky(StickyOptions options = {});
 
 }  // namespace parti

@@ -1,0 +1,109 @@
+// A plan, by what happened to the group. Arguments: workers, partitions. Weights go by rank (zipf 0.6).
+#include <cmath>
+
+#include <benchmark/benchmark.h>
+
+#include <parti/strategy.h>
+
+#include "assign/plan_check.h"
+#include "assign/plan_measure.h"
+#include "digest.h"
+
+namespace parti::test {
+namespace {
+
+enum class Case { fresh, join, leave };
+
+class Fleet {
+public:
+    Fleet(std::int64_t workers, std::int64_t partitions, bool equal) {
+        for (std::int64_t n = 0; n < workers; ++n) workers_.push_back({{static_cast<std::uint32_t>(n)}, 1, {}});
+        for (std::int64_t i = 0; i < partitions; ++i) {
+            const double rank = static_cast<double>((i * 7919) % partitions + 1);
+            const std::int64_t weight = equal ? 1 : 1 + std::llround(1e6 * std::pow(rank, -0.6));
+            partitions_.push_back(Partition::from_id("p." + std::to_string(10'000'000 + i), weight).value());
+        }
+        previous_.assign(partitions_.size(), kNobody);
+    }
+    StrategyInput input() const { return {workers_, partitions_, previous_}; }
+    void settle(const Strategy& strategy) { previous_ = strategy.assign(input()); }
+    void join() { workers_.push_back({{static_cast<std::uint32_t>(workers_.size())}, 1, {}}); }
+    void leave() {
+        workers_.pop_back();
+        for (std::int32_t& owner : previous_) {
+            if (owner == static_cast<std::int32_t>(workers_.size())) owner = kNobody;
+        }
+    }
+
+private:
+    std::vector<StrategyWorker> workers_;
+    std::vector<Partition> partitions_;
+    std::vector<std::int32_t> previous_;
+};
+
+void plan(benchmark::State& state, const Strategy& strategy, Case what, bool equal = false) {
+    Fleet fleet(state.range(0), state.range(1), equal);
+    if (what != Case::fresh) fleet.settle(strategy);
+    if (what == Case::join) fleet.join();
+    if (what == Case::leave) fleet.leave();
+    std::vector<std::int32_t> owner;
+    for (auto _ : state) {
+        owner = strategy.assign(fleet.input());
+        benchmark::DoNotOptimize(owner.data());
+    }
+    if (const auto checked = assign::check_plan(fleet.input(), owner); !checked) {
+        return state.SkipWithError(checked.error().detail.c_str());
+    }
+    const assign::PlanMeasure measure = assign::measure_plan(fleet.input(), owner);
+    state.SetLabel(digest_label(assign::plan_digest(owner)));
+    state.counters["max_over_fair"] = measure.max_over_fair;
+    state.counters["moved_share"] = static_cast<double>(measure.moved_weight) / static_cast<double>(measure.total_weight);
+}
+
+void BM_RoundRobin(benchmark::State& state) {
+    plan(state, *round_robin(), Case::fresh);
+}
+void BM_ConsistentHash(benchmark::State& state) {
+    plan(state, *consistent_hash(), Case::fresh);
+}
+void BM_Sticky_Fresh(benchmark::State& state) {
+    plan(state, *sticky(), Case::fresh);
+}
+void BM_Sticky_Join(benchmark::State& state) {
+    plan(state, *sticky(), Case::join);
+}
+void BM_Sticky_Leave(benchmark::State& state) {
+    plan(state, *sticky(), Case::leave);
+}
+void BM_Sticky_JoinEqual(benchmark::State& state) {
+    plan(state, *sticky(), Case::join, true);
+}
+
+// Everything sits on one worker of many: the most moves that can be asked for.
+void BM_Sticky_SpreadOut(benchmark::State& state) {
+    Fleet fleet(1, state.range(1), true);
+    fleet.settle(*sticky());
+    for (std::int64_t n = 1; n < state.range(0); ++n) fleet.join();
+    std::vector<std::int32_t> owner;
+    for (auto _ : state) {
+        owner = sticky()->assign(fleet.input());
+        benchmark::DoNotOptimize(owner.data());
+    }
+    state.SetLabel(digest_label(assign::plan_digest(owner)));
+    state.counters["max_over_fair"] = assign::measure_plan(fleet.input(), owner).max_over_fair;
+}
+
+void sizes(benchmark::internal::Benchmark* benchmark) {
+    benchmark->Args({10, 100})->Args({50, 500})->Args({16, 1024})->Args({200, 10'000})->Args({5000, 250'000});
+    benchmark->Unit(benchmark::kMicrosecond);
+}
+BENCHMARK(BM_RoundRobin)->Apply(sizes);
+BENCHMARK(BM_ConsistentHash)->Apply(sizes);
+BENCHMARK(BM_Sticky_Fresh)->Apply(sizes);
+BENCHMARK(BM_Sticky_Join)->Apply(sizes);
+BENCHMARK(BM_Sticky_Leave)->Apply(sizes);
+BENCHMARK(BM_Sticky_JoinEqual)->Apply(sizes);
+BENCHMARK(BM_Sticky_SpreadOut)->Apply(sizes);
+
+}  // namespace
+}  // namespace parti::test

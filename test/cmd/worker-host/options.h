@@ -1,0 +1,42 @@
+// Options: worker-host's command line.
+//
+// Errors    A sentence that names the option, the value and the rule; main() makes it exit code 104.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <parti/config.h>
+#include <parti/context.h>
+#include <parti/source.h>
+#include <parti/strategy.h>
+
+namespace parti::host {
+
+struct Options {
+    ConnectOptions connect;
+    Config config;
+    std::uint32_t workers = 1;
+    std::uint32_t partitions = 0;
+    std::shared_ptr<const Strategy> strategy;
+    std::chrono::milliseconds callback_delay{0};  // every on_assigned and on_revoked takes so long
+    std::string history;                          // path of the NDJSON history; empty = none
+    double inject_memory = 0;                     // share of the anonymous memory to waste once all are Stable
+    std::string label;
+    std::string log = "warning";
+    bool autostart = false;
+    bool help = false;
+};
+
+extern const char* const usage;
+
+// Errors: invalid_config.
+Result<Options> parse_options(const std::vector<std::string>& args);
+
+// The sorted list of partitions every host with the same count uses: "part.00000" ...
+std::vector<Partition> partitions_of(std::uint32_t count);
+
+}  // namespace parti::host

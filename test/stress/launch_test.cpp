@@ -1,0 +1,79 @@
+#include "launch_test.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace parti::stress {
+
+using report::Unit;
+
+double kilobytes(double bytes) { return bytes / 1024; }
+
+std::string text_of(const test::ThreadNames& threads) {
+    std::string text;
+    for (const auto& [name, count] : threads) text += (text.empty() ? "" : ", ") + name + " x" + std::to_string(count);
+    return text;
+}
+
+std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject) {
+    constexpr int kMostTries = 3;
+    const char* injected = std::getenv("PARTI_STRESS_INJECT_MEMORY");
+    if (plan.inject_memory.empty() && injected != nullptr) plan.inject_memory = injected;
+    if (!plan.inject_memory.empty()) std::printf("  worker-host wastes %s of its memory on purpose\n", plan.inject_memory.c_str());
+    for (int attempt = 1;; ++attempt) {
+        auto fleet = new_fleet({.partitions = plan.partitions});
+        if (!fleet) return std::nullopt;
+        auto sample = run_launch(*fleet, plan);
+        if (!sample) ADD_FAILURE() << name_of(plan) << ": " << sample.error();
+        if (sample) expect_covered(*fleet);
+        Launched launched{sample ? std::move(*sample) : LaunchSample{}, end_fleet(std::move(fleet))};
+        if (HasFailure()) return std::nullopt;
+        print(plan, launched.sample);
+        const bool doubtful = subject == Subject::memory ? launched.sample.memory_doubtful : !launched.sample.contamination.empty();
+        if (!measures() || !doubtful) return launched;
+        if (attempt == kMostTries) {
+            ++doubtful_;
+            return launched;
+        }
+        std::printf("  made again: %s\n", launched.sample.contamination.c_str());
+    }
+}
+
+void LaunchTest::print(const LaunchPlan& plan, const LaunchSample& s) const {
+    if (measures()) {
+        std::printf("  %-8s RssAnon %6.0f kB  live heap %6.0f kB  stable %4.0f ms  covered %4.0f ms  threads %llu  window %.1f s  %s\n",
+                    name_of(plan).c_str(), kilobytes(s.window.rss_anon.median), kilobytes(static_cast<double>(s.live_bytes)), s.stable_ms,
+                    s.covered_ms, static_cast<unsigned long long>(s.thread_count), s.window_seconds, s.contamination.c_str());
+    } else {
+        std::printf("  %-8s memory not measured; stable and covered, threads %llu\n", name_of(plan).c_str(),
+                    static_cast<unsigned long long>(s.thread_count));
+    }
+    std::fflush(stdout);
+}
+
+void LaunchTest::record_launch(const LaunchSample& s) {
+    const double live = static_cast<double>(s.live_bytes);
+    record_memory("rss_anon", Unit::kB, kilobytes(s.window.rss_anon.median), true);
+    record_memory("live_heap", Unit::kB, kilobytes(live), true);
+    record_companion("threads_by_name", Unit::count, static_cast<double>(s.threads.size()), text_of(s.threads));
+    record_count("threads", static_cast<double>(s.thread_count));
+    record_companion("rss", Unit::kB, kilobytes(s.window.rss.median));
+    record_companion("pss", Unit::kB, kilobytes(s.window.pss.median));
+    record_companion("uss", Unit::kB, kilobytes(s.window.uss.median));
+    record_companion("hwm", Unit::kB, kilobytes(static_cast<double>(s.window.hwm)));
+    record_companion("arena", Unit::kB, kilobytes(static_cast<double>(s.arena_bytes)));
+    record_companion("fds", Unit::count, static_cast<double>(s.fds));
+    record_companion("cpu", Unit::ms, s.cpu_ms);
+    record_companion("context_switches", Unit::count, static_cast<double>(s.switches));
+    record_duration("startup", s.stable_ms);
+    record_duration("assignment", s.covered_ms);
+    if (s.window_seconds > 0) {
+        record_companion("server_in", Unit::per_s, static_cast<double>(s.server_in) / s.window_seconds);
+        record_companion("server_out", Unit::per_s, static_cast<double>(s.server_out) / s.window_seconds);
+        record_companion("server_api", Unit::per_s, static_cast<double>(s.server_api) / s.window_seconds);
+    }
+    record_companion("server_mem", Unit::kB, kilobytes(static_cast<double>(s.server_mem)));
+    record_companion("contaminated", Unit::count, s.contamination.empty() ? 0 : 1, s.contamination);
+}
+
+}  // namespace parti::stress

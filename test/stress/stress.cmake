@@ -1,0 +1,26 @@
+# The suite's programs. The measured ones are registered by stress_fixtures.cmake, the fast ones are part of `make test`.
+find_package(GTest REQUIRED)
+find_package(natsc REQUIRED)
+
+# The frame of all of them.
+add_library(parti_stress STATIC launch.cpp launch_test.cpp stress_test.cpp)
+target_compile_definitions(parti_stress PRIVATE "PARTI_STRESS_KEPT=\"${PROJECT_BINARY_DIR}/stress-failures\"")
+target_link_libraries(parti_stress PUBLIC parti_testfleet parti_testresults GTest::gtest PRIVATE parti_options)
+
+function(parti_stress_program target)
+  add_executable(${target} ${ARGN})
+  parti_use_fleet(${target})
+  target_link_libraries(${target} PRIVATE parti_options parti_stress GTest::gtest_main)
+endfunction()
+
+parti_stress_program(parti_memory_tests memory_test.cpp)
+parti_stress_program(parti_scale_tests rapid_scaling_test.cpp small_cluster_test.cpp)
+parti_stress_program(parti_stress_smoke smoke_test.cpp)
+parti_add_stress_tests(parti_memory_tests TIMEOUT 300)
+parti_add_stress_tests(parti_scale_tests TIMEOUT 300)
+parti_gtest(parti_stress_smoke LABELS smoke TIMEOUT 60)
+
+add_executable(stress_oracle_selftest oracle_selftest.cpp)
+parti_use_fleet(stress_oracle_selftest)
+target_link_libraries(stress_oracle_selftest PRIVATE parti_options parti::natsc GTest::gmock GTest::gtest_main)
+parti_gtest(stress_oracle_selftest LABELS selftest TIMEOUT 120)

@@ -1,0 +1,228 @@
+#include "stress_test.h"
+
+#include <cinttypes>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "testutil/statistics.h"
+
+namespace parti::stress {
+
+using report::Kind;
+using report::Metric;
+using report::Unit;
+using test::Violation;
+
+namespace {
+
+std::optional<std::uint64_t> number_from_environment(const char* name) {
+    const char* text = std::getenv(name);
+    if (text == nullptr || *text == '\0') return std::nullopt;
+    char* end = nullptr;
+    const std::uint64_t value = std::strtoull(text, &end, 0);
+    if (*end != '\0') {
+        ADD_FAILURE() << name << "='" << text << "' must be a whole number";
+        return std::nullopt;
+    }
+    return value;
+}
+
+std::uint64_t draw_seed() {
+    std::random_device entropy;
+    return (std::uint64_t{entropy()} << 32U) | entropy();
+}
+
+// Empty when it cannot be had; the result then says so by its absence.
+std::string sha256_of(const std::string& path) {
+    test::ProcessOptions options;
+    options.path = "sha256sum";
+    options.args = {path};
+    auto child = test::ChildProcess::start(options);
+    if (!child) return {};
+    const auto read = child->read_line(test::Milliseconds(20000));
+    child->wait(test::Milliseconds(5000));
+    return read.state == test::ReadState::line ? read.text.substr(0, read.text.find(' ')) : std::string();
+}
+
+}  // namespace
+
+std::string StressTest::result_name() const {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    const std::string test = info->name();
+    const auto slash = test.find('/');
+    return std::string(info->test_suite_name()) + (slash == std::string::npos ? "" : test.substr(slash));
+}
+
+std::string StressTest::replay_line() const {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    char line[512];
+    std::snprintf(line, sizeof line, "PARTI_SEED=0x%016" PRIx64 " %s --gtest_filter='%s.%s'", seed_, "/proc/self/exe", info->test_suite_name(),
+                  info->name());
+    std::error_code error;
+    std::string text = line;
+    const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (!error) text.replace(text.find("/proc/self/exe"), 14, program.string());
+    return text;
+}
+
+void StressTest::SetUp() {
+    seed_ = number_from_environment("PARTI_SEED").value_or(draw_seed());
+    random_.seed(seed_);
+    not_measured_ = report::why_not_measured(report::local_fingerprint());
+    std::printf("%s: seed 0x%016" PRIx64 "; replay: %s\n", result_name().c_str(), seed_, replay_line().c_str());
+    if (!measures()) std::printf("memory not measured: %s; the oracles run, with 1 launch\n", not_measured_.c_str());
+    std::fflush(stdout);
+    // What an earlier, aborted test of this process left must not be counted against this one.
+    const auto before = test::judge_leftovers(std::chrono::milliseconds(0));
+    ASSERT_TRUE(before.empty()) << "not a clean start\n" << test::describe(before);
+    if (records_) writer_ = std::make_unique<report::ResultWriter>(result_name());
+}
+
+void StressTest::TearDown() {
+    const auto left = test::judge_leftovers();
+    EXPECT_TRUE(left.empty()) << test::describe(left);
+    if (writer_) write_results();
+    if (HasFailure()) std::printf("replay: %s\n", replay_line().c_str());
+}
+
+std::uint64_t StressTest::launches(std::uint64_t by_default) const {
+    if (!measures()) return 1;
+    return std::max<std::uint64_t>(1, number_from_environment("PARTI_STRESS_LAUNCHES").value_or(by_default));
+}
+
+void StressTest::print_budget(std::uint64_t launches, double seconds_each) {
+    launches_made_ = launches;
+    std::printf("budget: %" PRIu64 " launches x %.1f s = %.0f s\n", launches, seconds_each, static_cast<double>(launches) * seconds_each);
+    std::fflush(stdout);
+}
+
+std::unique_ptr<test::Fleet> StressTest::new_fleet(const test::FleetOptions& options) {
+    auto fleet = test::Fleet::start(options);
+    if (!fleet) {
+        ADD_FAILURE() << fleet.error();
+        return nullptr;
+    }
+    if (versions_.empty()) {
+        versions_["nats_server"] = (*fleet)->server().version();
+        versions_["nats_server_sha256"] = (*fleet)->server().sha256();
+        versions_["worker_host_sha256"] = sha256_of(test::worker_program());
+    }
+    return std::move(*fleet);
+}
+
+test::Timeline StressTest::end_fleet(std::unique_ptr<test::Fleet> fleet, const test::OracleOptions& options) {
+    const test::FleetRecord record = fleet->end();
+    test::Judgement judgement = test::judge(record, options);
+    if (!judgement.violations.empty()) ADD_FAILURE() << test::describe(judgement.violations);
+    if (HasFailure()) keep_files(*fleet);
+    return std::move(judgement.timeline);
+}
+
+void StressTest::expect_covered(const test::Fleet& fleet) {
+    const std::int64_t now = test::boot_now_ns();
+    const auto timeline = fleet.timeline();
+    ASSERT_TRUE(timeline) << timeline.error();
+    const auto violations = test::check_coverage(*timeline, now, fleet.options().partitions);
+    EXPECT_TRUE(violations.empty()) << test::describe(violations);
+}
+
+void StressTest::keep_files(const test::Fleet& fleet) {
+    namespace fs = std::filesystem;
+    std::string name = result_name();
+    for (char& c : name) c = c == '/' ? '.' : c;
+    std::error_code error;
+    const fs::path kept = fs::path(PARTI_STRESS_KEPT) / (name + "-" + std::to_string(test::boot_now_ns() / 1'000'000));
+    fs::create_directories(kept, error);
+    fs::copy(fleet.folder(), kept, fs::copy_options::recursive, error);
+    std::printf("histories and logs: %s%s\n", kept.c_str(), error ? (" (" + error.message() + ")").c_str() : "");
+}
+
+void StressTest::record(Metric metric, double value) {
+    if (report::is_whole(metric.unit)) value = std::round(value);
+    for (Metric& known : metrics_) {
+        if (known.name == metric.name) {
+            known.launches.push_back(value);
+            if (!metric.note.empty()) known.note = metric.note;
+            return;
+        }
+    }
+    metric.launches.push_back(value);
+    metrics_.push_back(std::move(metric));
+}
+
+void StressTest::record_memory(const std::string& name, Unit unit, double value, bool gate) {
+    Metric metric;
+    metric.name = name;
+    metric.unit = unit;
+    metric.kind = gate ? Kind::anon_memory : Kind::advisory;
+    metric.gate = gate;
+    record(std::move(metric), value);
+}
+
+void StressTest::record_duration(const std::string& name, double milliseconds, bool gate) {
+    Metric metric;
+    metric.name = name;
+    metric.unit = Unit::ms;
+    metric.kind = Kind::duration;
+    metric.gate = gate;
+    record(std::move(metric), milliseconds);
+}
+
+void StressTest::record_count(const std::string& name, double value) {
+    Metric metric;
+    metric.name = name;
+    metric.unit = Unit::count;
+    metric.kind = Kind::exact;
+    record(std::move(metric), value);
+}
+
+void StressTest::record_companion(const std::string& name, Unit unit, double value, const std::string& note) {
+    Metric metric;
+    metric.name = name;
+    metric.unit = unit;
+    metric.gate = false;
+    metric.note = note;
+    record(std::move(metric), value);
+}
+
+double StressTest::median_of(const std::string& name) const {
+    for (const Metric& metric : metrics_) {
+        if (metric.name == name) return report::median(metric.launches);
+    }
+    return 0;
+}
+
+void StressTest::write_results() {
+    writer_->set_versions(versions_);
+    report::Protocol protocol;
+    protocol.launches = launches_made_;
+    protocol.window = window_;
+    protocol.seed = seed_;
+    protocol.replay = replay_line();
+    writer_->set_protocol(std::move(protocol));
+    for (const Metric& metric : metrics_) {
+        const double spread = report::coefficient_of_variation(metric.launches) * 100;
+        const bool said = measures() || metric.kind == Kind::exact;
+        std::printf("  %-28s %12s  CV %4.1f %%  n %zu%s\n", metric.name.c_str(),
+                    said ? report::format_value(report::median(metric.launches), metric.unit).c_str() : "not measured", said ? spread : 0.0,
+                    metric.launches.size(), metric.note.empty() ? "" : ("  " + metric.note).c_str());
+        if (said) {
+            writer_->add_metric(metric);
+        } else {
+            Metric unmeasured = metric;
+            unmeasured.launches.clear();
+            writer_->not_measured(std::move(unmeasured), not_measured_);
+        }
+    }
+    const auto written = writer_->finish(!HasFailure());
+    if (!written) {
+        ADD_FAILURE() << written.error().text;
+    } else {
+        std::printf("results: %s\n", writer_->file().c_str());
+    }
+    writer_.reset();
+}
+
+}  // namespace parti::stress

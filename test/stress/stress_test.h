@@ -1,0 +1,71 @@
+// StressTest: the frame of every test of the suite: seed, replay line, results, and the oracles.
+//
+// Role      A test starts fleets through new_fleet() and ends each with end_fleet(), which judges it; TearDown judges what is left on
+//           the machine and writes the results. A fleet that was not ended is ended, and judged, by TearDown.
+// Model     record() collects one value a launch; every metric is declared at its first use. In a build whose memory and times say
+//           nothing (sanitizers, Debug) values of kinds other than exact are written as "not measured".
+// Random    One 64-bit seed, printed with the line that repeats the test; PARTI_SEED sets it.
+// Launches  PARTI_STRESS_LAUNCHES, else the test's default; 1 in a build that does not measure.
+// Errors    Everything wrong is a GoogleTest failure. On a failure the histories and logs of the fleet are kept and their folder named.
+// Threads   The test's main thread.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "testutil/oracles.h"
+#include "testutil/results.h"
+
+namespace parti::stress {
+
+class StressTest : public testing::Test {
+protected:
+    // `records`: writes a result file (the tests of label stress).
+    explicit StressTest(bool records = true) : records_(records) {}
+    void SetUp() override;
+    void TearDown() override;
+
+    std::uint64_t seed() const { return seed_; }
+    std::mt19937_64& random() { return random_; }
+    std::uint64_t launches(std::uint64_t by_default) const;
+    bool measures() const { return not_measured_.empty(); }
+    // "budget: 5 launches x 6 s = 30 s"
+    void print_budget(std::uint64_t launches, double seconds_each);
+
+    // nullptr: it did not start, and the test has failed.
+    std::unique_ptr<test::Fleet> new_fleet(const test::FleetOptions& options);
+    // Ends and judges; the timeline of the whole life of the fleet.
+    test::Timeline end_fleet(std::unique_ptr<test::Fleet> fleet, const test::OracleOptions& options = {});
+    // Judges while the fleet lives: every partition has exactly one owner just now.
+    void expect_covered(const test::Fleet& fleet);
+
+    void record(report::Metric metric, double value);
+    void record_memory(const std::string& name, report::Unit unit, double value, bool gate);
+    void record_duration(const std::string& name, double milliseconds, bool gate = true);
+    void record_count(const std::string& name, double value);      // exact, gated
+    void record_companion(const std::string& name, report::Unit unit, double value, const std::string& note = {});
+    double median_of(const std::string& name) const;               // 0: never recorded
+    void set_window(const std::string& window) { window_ = window; }
+    std::string result_name() const;                               // "TestScale_SmallCluster/3w_100p"
+
+private:
+    std::string replay_line() const;
+    void keep_files(const test::Fleet& fleet);
+    void write_results();
+
+    const bool records_;
+    std::uint64_t seed_ = 0;
+    std::mt19937_64 random_;
+    std::string not_measured_;
+    std::string window_ = "none";
+    std::uint64_t launches_made_ = 1;
+    report::Versions versions_;
+    std::vector<report::Metric> metrics_;
+    std::unique_ptr<report::ResultWriter> writer_;
+};
+
+}  // namespace parti::stress

@@ -1,0 +1,28 @@
+// oracles: the judgement over a fleet that has ended, and over what the test process left behind.
+//
+// Role      Every test of the suite ends with these two calls; test/stress/stress_test.h sees to it.
+// Model     judge() looks at the record of one fleet: histories, logs, exits, server. judge_leftovers() looks at the machine.
+//           An expected exit is code 0, or signal 9 for a process that was killed by the test.
+// Errors    What cannot be judged is a violation.
+// Threads   Free functions, any thread. judge_leftovers blocks up to its timeout.
+#pragma once
+
+#include <vector>
+
+#include "testutil/fleet.h"
+
+namespace parti::test {
+
+struct OracleOptions {
+    std::vector<std::string> allowed_errors;  // kinds of error events that are right in this test, as part of the event's text
+};
+
+struct Judgement {
+    Timeline timeline;
+    std::vector<Violation> violations;
+};
+Judgement judge(const FleetRecord& record, const OracleOptions& options = {});
+
+std::vector<Violation> judge_leftovers(std::chrono::milliseconds timeout = std::chrono::milliseconds(5000));
+
+}  // namespace parti::test

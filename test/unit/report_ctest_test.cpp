@@ -1,0 +1,200 @@
+// What ctest makes of the stress fixtures: labels, timeouts, order, and a diff of what ran now and nothing else.
+#include <algorithm>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "report_helpers.h"
+#include "testutil/json_file.h"
+
+namespace parti::report {
+namespace {
+
+struct CtestTest {
+    std::string name;
+    std::map<std::string, Json> properties;
+
+    bool has_label(const std::string& label) const {
+        const auto found = properties.find("LABELS");
+        return found != properties.end() && std::count(found->second.begin(), found->second.end(), Json(label)) == 1;
+    }
+    Json get(const std::string& property) const {
+        const auto found = properties.find(property);
+        return found == properties.end() ? Json() : found->second;
+    }
+};
+
+std::vector<CtestTest> registered(const std::filesystem::path& build) {
+    const Ended ended = run_command("cd " + shell_quoted(build.string()) + " && " + shell_quoted(CTEST_PROGRAM) + " --show-only=json-v1");
+    EXPECT_EQ(ended.exit, 0) << ended.output;
+    const Json listing = Json::parse(ended.output, nullptr, false);
+    EXPECT_TRUE(listing.is_object()) << ended.output;
+    std::vector<CtestTest> tests;
+    if (!listing.is_object()) return tests;
+    for (const Json& test : listing.at("tests")) {
+        CtestTest entry{test.at("name").get<std::string>(), {}};
+        for (const Json& property : test.value("properties", Json::array())) entry.properties[property.at("name")] = property.at("value");
+        tests.push_back(std::move(entry));
+    }
+    return tests;
+}
+
+// The rules that make `ctest -L stress --timeout 900` do what it says.
+void check_stress_tests(const std::vector<CtestTest>& tests, std::size_t& cases) {
+    std::size_t fixtures = 0;
+    for (const CtestTest& test : tests) {
+        for (const Json& label : test.get("LABELS")) {
+            const bool matches = label.get<std::string>().find("stress") != std::string::npos;
+            EXPECT_EQ(matches, label == "stress") << test.name << ": ctest -L stress would also find label " << label;
+        }
+        const bool fixture = test.name == "stress_begin" || test.name == "stress_diff";
+        if (!test.has_label("stress")) {
+            EXPECT_FALSE(fixture) << test.name;
+            continue;
+        }
+        EXPECT_TRUE(test.get("TIMEOUT").is_number() && test.get("TIMEOUT") > 0 && test.get("TIMEOUT") <= 900) << test.name;
+        EXPECT_EQ(test.get("RUN_SERIAL"), Json(true)) << test.name;
+        EXPECT_EQ(test.get("RESOURCE_LOCK"), Json({"stress_box"})) << test.name;
+        if (fixture) {
+            ++fixtures;
+            continue;
+        }
+        ++cases;
+        EXPECT_EQ(test.get("FIXTURES_REQUIRED"), Json({"stress_run"})) << test.name;
+        EXPECT_EQ(test.name.find_first_of(" #;"), std::string::npos) << test.name;
+        EXPECT_EQ(test.has_label("memory"), test.name.find("TestMemoryBenchmark") != std::string::npos) << test.name;
+        EXPECT_EQ(test.has_label("scale"), test.name.find("TestScale") != std::string::npos) << test.name;
+    }
+    EXPECT_EQ(fixtures, 2U);
+}
+
+TEST(CtestOfThisBuild, StressTestsKeepTheRules) {
+    std::size_t cases = 0;
+    check_stress_tests(registered(OUR_BUILD_FOLDER), cases);
+}
+
+// A build folder of the small project around report_fake_stress, with a baseline of three of its own runs.
+class CtestFixtures : public ::testing::Test {
+protected:
+    void SetUp() override {
+        std::filesystem::create_directory(folder_ / "baselines");
+        const Ended configured =
+            run_command(shell_quoted(CMAKE_PROGRAM) + " -S " + shell_quoted(STRESS_PROJECT) + " -B " + shell_quoted(build_) + " -G " +
+                        shell_quoted(CMAKE_GENERATOR_NAME) + " -DFAKE_STRESS=" + shell_quoted(FAKE_STRESS) + " -DSTRESS_FIXTURES=" +
+                        shell_quoted(STRESS_FIXTURES) + " -DPARTI_STRESS_REPORT=" + shell_quoted(STRESS_REPORT) + " -DPARTI_STRESS_BASELINES=" +
+                        shell_quoted(folder_ / "baselines") + " -DPARTI_STRESS_RESULTS=" + shell_quoted(results_));
+        ASSERT_EQ(configured.exit, 0) << configured.output;
+    }
+    Ended ctest(const std::string& arguments, const std::string& environment = "") {
+        return run_command("cd " + shell_quoted(build_) + " && env -u PARTI_STRESS_RUN_DIR " + environment + " " + shell_quoted(CTEST_PROGRAM) + " -j 4 " + arguments);
+    }
+    void make_baseline() {
+        std::string command = shell_quoted(STRESS_REPORT) + " promote --reason test --baseline " + shell_quoted(folder_ / "baselines");
+        for (int i = 0; i < 3; ++i) {
+            const Ended ended = ctest("-L stress");
+            ASSERT_EQ(ended.exit, 0) << ended.output;
+            command += " --from " + shell_quoted(open_run(results_)->folder.string());
+        }
+        const Ended promoted = run_command(command);
+        ASSERT_EQ(promoted.exit, 0) << promoted.output;
+    }
+    std::string diff() { return slurp(results_ + "/diff.txt"); }
+    static void contains(const std::string& text, const std::string& part) {
+        EXPECT_NE(text.find(part), std::string::npos) << part << " not in:\n" << text;
+    }
+    // Positions of the "N/M Test #.." lines by test name.
+    static std::vector<std::string> order(const std::string& output) {
+        std::vector<std::string> names;
+        std::istringstream lines(output);
+        for (std::string line; std::getline(lines, line);) {
+            const auto at = line.find("Test #");
+            if (at == std::string::npos || line.find("sec") == std::string::npos) continue;
+            const auto begin = line.find(": ", at) + 2;
+            names.push_back(line.substr(begin, line.find(' ', begin) - begin));
+        }
+        return names;
+    }
+
+    TempFolder folder_;
+    std::string build_ = (folder_ / "build").string();
+    std::string results_ = (folder_ / "results").string();
+};
+
+TEST_F(CtestFixtures, EveryCaseIsATestWithItsLabelsTimeoutAndLock) {
+    const auto tests = registered(build_);
+    std::size_t cases = 0;
+    check_stress_tests(tests, cases);
+    EXPECT_EQ(cases, 3U);
+    for (const CtestTest& test : tests) {
+        if (test.get("FIXTURES_REQUIRED") != Json({"stress_run"})) continue;
+        EXPECT_EQ(test.get("TIMEOUT"), 77) << test.name;
+        EXPECT_EQ(test.get("ENVIRONMENT"), Json({"PARTI_STRESS_RUN_DIR=" + results_, "FAKE_MARK=1"})) << test.name;
+    }
+}
+
+TEST_F(CtestFixtures, BeginIsFirstDiffIsLastAndWithoutABaselineItIsSkipped) {
+    const Ended ended = ctest("-L stress --timeout 900 --no-tests=error");
+    EXPECT_EQ(ended.exit, 0) << ended.output;
+    const auto names = order(ended.output);
+    ASSERT_EQ(names.size(), 5U) << ended.output;
+    EXPECT_EQ(names.front(), "stress_begin");
+    EXPECT_EQ(names.back(), "stress_diff");
+    contains(ended.output, "Skipped");
+    contains(diff(), "there is no baseline");
+}
+
+TEST_F(CtestFixtures, ARegressionFailsTheRunAndOneTestIsJudgedAlone) {
+    make_baseline();
+    ASSERT_FALSE(HasFatalFailure());
+    EXPECT_EQ(ctest("-L stress").exit, 0);
+    contains(diff(), "PASS: 6 compared, 6 PASS");
+
+    const Ended worse = ctest("-L stress", "FAKE_MEMORY_PERCENT=115");
+    EXPECT_NE(worse.exit, 0) << worse.output;
+    contains(worse.output, "stress_diff");
+    contains(diff(), "REGRESSION: 6 compared");
+
+    // The regression above lies in the results of an earlier run; now one test runs.
+    const Ended one = ctest("-R TestScale_Fake");
+    EXPECT_EQ(one.exit, 0) << one.output;
+    EXPECT_EQ(order(one.output).size(), 3U) << one.output;
+    contains(diff(), "PASS: 2 compared, 2 PASS");
+    contains(diff(), "2 tests of the baseline did not run now");
+
+    const Ended none = ctest("-R stress_diff");
+    EXPECT_EQ(none.exit, 0) << none.output;
+    contains(diff(), "no test ran in this run");
+
+    const Ended smaller = ctest("-L stress", "FAKE_MEMORY_PERCENT=105");
+    EXPECT_EQ(smaller.exit, 0) << smaller.output;
+}
+
+TEST_F(CtestFixtures, ACrashAndAFailureAreSeenAndTheDiffStillRuns) {
+    make_baseline();
+    ASSERT_FALSE(HasFatalFailure());
+    const Ended crashed = ctest("-R TestScale_Fake", "FAKE_CRASH=1");
+    EXPECT_NE(crashed.exit, 0);
+    EXPECT_EQ(order(crashed.output).back(), "stress_diff") << crashed.output;
+    contains(diff(), "TEST FAILED: TestScale_Fake/small (did not finish)");
+    EXPECT_EQ(diff().find("vanished"), std::string::npos) << diff();
+    EXPECT_NE(ctest("-R TestScale_Fake", "FAKE_FAIL=1").exit, 0);
+    contains(diff(), "TEST FAILED: TestScale_Fake/small");
+}
+
+TEST_F(CtestFixtures, ASanitizerBuildPassesAndSaysThatMemoryWasNotMeasured) {
+    make_baseline();
+    ASSERT_FALSE(HasFatalFailure());
+    const Ended ended = ctest("-L stress", "FAKE_SANITIZER=address+undefined");
+    EXPECT_EQ(ended.exit, 0) << ended.output;
+    contains(diff(), "PASS: memory not measured, because the build has sanitizers (address+undefined)");
+}
+
+TEST_F(CtestFixtures, AProgramThatIsNotBuiltFailsAmongTheStressTests) {
+    ASSERT_EQ(run_command("sed -i 's|" + std::string(FAKE_STRESS) + "|/no/such/program|g' " + shell_quoted(build_) + "/fake_stress*_include.cmake").exit, 0);
+    const Ended ended = ctest("-L stress");
+    EXPECT_NE(ended.exit, 0) << ended.output;
+    contains(ended.output, "fake_stress_NOT_BUILT");
+}
+
+}  // namespace
+}  // namespace parti::report

@@ -1,0 +1,58 @@
+// A stand-in for the stress tests, for report_ctest_test.cpp: the same shape, made-up figures. FAKE_MEMORY_PERCENT scales them,
+// FAKE_SANITIZER names a sanitizer, FAKE_CRASH kills the process in the middle, FAKE_FAIL fails it.
+#include <csignal>
+#include <cstdlib>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "testutil/results.h"
+
+namespace {
+
+using namespace parti::report;
+
+std::string environment(const char* name) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? std::string() : std::string(value);
+}
+
+void measure(const std::string& test) {
+    ResultWriter writer(test);
+    const std::string sanitizer = environment("FAKE_SANITIZER");
+    writer.set_fingerprint("sanitizer", sanitizer.empty() ? "none" : sanitizer);
+    writer.set_fingerprint("build_type", "Release");
+    if (!environment("FAKE_CRASH").empty()) std::raise(SIGKILL);
+
+    const std::string percent = environment("FAKE_MEMORY_PERCENT");
+    const double factor = percent.empty() ? 1 : std::stod(percent) / 100;
+    Metric memory;
+    memory.name = "rss_anon";
+    memory.unit = Unit::kB;
+    memory.kind = Kind::anon_memory;
+    Metric threads;
+    threads.name = "threads";
+    threads.unit = Unit::count;
+    threads.kind = Kind::exact;
+    threads.launches = {5, 5, 5, 5, 5};
+    writer.add_metric(threads);
+    if (sanitizer.empty()) {
+        for (const int kilobytes : {2000, 2010, 1990, 2005, 1995}) memory.launches.push_back(static_cast<int>(kilobytes * factor));
+        writer.add_metric(memory);
+    } else {
+        writer.not_measured(memory, "sanitizer build");
+    }
+    const bool passed = environment("FAKE_FAIL").empty();
+    const auto finished = writer.finish(passed);
+    ASSERT_TRUE(finished.has_value()) << finished.error().text;
+    EXPECT_TRUE(passed);
+}
+
+class TestMemoryBenchmark_Fake : public ::testing::TestWithParam<int> {};
+TEST_P(TestMemoryBenchmark_Fake, Fleet) { measure("TestMemoryBenchmark_Fake/" + std::to_string(GetParam()) + "w"); }
+INSTANTIATE_TEST_SUITE_P(Sizes, TestMemoryBenchmark_Fake, ::testing::Values(1, 5),
+                         [](const auto& param) { return std::to_string(param.param) + "w_100p"; });
+
+TEST(TestScale_Fake, Small) { measure("TestScale_Fake/small"); }
+
+}  // namespace

@@ -1,0 +1,232 @@
+// Every exit code of stress-report, through the program itself.
+#include <gtest/gtest.h>
+
+#include "report_helpers.h"
+#include "testutil/fingerprint.h"
+#include "testutil/json_file.h"
+
+namespace parti::report {
+namespace {
+
+class Program : public ::testing::Test {
+protected:
+    Ended run(const std::vector<std::string>& arguments) {
+        std::string command = shell_quoted(STRESS_REPORT);
+        for (const auto& argument : arguments) command.append(" ").append(shell_quoted(argument));
+        return run_command(command);
+    }
+    // A baseline of three runs of these results.
+    void make_baseline(const std::vector<TestResult>& results) {
+        std::vector<std::string> arguments{"promote", "--baseline", baseline_, "--reason", "test"};
+        for (int i = 0; i < 3; ++i) {
+            arguments.emplace_back("--from");
+            arguments.push_back(write_run(root_.path(), results).string());
+        }
+        const auto promoted = run(arguments);
+        ASSERT_EQ(promoted.exit, 0) << promoted.output;
+    }
+    void expect(const Ended& ended, ExitCode code, const std::vector<std::string>& parts) {
+        EXPECT_EQ(ended.exit, static_cast<int>(code)) << ended.output;
+        for (const auto& part : parts) EXPECT_NE(ended.output.find(part), std::string::npos) << part << " not in:\n" << ended.output;
+    }
+    std::string write(const std::vector<TestResult>& results) { return write_run(root_.path(), results).string(); }
+
+    TempFolder root_;
+    TempFolder files_;
+    std::string baseline_ = (files_ / "baseline.json").string();
+};
+
+TEST_F(Program, PromoteThenDiffIsAllPass) {
+    make_baseline({usual_result(), usual_result("TestScale_Other/1w")});
+    const auto ended = run({"diff", baseline_, write({usual_result(), usual_result("TestScale_Other/1w")}), "--text",
+                            files_ / "d.txt", "--markdown", files_ / "d.md", "--json", files_ / "d.json", "--summary", files_ / "s.md"});
+    expect(ended, ExitCode::pass, {"rss_anon", "5 vs 15", "PASS: 12 compared, 12 PASS\n"});
+    const Json json = Json::parse(slurp(files_ / "d.json"));
+    EXPECT_EQ(json.at("exit"), 0);
+    EXPECT_EQ(json.at("rows").size(), 14U);
+    for (const Json& row : json.at("rows")) EXPECT_TRUE(row.at("verdict") == "PASS" || row.at("verdict") == "INFO") << row;
+    EXPECT_NE(slurp(files_ / "d.txt").find("PASS: 12 compared"), std::string::npos);
+    EXPECT_NE(slurp(files_ / "d.md").find("| TestScale_Small/3w | rss_anon | 2000 kB | 2000 kB |"), std::string::npos);
+    EXPECT_NE(slurp(files_ / "s.md").find("some cpu_model"), std::string::npos);
+}
+
+TEST_F(Program, ARegressionIs97) {
+    make_baseline({usual_result()});
+    expect(run({"diff", baseline_, write({usual_result("TestScale_Small/3w", 1.15)})}), ExitCode::regression,
+           {"rss_anon", "2300 kB", "+15.0 %", "+10.0 %", "FAIL", "REGRESSION: 6 compared"});
+    expect(run({"diff", baseline_, write({usual_result("TestScale_Small/3w", 1.05)})}), ExitCode::pass, {"PASS"});
+}
+
+TEST_F(Program, AFailedOrCrashedTestIs1EvenBesideARegression) {
+    make_baseline({usual_result(), usual_result("TestScale_Other/1w")});
+    TestResult failed = usual_result("TestScale_Other/1w");
+    failed.status = TestStatus::failed;
+    expect(run({"diff", baseline_, write({usual_result("TestScale_Small/3w", 1.5), failed})}), ExitCode::test_failed,
+           {"TEST FAILED: TestScale_Other/1w"});
+    failed.status = TestStatus::started;
+    failed.metrics.clear();
+    expect(run({"diff", baseline_, write({failed})}), ExitCode::test_failed, {"DID NOT FINISH", "TestScale_Other/1w (did not finish)"});
+}
+
+TEST_F(Program, AVanishedMetricIs97) {
+    make_baseline({usual_result()});
+    TestResult result = usual_result();
+    std::erase_if(result.metrics, [](const Metric& metric) { return metric.name == "cpu"; });
+    expect(run({"diff", baseline_, write({result})}), ExitCode::regression, {"cpu", "vanished: the test passed without it"});
+}
+
+TEST_F(Program, NothingToLookAtIs100) {
+    make_baseline({usual_result()});
+    expect(run({"diff", baseline_, files_ / "absent"}), ExitCode::setup, {"absent", "does not exist"});
+    expect(run({"diff", baseline_, files_.path()}), ExitCode::setup, {"current", "begin"});
+    expect(run({"diff", baseline_, write({usual_result()}), "--text", files_ / "no/such/folder"}), ExitCode::setup,
+           {"no/such/folder", "cannot be written"});
+    expect(run({"begin", (files_ / "baseline.json").string() + "/x"}), ExitCode::setup, {"cannot be created"});
+}
+
+TEST_F(Program, NotComparableIs101AndSaysWhy) {
+    TestResult times = usual_result();
+    std::erase_if(times.metrics, [](const Metric& metric) { return metric.kind != Kind::duration; });
+    make_baseline({times});
+    times.fingerprint.set("cpu_model", "Another CPU");
+    expect(run({"diff", baseline_, write({times})}), ExitCode::not_comparable,
+           {"advisory; cpu_model", "not comparable, because cpu_model: baseline 'some cpu_model', here 'Another CPU'"});
+    const auto empty = begin_run(root_.path());
+    ASSERT_TRUE(empty.has_value());
+    expect(run({"diff", baseline_, root_.path()}), ExitCode::not_comparable, {"no test ran in this run"});
+    std::filesystem::create_directory(files_ / "empty");
+    expect(run({"diff", files_ / "empty", write({usual_result()})}), ExitCode::not_comparable, {"NEW", "there is no baseline"});
+}
+
+TEST_F(Program, ABadBaselineIs104AndIsNeverOverwritten) {
+    make_baseline({usual_result()});
+    const std::string whole = slurp(baseline_);
+    const std::string run_folder = write({usual_result()});
+    std::string other_schema = whole;
+    other_schema.replace(other_schema.find("parti-stress-baseline/1"), 23, "parti-stress-baseline/9");
+    const std::vector<std::pair<std::string, std::string>> cases{{whole.substr(0, whole.size() / 2), "cut off"},
+                                                                 {"", "cut off"},
+                                                                 {"[1,2]", "one JSON object"},
+                                                                 {other_schema, "schema"}};
+    for (const auto& [content, rule] : cases) {
+        spill(baseline_, content);
+        expect(run({"diff", baseline_, run_folder}), ExitCode::bad_input, {"baseline.json", rule});
+        expect(run({"diff", files_.path(), run_folder}), ExitCode::bad_input, {"baseline.json", rule});
+        expect(run({"promote", "--from", run_folder, "--allow-single", "--baseline", baseline_, "--reason", "x"}), ExitCode::bad_input,
+               {"baseline.json", rule});
+        EXPECT_EQ(slurp(baseline_), content);
+    }
+    expect(run({"diff", files_ / "absent.json", run_folder}), ExitCode::bad_input, {"absent.json", "does not exist"});
+}
+
+TEST_F(Program, ABadResultIs104) {
+    make_baseline({usual_result()});
+    const std::filesystem::path folder = write({usual_result()});
+    const auto file = folder / result_file_name("TestScale_Small/3w");
+    const std::string whole = slurp(file);
+    spill(file, whole.substr(0, whole.size() - 20));
+    expect(run({"diff", baseline_, folder}), ExitCode::bad_input, {"TestScale_Small.3w.json", "cut off"});
+    TestResult result = usual_result();
+    metric_in(result, "startup").unit = Unit::us;
+    expect(run({"diff", baseline_, write({result})}), ExitCode::bad_input,
+           {"baseline.json", "metrics.TestScale_Small/3w/startup.unit", "is 'ms'", "has 'us'"});
+    result = usual_result();
+    metric_in(result, "startup").direction = Direction::higher;
+    expect(run({"diff", baseline_, write({result})}), ExitCode::bad_input, {"startup.direction", "is 'lower'", "has 'higher'"});
+}
+
+TEST_F(Program, ABadCommandLineIs104) {
+    expect(run({}), ExitCode::bad_input, {"begin, diff, promote"});
+    expect(run({"compare"}), ExitCode::bad_input, {"'compare'"});
+    expect(run({"diff", baseline_}), ExitCode::bad_input, {"diff"});
+    expect(run({"diff", baseline_, "x", "--colour"}), ExitCode::bad_input, {"--colour"});
+    expect(run({"diff", baseline_, "x", "--text"}), ExitCode::bad_input, {"--text", "value"});
+    expect(run({"promote", "--from", write({usual_result()}), "--baseline", baseline_}), ExitCode::bad_input, {"--reason"});
+    EXPECT_FALSE(std::filesystem::exists(baseline_));
+    expect(run({"--help"}), ExitCode::pass, {"stress-report diff BASELINE RESULT"});
+}
+
+TEST_F(Program, PromoteRefusesFewerThanThreeRunsAndFailedTests) {
+    const std::string one = write({usual_result()});
+    const std::vector<std::string> command{"promote", "--baseline", baseline_, "--reason", "x", "--from", one};
+    expect(run(command), ExitCode::bad_input, {"TestScale_Small/3w", "at least 3"});
+    TestResult failed = usual_result();
+    failed.status = TestStatus::failed;
+    expect(run({"promote", "--baseline", baseline_, "--reason", "x", "--allow-single", "--from", write({failed})}), ExitCode::test_failed,
+           {"TestScale_Small/3w", "'failed'"});
+    EXPECT_FALSE(std::filesystem::exists(baseline_));
+    auto single = command;
+    single.emplace_back("--allow-single");
+    expect(run(single), ExitCode::pass, {"7 metrics", "1 runs"});
+}
+
+TEST_F(Program, PromoteIntoAFolderNamesTheFileAfterTheClass) {
+    std::vector<std::string> command{"promote", "--baseline", files_.path(), "--reason", "x"};
+    for (int i = 0; i < 3; ++i) {
+        command.emplace_back("--from");
+        command.push_back(write({usual_result()}));
+    }
+    const std::string file = class_name(made_up_machine()) + ".json";
+    std::filesystem::create_directory(files_ / "some arch");
+    TestResult result = usual_result();
+    expect(run(command), ExitCode::pass, {file});
+    expect(run({"diff", files_.path(), write({result})}), ExitCode::pass, {file, "the best match of 1", "PASS: 6 compared"});
+}
+
+TEST_F(Program, ResultsOfAnEarlierRunAreNeverRead) {
+    make_baseline({usual_result()});
+    const std::filesystem::path earlier = write({usual_result("TestScale_Small/3w", 2)});
+    const std::filesystem::path now = write({usual_result("TestScale_Other/1w")});
+    std::filesystem::copy_file(earlier / "TestScale_Small.3w.json", now / "TestScale_Small.3w.json");
+    const auto ended = run({"diff", baseline_, root_.path(), "--current-run-only"});
+    expect(ended, ExitCode::not_comparable, {"not read: TestScale_Small.3w.json", "TestScale_Other/1w"});
+    expect(run({"diff", baseline_, earlier, "--current-run-only"}), ExitCode::bad_input, {"the current run is"});
+    expect(run({"diff", baseline_, earlier}), ExitCode::regression, {"+100.0 %"});  // asked for by name
+}
+
+TEST_F(Program, SpreadAndSummaryShowEveryMetric) {
+    TestResult result = usual_result();
+    metric_in(result, "startup").launches.clear();
+    metric_in(result, "startup").note = "too old a server";
+    const std::string first = write({result});
+    const std::string second = write({result});
+    expect(run({"spread", first, second}), ExitCode::pass, {"TestScale_Small/3w/rss_anon", " 10 ", "2000 kB", "1990 kB", "2010 kB", "not measured"});
+    expect(run({"summary", first}), ExitCode::pass,
+           {"### Stress run", "| TestScale_Small/3w | passed | rss_anon | 2000 kB |", "not measured", "too old a server"});
+    expect(run({"spread"}), ExitCode::bad_input, {"at least one"});
+}
+
+TEST_F(Program, AGoogleBenchmarkFileIsComparedAndBecomesPartOfABaseline) {
+    const auto benchmark = [&](const std::string& name, double factor, int minute) {
+        Json document{{"context",
+                       {{"date", "2026-11-20T20:" + std::to_string(minute) + ":00+00:00"},
+                        {"executable", "/x/parti_benchmarks"},
+                        {"num_cpus", 2},
+                        {"parti_fingerprint", to_text(made_up_machine())}}},
+                      {"benchmarks", Json::array()}};
+        for (int i = 0; i < 5; ++i) {
+            document["benchmarks"].push_back(
+                {{"name", "codec/encode"}, {"run_name", "codec/encode"}, {"run_type", "iteration"}, {"cpu_time", factor * (100 + i)}, {"time_unit", "ns"}});
+        }
+        const auto file = files_ / name;
+        spill(file, document.dump());
+        return file.string();
+    };
+    const std::string first = benchmark("1.json", 1, 10);
+    const std::string slower = benchmark("2.json", 1.5, 11);
+    expect(run({"diff", first, benchmark("3.json", 1.01, 12)}), ExitCode::pass, {"codec/encode/cpu_time", "PASS: 1 compared"});
+    expect(run({"diff", first, slower}), ExitCode::regression, {"+50.0 %", "+25.0 %"});
+
+    std::vector<std::string> command{"promote", "--baseline", baseline_, "--reason", "x"};
+    for (int i = 0; i < 3; ++i) {
+        for (const std::string& source : {write({usual_result()}), benchmark(std::string(1, static_cast<char>('p' + i)) + ".json", 1, 20 + i)}) {
+            command.emplace_back("--from");
+            command.push_back(source);
+        }
+    }
+    expect(run(command), ExitCode::pass, {"2 tests"});
+    expect(run({"diff", baseline_, write({usual_result()}), slower}), ExitCode::regression, {"rss_anon", "codec/encode/cpu_time", "7 compared"});
+}
+
+}  // namespace
+}  // namespace parti::report
