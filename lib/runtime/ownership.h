@@ -15,12 +15,14 @@
 #include <parti/types.h>
 
 #include "runtime/boot_clock.h"
+#include "runtime/observer.h"
 
 namespace parti::runtime {
 
 struct SessionTokens {
-    explicit SessionTokens(core::Instant deadline) : deadline_ns(to_ns(deadline)) {}
+    explicit SessionTokens(core::Instant deadline, SessionInfo session_info = {}) : info(session_info), deadline_ns(to_ns(deadline)) {}
 
+    const SessionInfo info;
     std::atomic<std::int64_t> deadline_ns;
     std::atomic<bool> ended{false};
 };

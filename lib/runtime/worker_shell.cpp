@@ -149,20 +149,21 @@ void WorkerShell::on(core::Fetch& fetch) { group_->hub().fetch(*member_, fetch);
 void WorkerShell::on(core::SetInterest& interest) { group_->hub().set_interest(*member_, interest.interest); }
 
 void WorkerShell::on(core::SessionStarted& started) {
-    session_ = std::make_shared<SessionTokens>(started.deadline);
-    session_info_ = {ordinal_, started.number, started.incarnation, started.session};
-    if (Observer* o = context_.observer()) o->session_started(session_info_, started.deadline);
+    session_ = std::make_shared<SessionTokens>(started.deadline,
+                                               SessionInfo{ordinal_, started.number, started.incarnation, started.session});
+    if (Observer* o = context_.observer()) o->session_started(session_->info, started.deadline);
 }
 
 void WorkerShell::on(core::LeaseExtended& extended) {
     PARTI_ASSERT(session_ != nullptr);
     session_->deadline_ns.store(to_ns(extended.deadline), std::memory_order_release);
-    if (Observer* o = context_.observer()) o->lease_extended(session_info_, extended.deadline);
+    if (Observer* o = context_.observer()) o->lease_extended(session_->info, extended.deadline);
 }
 
 void WorkerShell::on(core::SessionEnded& ended) {
-    if (session_) session_->ended.store(true, std::memory_order_release);
-    if (Observer* o = context_.observer()) o->session_ended(session_info_, ended.reason);
+    PARTI_ASSERT(session_ != nullptr);
+    session_->ended.store(true, std::memory_order_release);
+    if (Observer* o = context_.observer()) o->session_ended(session_->info, ended.reason);
 }
 
 void WorkerShell::on(core::Granted& granted) {
@@ -180,7 +181,7 @@ void WorkerShell::on(core::Granted& granted) {
     if (Observer* o = context_.observer()) {
         std::vector<Holding> holdings;
         for (const Held& h : gained) holdings.push_back({h.grant, &h.state->partition, h.state->fence});
-        o->granted(session_info_, holdings);
+        o->granted(session_->info, holdings);
     }
     tell_assigned(gained);
 }
@@ -235,10 +236,11 @@ void WorkerShell::observe_gone(const std::vector<Held>& gone, Gone how) const {
     if (o == nullptr || gone.empty()) return;
     std::vector<Holding> holdings;
     for (const Held& h : gone) holdings.push_back({h.grant, &h.state->partition, h.state->fence});
+    const SessionInfo& of = gone.front().state->session->info;  // what is revoked or released together was held by one session
     if (how == Gone::revoked) {
-        o->revoked(session_info_, holdings);
+        o->revoked(of, holdings);
     } else {
-        o->released(session_info_, holdings);
+        o->released(of, holdings);
     }
 }
 

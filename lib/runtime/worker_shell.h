@@ -155,7 +155,6 @@ private:
     std::shared_ptr<void> source_listener_;
     std::shared_ptr<std::atomic<std::uint64_t>> heard_;  // changes the source has told
     std::shared_ptr<SessionTokens> session_;
-    SessionInfo session_info_;
     std::vector<Held> draining_;
     std::vector<CallbackTask> tasks_;           // of this step
     std::shared_ptr<ContextImpl> keep_context_;  // lingering after the handle has gone
