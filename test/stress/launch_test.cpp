@@ -26,7 +26,10 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject) {
         if (!fleet) return std::nullopt;
         auto sample = run_launch(*fleet, plan);
         if (!sample) ADD_FAILURE() << name_of(plan) << ": " << sample.error();
-        if (sample) expect_covered(*fleet);
+        if (sample) {
+            expect_covered(*fleet);
+            EXPECT_TRUE(!measures() || sample->live_bytes > 0) << "the process does not know its live heap";
+        }
         Launched launched{sample ? std::move(*sample) : LaunchSample{}, end_fleet(std::move(fleet))};
         if (HasFailure()) return std::nullopt;
         print(plan, launched.sample);

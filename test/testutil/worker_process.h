@@ -55,7 +55,7 @@ struct WorkerOwnership {
     std::vector<std::string> partitions;
 };
 struct ProcessMemory {
-    std::uint64_t live_bytes = 0, arena_bytes = 0;
+    std::uint64_t live_bytes = 0, arena_bytes = 0;  // 0 under AddressSanitizer, whose allocator does not count
 };
 struct Milestone {
     std::uint64_t workers = 0;
