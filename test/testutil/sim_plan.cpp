@@ -33,15 +33,25 @@ Timing draw_timing(base::Rng& rng) {
 }  // namespace
 
 std::string_view to_string(Fault fault) {
-    static constexpr std::array<std::string_view, kFaults> kNames = {"request lost",   "request late",
-                                                                     "answer lost",    "answer late",
-                                                                     "answer doubled", "answer refused",
-                                                                     "watch stalled",  "consumer deleted",
-                                                                     "disconnect",     "server down",
-                                                                     "pause",          "crash",
-                                                                     "leave",          "join",
-                                                                     "callback slow",  "callback never",
-                                                                     "clock skew",     "partitions changed"};
+    static constexpr std::array<std::string_view, kFaults> kNames = {"request lost",
+                                                                     "request late",
+                                                                     "answer lost",
+                                                                     "answer late",
+                                                                     "answer doubled",
+                                                                     "answer refused",
+                                                                     "watch stalled",
+                                                                     "consumer deleted",
+                                                                     "disconnect",
+                                                                     "server down",
+                                                                     "pause",
+                                                                     "crash",
+                                                                     "leave",
+                                                                     "join",
+                                                                     "callback slow",
+                                                                     "callback never",
+                                                                     "clock skew",
+                                                                     "partitions changed",
+                                                                     "deaf"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
