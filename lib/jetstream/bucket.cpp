@@ -14,7 +14,8 @@ constexpr Duration kRequestTimeoutMax = std::chrono::seconds(5);
 constexpr int kNoRespondersMax = 4;  // a server that is starting may not have JetStream up yet
 
 const char* const kEnableJetStream = "JetStream is not enabled on the server (start it with: nats-server -js)";
-const char* const kEnableForAccount = "JetStream is not enabled for this account (give the account jetstream in the server's configuration)";
+const char* const kEnableForAccount =
+    "JetStream is not enabled for this account (give the account jetstream in the server's configuration)";
 
 Error explain(const ApiError& error, const std::string& bucket) {
     if (error.code == kApiNotEnabled) return {Errc::unsupported_server, kEnableJetStream};
@@ -42,7 +43,8 @@ void EnsureBucket::start() {
     boost::asio::post(link_->io(), [self = shared_from_this()] {
         if (!self->handler_) return;
         if (!valid_bucket_name(self->spec_.name)) {
-            return self->finish(fail(Errc::invalid_config, "bucket \"" + self->spec_.name + "\": a name is 1 to 200 of A-Z a-z 0-9 _ -"));
+            return self->finish(
+                fail(Errc::invalid_config, "bucket \"" + self->spec_.name + "\": a name is 1 to 200 of A-Z a-z 0-9 _ -"));
         }
         const std::uint32_t replicas = self->spec_.replicas;
         if (replicas != 1 && replicas != 3 && replicas != 5) {
@@ -52,7 +54,9 @@ void EnsureBucket::start() {
     });
 }
 
-void EnsureBucket::abort() { finish(fail(Errc::stopping, "bucket " + spec_.name)); }
+void EnsureBucket::abort() {
+    finish(fail(Errc::stopping, "bucket " + spec_.name));
+}
 
 void EnsureBucket::ask(const std::string& subject, const std::string& body, Step next) {
     const Duration left = std::max<Duration>(deadline_ - Clock::now(), std::chrono::milliseconds(1));
@@ -63,7 +67,9 @@ void EnsureBucket::ask(const std::string& subject, const std::string& body, Step
     });
 }
 
-void EnsureBucket::check_version() { ask("$JS.API.INFO", {}, &EnsureBucket::on_account_info); }
+void EnsureBucket::check_version() {
+    ask("$JS.API.INFO", {}, &EnsureBucket::on_account_info);
+}
 
 void EnsureBucket::on_account_info(Result<Message> answer) {
     if (!answer) return retry(answer.error());

@@ -69,7 +69,8 @@ public:
                        });
     }
 
-    void get(const std::string& bucket, const std::string& key, Duration timeout, std::function<void(Result<RawEntry>)> handler) override {
+    void get(const std::string& bucket, const std::string& key, Duration timeout,
+             std::function<void(Result<RawEntry>)> handler) override {
         if (!valid_bucket_name(bucket) || !valid_key(key, false)) {
             boost::asio::post(link_->io(), [handler = std::move(handler), error = bad_name(bucket, key)] {
                 handler(tl::unexpected<Error>(error));
@@ -100,12 +101,15 @@ public:
         return std::make_unique<WatchHandle>(std::move(state));
     }
 
-    void api(const std::string& subject, std::string_view body, Duration timeout, std::function<void(Result<std::string>)> handler) override {
-        link_->request({"$JS.API." + subject, body, {}, timeout, false}, [handler = std::move(handler), subject](Result<Message> answer) {
-            if (!answer) return handler(tl::unexpected<Error>(std::move(answer.error())));
-            if (const auto error = api_error(payload(*answer))) return handler(tl::unexpected<Error>(to_error(*error, subject)));
-            handler(std::string(payload(*answer)));
-        });
+    void api(const std::string& subject, std::string_view body, Duration timeout,
+             std::function<void(Result<std::string>)> handler) override {
+        link_->request({"$JS.API." + subject, body, {}, timeout, false},
+                       [handler = std::move(handler), subject](Result<Message> answer) {
+                           if (!answer) return handler(tl::unexpected<Error>(std::move(answer.error())));
+                           if (const auto error = api_error(payload(*answer)))
+                               return handler(tl::unexpected<Error>(to_error(*error, subject)));
+                           handler(std::string(payload(*answer)));
+                       });
     }
 
     void stop(std::function<void()> done) override {
@@ -134,8 +138,9 @@ public:
 
 private:
     static Error bad_name(const std::string& bucket, const std::string& key) {
-        return {Errc::invalid_argument, "bucket \"" + bucket + "\", key \"" + key +
-                                            "\": a bucket is 1 to 200 of A-Z a-z 0-9 _ -, a key is tokens of A-Z a-z 0-9 _ - / = joined by single dots"};
+        return {Errc::invalid_argument,
+                "bucket \"" + bucket + "\", key \"" + key +
+                    "\": a bucket is 1 to 200 of A-Z a-z 0-9 _ -, a key is tokens of A-Z a-z 0-9 _ - / = joined by single dots"};
     }
     static void run(const std::vector<std::function<void()>>& waiters) {
         for (const auto& done : waiters) {
@@ -167,7 +172,8 @@ Result<std::shared_ptr<Client>> make_nats_client(boost::asio::io_context& io, __
                                                  ClientHooks hooks) {
     if (connection == nullptr) return fail(Errc::internal, "no connection");
     if (options.watch_heartbeat < kHeartbeatMin) {
-        return fail(Errc::internal, "watch_heartbeat (" + std::to_string(options.watch_heartbeat.count()) + " ns) must be >= 100 ms");
+        return fail(Errc::internal,
+                    "watch_heartbeat (" + std::to_string(options.watch_heartbeat.count()) + " ns) must be >= 100 ms");
     }
     auto link = Link::open(io, connection, std::move(options), std::move(hooks.lose_answer));
     if (!link) return tl::unexpected<Error>(std::move(link.error()));

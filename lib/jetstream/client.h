@@ -75,7 +75,7 @@ struct WatchHandlers {
     std::function<void(RawEntry)> on_entry;
     std::function<void()> on_initial_done;                  // once: every value present at creation has been delivered
     std::function<void(const std::string& why)> on_lost;    // the consumer is dead; re-creation is under way
-    std::function<void()> on_recovered;                     // re-created and re-read
+    std::function<void()> on_recovered;                     // re-created and re-read (after on_initial_done, when still due)
     std::function<void(const std::string& why)> on_history_lost;  // the stream is another one, or went back: before the re-read
 };
 

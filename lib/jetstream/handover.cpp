@@ -4,9 +4,9 @@
 #include <array>
 #include <utility>
 
+#include <nats/nats.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <nats/nats.h>
 
 namespace parti::jetstream {
 namespace {
@@ -14,11 +14,15 @@ namespace {
 constexpr std::size_t kSlice = 256;
 constexpr std::size_t kMessageOverhead = 256;  // nats.c's own allocation per message, about
 
-std::size_t cost_of(__natsMsg* message) { return static_cast<std::size_t>(std::max(0, natsMsg_GetDataLength(message))) + kMessageOverhead; }
+std::size_t cost_of(__natsMsg* message) {
+    return static_cast<std::size_t>(std::max(0, natsMsg_GetDataLength(message))) + kMessageOverhead;
+}
 
 }  // namespace
 
-void MessageDeleter::operator()(__natsMsg* message) const { natsMsg_Destroy(message); }
+void MessageDeleter::operator()(__natsMsg* message) const {
+    natsMsg_Destroy(message);
+}
 
 Handover::Handover(boost::asio::io_context& io, std::size_t messages_max, std::size_t bytes_max, Sink sink)
     : io_(io), messages_max_(std::max<std::size_t>(messages_max, 1)), bytes_max_(bytes_max), sink_(std::move(sink)) {}

@@ -29,8 +29,8 @@ enum ApiCode : int {
 };
 
 struct ApiError {
-    int status = 0;     // as HTTP: 400, 404, 503
-    int code = 0;       // ApiCode
+    int status = 0;  // as HTTP: 400, 404, 503
+    int code = 0;    // ApiCode
     std::string description;
 };
 Error to_error(const ApiError& error, std::string_view subject);
@@ -43,7 +43,7 @@ PutAnswer parse_pub_ack(std::string_view answer, std::string_view stream);
 struct StreamState {
     std::string created;
     std::uint64_t last_sequence = 0;
-    bool has_leader = true;      // false: a replicated stream without a leader
+    bool has_leader = true;  // false: a replicated stream without a leader
 };
 Result<StreamState> parse_stream_info(std::string_view answer);
 
@@ -51,7 +51,7 @@ Result<StreamState> parse_stream_info(std::string_view answer);
 Result<RawEntry> parse_stored_message(std::string_view answer, std::string_view subject_prefix, std::string_view key);
 
 struct ConsumerState {
-    std::uint64_t initial = 0;   // messages that were there at creation: pending and delivered ones
+    std::uint64_t initial = 0;  // messages that were there at creation: pending and delivered ones
 };
 Result<ConsumerState> parse_consumer_created(std::string_view answer);
 
@@ -77,10 +77,10 @@ std::string parse_greeting_version(std::string_view json);
 
 // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the longer form with domain and account.
 struct Delivery {
-    std::string_view consumer;       // a part of the reply
+    std::string_view consumer;  // a part of the reply
     std::uint64_t stream_sequence = 0;
     std::uint64_t consumer_sequence = 0;
-    std::uint64_t time = 0;      // when the stream stored it, by the server's clock; only compared for equality
+    std::uint64_t time = 0;  // when the stream stored it, by the server's clock; only compared for equality
     std::uint64_t pending = 0;
 };
 std::optional<Delivery> parse_delivery(std::string_view reply);

@@ -3,8 +3,8 @@
 #include <array>
 #include <cstring>
 
-#include <boost/asio/post.hpp>
 #include <nats/nats.h>
+#include <boost/asio/post.hpp>
 
 namespace parti::jetstream {
 namespace {
@@ -44,17 +44,26 @@ void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* clos
     const auto* to = static_cast<Closure*>(closure);
     to->handover->push({Message(message), to->source});
 }
-void on_complete(void* closure) { delete static_cast<Closure*>(closure); }
+void on_complete(void* closure) {
+    delete static_cast<Closure*>(closure);
+}
 
 Error nats_error(natsStatus status, const std::string& what) {
     Errc code = Errc::link_down;
     switch (status) {
         case NATS_MAX_PAYLOAD:
         case NATS_INVALID_ARG:
-        case NATS_INVALID_SUBJECT: code = Errc::invalid_argument; break;
-        case NATS_NO_SERVER_SUPPORT: code = Errc::unsupported_server; break;
-        case NATS_NOT_PERMITTED: code = Errc::permission; break;
-        default: break;
+        case NATS_INVALID_SUBJECT:
+            code = Errc::invalid_argument;
+            break;
+        case NATS_NO_SERVER_SUPPORT:
+            code = Errc::unsupported_server;
+            break;
+        case NATS_NOT_PERMITTED:
+            code = Errc::permission;
+            break;
+        default:
+            break;
     }
     return {code, what + ": " + natsStatus_GetText(status)};
 }
@@ -79,7 +88,8 @@ bool is_no_responders(const Error& error) {
 
 std::string_view payload(const Message& message) {
     const char* data = natsMsg_GetData(message.get());
-    return data == nullptr ? std::string_view() : std::string_view(data, static_cast<std::size_t>(natsMsg_GetDataLength(message.get())));
+    return data == nullptr ? std::string_view()
+                           : std::string_view(data, static_cast<std::size_t>(natsMsg_GetDataLength(message.get())));
 }
 std::string_view reply_subject(const Message& message) {
     const char* reply = natsMsg_GetReply(message.get());
@@ -133,7 +143,9 @@ Result<void> Link::open_inbox() {
     return {};
 }
 
-void Link::SubscriptionEnder::operator()(natsSubscription* subscription) const { natsSubscription_Destroy(subscription); }
+void Link::SubscriptionEnder::operator()(natsSubscription* subscription) const {
+    natsSubscription_Destroy(subscription);
+}
 
 Result<Link::Subscription> Link::subscribe(const std::string& subject, Token source) {
     auto closure = std::make_unique<Closure>(Closure{handover_, source});
@@ -182,7 +194,8 @@ void Link::fail_later(AnswerHandler handler, Error error) {
 }
 
 void Link::request(const Request& request, AnswerHandler handler) {
-    if (closed_ || (stopping_ && !request.outlives_stop)) return fail_later(std::move(handler), {Errc::stopping, request.subject});
+    if (closed_ || (stopping_ && !request.outlives_stop))
+        return fail_later(std::move(handler), {Errc::stopping, request.subject});
     const Token token = next_token_++;
     // The deadline counts from before the bytes go to the library, which may block.
     const Clock::time_point deadline = Clock::now() + request.timeout;
@@ -197,7 +210,8 @@ Result<void> Link::publish(const Request& request, const std::string& reply) {
     // Asked before, because nats.c keeps what is published while it reconnects and sends it much later.
     if (!connected()) return fail(Errc::link_down, request.subject + ": not connected");
     natsMsg* raw = nullptr;
-    natsStatus status = natsMsg_Create(&raw, request.subject.c_str(), reply.c_str(), request.body.data(), static_cast<int>(request.body.size()));
+    natsStatus status =
+        natsMsg_Create(&raw, request.subject.c_str(), reply.c_str(), request.body.data(), static_cast<int>(request.body.size()));
     const Message message(raw);
     if (status == NATS_OK && request.expected) {
         status = natsMsgHeader_Set(raw, "Nats-Expected-Last-Subject-Sequence", std::to_string(*request.expected).c_str());
@@ -224,10 +238,14 @@ Result<Token> Link::open_sink(std::function<void(Message)> sink) {
     return token;
 }
 
-std::string Link::inbox(Token token) const { return prefix_ + to_base62(token); }
+std::string Link::inbox(Token token) const {
+    return prefix_ + to_base62(token);
+}
 
 // One level deeper than answers: the wildcard inbox must not get the deliveries too.
-std::string Link::sink_subject(Token token) const { return prefix_ + "watch." + to_base62(token); }
+std::string Link::sink_subject(Token token) const {
+    return prefix_ + "watch." + to_base62(token);
+}
 
 std::string Link::consumer_name(Token token) const {
     const std::string_view inbox = std::string_view(prefix_).substr(0, prefix_.size() - 1);
@@ -301,7 +319,9 @@ std::optional<Error> Link::permission_error(const std::string& request_subject) 
     return Error{Errc::permission, last};
 }
 
-bool Link::connected() const { return natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED; }
+bool Link::connected() const {
+    return natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED;
+}
 
 std::uint64_t Link::reconnects() const {
     std::uint64_t count = 0;

@@ -56,7 +56,7 @@ public:
         std::string_view body;
         std::optional<std::uint64_t> expected;  // Nats-Expected-Last-Subject-Sequence
         Duration timeout{};
-        bool outlives_stop = false;             // not failed by fail_pending()
+        bool outlives_stop = false;  // not failed by fail_pending()
     };
 
     static Result<std::shared_ptr<Link>> open(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,

@@ -78,7 +78,8 @@ void Reaper::finish(Duration limit, std::function<void()> done) {
     limit_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
         auto self = weak.lock();
         if (error || !self) return;
-        self->link_->log(LogLevel::warning, std::to_string(self->retired_.size()) + " consumers could not be deleted before the stop");
+        self->link_->log(LogLevel::warning,
+                         std::to_string(self->retired_.size()) + " consumers could not be deleted before the stop");
         self->complete();
     });
 }

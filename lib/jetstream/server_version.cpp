@@ -46,26 +46,31 @@ public:
         const auto number = parse_number(port);
         if (!number || *number > 65'535) return finish(fail(Errc::invalid_argument, "port of " + url));
         if (!not_an_address) {
-            return socket_.async_connect(tcp::endpoint(address, static_cast<std::uint16_t>(*number)),
-                                         [self = shared_from_this()](const boost::system::error_code& error) { self->connected(error); });
+            return socket_.async_connect(
+                tcp::endpoint(address, static_cast<std::uint16_t>(*number)),
+                [self = shared_from_this()](const boost::system::error_code& error) { self->connected(error); });
         }
-        resolver_.async_resolve(host, port, [self = shared_from_this()](const boost::system::error_code& error, tcp::resolver::results_type found) {
-            if (error) return self->connected(error);
-            asio::async_connect(self->socket_, found,
-                                [self](const boost::system::error_code& failed, const tcp::endpoint&) { self->connected(failed); });
-        });
+        resolver_.async_resolve(
+            host, port, [self = shared_from_this()](const boost::system::error_code& error, tcp::resolver::results_type found) {
+                if (error) return self->connected(error);
+                asio::async_connect(self->socket_, found, [self](const boost::system::error_code& failed, const tcp::endpoint&) {
+                    self->connected(failed);
+                });
+            });
     }
 
 private:
     void connected(const boost::system::error_code& error) {
         if (error) return finish(fail(Errc::link_down, "the server's greeting: " + error.message()));
-        asio::async_read_until(socket_, buffer_, '\n', [self = shared_from_this()](const boost::system::error_code& failed, std::size_t size) {
-            if (failed) return self->finish(fail(Errc::unsupported_server, "the server does not greet: " + failed.message()));
-            const auto data = self->buffer_.data();
-            const std::string line(asio::buffers_begin(data), asio::buffers_begin(data) + static_cast<std::ptrdiff_t>(size));
-            if (line.rfind("INFO ", 0) != 0) return self->finish(fail(Errc::unsupported_server, "the server's greeting is not an INFO line"));
-            self->finish(parse_version(parse_greeting_version(std::string_view(line).substr(5))));
-        });
+        asio::async_read_until(
+            socket_, buffer_, '\n', [self = shared_from_this()](const boost::system::error_code& failed, std::size_t size) {
+                if (failed) return self->finish(fail(Errc::unsupported_server, "the server does not greet: " + failed.message()));
+                const auto data = self->buffer_.data();
+                const std::string line(asio::buffers_begin(data), asio::buffers_begin(data) + static_cast<std::ptrdiff_t>(size));
+                if (line.rfind("INFO ", 0) != 0)
+                    return self->finish(fail(Errc::unsupported_server, "the server's greeting is not an INFO line"));
+                self->finish(parse_version(parse_greeting_version(std::string_view(line).substr(5))));
+            });
     }
     void finish(Result<Version> result) {
         auto handler = std::exchange(handler_, nullptr);
@@ -88,7 +93,8 @@ private:
 
 Result<Version> parse_version(const std::string& text) {
     Version version;
-    if (std::sscanf(text.c_str(), "%d.%d.%d", &version.major, &version.minor, &version.patch) != 3) {  // NOLINT: digits only, bounded by the line
+    if (std::sscanf(text.c_str(), "%d.%d.%d", &version.major, &version.minor, &version.patch) !=
+        3) {  // NOLINT: digits only, bounded by the line
         return fail(Errc::invalid_argument, "server version \"" + text + "\" is not of the form 2.9.10");
     }
     return version;
@@ -98,15 +104,17 @@ std::string to_string(const Version& version) {
     return std::to_string(version.major) + "." + std::to_string(version.minor) + "." + std::to_string(version.patch);
 }
 
-void read_server_version(asio::io_context& io, const std::string& url, Duration timeout, std::function<void(Result<Version>)> handler) {
+void read_server_version(asio::io_context& io, const std::string& url, Duration timeout,
+                         std::function<void(Result<Version>)> handler) {
     std::make_shared<GreetingReader>(io, std::move(handler))->start(url, timeout);
 }
 
 Result<std::string> replicas_supported(std::uint32_t replicas, const Version& version) {
     if (replicas <= 1 || version >= Version{2, 11, 0}) return std::string();
     if (version < Version{2, 9, 21}) {
-        return fail(Errc::unsupported_server, "replicas (" + std::to_string(replicas) + ") above 1 need nats-server >= 2.9.21, the connected one is " +
-                                                  to_string(version) + ": its compare-and-set is not atomic on replicated streams");
+        return fail(Errc::unsupported_server,
+                    "replicas (" + std::to_string(replicas) + ") above 1 need nats-server >= 2.9.21, the connected one is " +
+                        to_string(version) + ": its compare-and-set is not atomic on replicated streams");
     }
     return "replicas " + std::to_string(replicas) + " on nats-server " + to_string(version) +
            ": compare-and-set is not atomic across a change of the stream's leader before 2.11";

@@ -17,8 +17,8 @@ constexpr Duration kInactiveThreshold = std::chrono::seconds(5);
 
 }  // namespace
 
-WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reaper, const std::string& bucket, const std::string& pattern,
-                       WatchHandlers handlers)
+WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reaper, const std::string& bucket,
+                       const std::string& pattern, WatchHandlers handlers)
     : link_(std::move(link)),
       reaper_(std::move(reaper)),
       stream_("KV_" + bucket),
@@ -28,7 +28,9 @@ WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reape
       timer_(link_->io()),
       pause_(kPauseMin) {}
 
-void WatchState::start() { arm(Duration::zero()); }
+void WatchState::start() {
+    arm(Duration::zero());
+}
 
 void WatchState::close() {
     if (phase_ == Phase::closed) return;
@@ -58,7 +60,12 @@ void WatchState::arm(Duration after) {
 // process counts once.
 void WatchState::on_timer() {
     if (phase_ == Phase::closed) return;
-    if (phase_ == Phase::waiting) return attempt();
+    if (phase_ == Phase::waiting) {
+        if (link_->connected()) return attempt();
+        // Asking costs nothing: be there soon after the link is back.
+        pause_ = kPauseMin;
+        return arm(Duration(link_->rng().between(kPauseMin.count(), 2 * kPauseMin.count())));
+    }
     if (!link_->connected()) return lost("disconnected");
     if (link_->reconnects() != reconnects_) return lost("reconnected");
     if (phase_ == Phase::reading || phase_ == Phase::live) {
@@ -109,10 +116,11 @@ void WatchState::create() {
     const std::string body = consumer_create_json(
         {stream_, consumer_, link_->sink_subject(token_), filter_, link_->options().watch_heartbeat, kInactiveThreshold});
     const std::string subject = "$JS.API.CONSUMER.CREATE." + stream_ + "." + consumer_ + "." + filter_;
-    link_->request({subject, body, {}, kRequestTimeout, false}, [weak = weak_from_this(), generation = generation_](Result<Message> answer) {
-        auto self = weak.lock();
-        if (self && self->generation_ == generation && self->active()) self->on_created(std::move(answer));
-    });
+    link_->request({subject, body, {}, kRequestTimeout, false},
+                   [weak = weak_from_this(), generation = generation_](Result<Message> answer) {
+                       auto self = weak.lock();
+                       if (self && self->generation_ == generation && self->active()) self->on_created(std::move(answer));
+                   });
 }
 
 void WatchState::on_created(Result<Message> answer) {
@@ -131,7 +139,8 @@ bool WatchState::history_differs(const StreamState& state, std::string& why) con
         return true;
     }
     if (state.last_sequence < highest_) {
-        why = stream_ + " ends at sequence " + std::to_string(state.last_sequence) + ", revision " + std::to_string(highest_) + " was seen before";
+        why = stream_ + " ends at sequence " + std::to_string(state.last_sequence) + ", revision " + std::to_string(highest_) +
+              " was seen before";
         return true;
     }
     return false;
@@ -174,7 +183,8 @@ void WatchState::on_message(Message message) {
     if (!delivery) return on_status(message);
     link_->count_watch_message();
     if (delivery->consumer_sequence != delivered_ + 1) {
-        return lost("a gap: message " + std::to_string(delivery->consumer_sequence) + " of the consumer after " + std::to_string(delivered_));
+        return lost("a gap: message " + std::to_string(delivery->consumer_sequence) + " of the consumer after " +
+                    std::to_string(delivered_));
     }
     delivered_ = delivery->consumer_sequence;
     on_entry(message, *delivery);
@@ -193,7 +203,9 @@ void WatchState::on_status(const Message& message) {
     if (!reply.empty()) return link_->publish_empty(reply);
     const auto last = parse_number(header(message, "Nats-Last-Consumer"));
     if (!last) return;
-    if (*last != delivered_) return lost("a gap: the consumer delivered " + std::to_string(*last) + " messages, " + std::to_string(delivered_) + " came");
+    if (*last != delivered_)
+        return lost("a gap: the consumer delivered " + std::to_string(*last) + " messages, " + std::to_string(delivered_) +
+                    " came");
     // It is idle: nothing is pending.
     if (phase_ == Phase::reading && stalled.empty()) initial_complete();
 }
@@ -207,8 +219,9 @@ void WatchState::on_entry(const Message& message, const Delivery& delivery) {
     Seen& seen = keys_[entry.key];
     const bool rewritten = entry.revision == seen.revision && delivery.time != seen.time;
     if (entry.revision < seen.revision || rewritten) {
-        const std::string why = entry.key + " is at revision " + std::to_string(entry.revision) + ", " +
-                                (rewritten ? "another message than the one seen before" : std::to_string(seen.revision) + " was seen before");
+        const std::string why =
+            entry.key + " is at revision " + std::to_string(entry.revision) + ", " +
+            (rewritten ? "another message than the one seen before" : std::to_string(seen.revision) + " was seen before");
         const std::uint64_t generation = generation_;
         history_lost(why);
         if (generation_ == generation && active()) lost(why);  // values that were filtered out must come again

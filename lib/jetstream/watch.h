@@ -66,30 +66,30 @@ private:
     std::shared_ptr<Link> link_;
     std::shared_ptr<Reaper> reaper_;
     const std::string stream_;
-    const std::string prefix_;    // "$KV.<bucket>."
+    const std::string prefix_;  // "$KV.<bucket>."
     const std::string filter_;
     const WatchHandlers handlers_;
     boost::asio::steady_timer timer_;
 
     Phase phase_ = Phase::waiting;
-    std::uint64_t generation_ = 0;   // of attempts
-    std::string consumer_;           // of this attempt
+    std::uint64_t generation_ = 0;  // of attempts
+    std::string consumer_;          // of this attempt
     Token token_ = 0;
-    bool created_ = false;           // the creation was asked for
-    std::vector<Message> early_;     // deliveries before the confirmation
-    std::uint64_t initial_ = 0;      // values that were there at creation
+    bool created_ = false;        // the creation was asked for
+    std::vector<Message> early_;  // deliveries before the confirmation
+    std::uint64_t initial_ = 0;   // values that were there at creation
     std::uint64_t initial_last_sequence_ = 0;
-    std::uint64_t delivered_ = 0;    // last consumer sequence
+    std::uint64_t delivered_ = 0;  // last consumer sequence
     std::uint64_t reconnects_ = 0;
     unsigned missed_ = 0;
     bool heard_ = false;
 
     std::unordered_map<std::string, Seen> keys_;
-    std::uint64_t highest_ = 0;      // revision
-    std::string identity_;           // of the stream, as of the last attempt that got so far
+    std::uint64_t highest_ = 0;  // revision
+    std::string identity_;       // of the stream, as of the last attempt that got so far
     std::string looked_identity_;
-    bool initial_done_ = false;      // told
-    bool lost_ = false;              // told, not recovered
+    bool initial_done_ = false;  // told
+    bool lost_ = false;          // told, not recovered
     bool warned_ = false;
     Duration pause_{};
 };

@@ -17,15 +17,16 @@ namespace parti::runtime {
 
 namespace {
 
-// Shared with nats.c's callbacks. When nats.c does not announce the end in time it is left behind rather than freed under its feet.
+// Shared with nats.c's callbacks. When nats.c does not announce the end in time it is left behind rather than freed under its
+// feet.
 struct CallbackState {
     Connection::OnLink on_link;
     std::shared_ptr<Logger> log;
     Duration reconnect_wait{};
     std::mutex mutex;
     std::condition_variable ended;
-    bool closed = false;    // nats.c has said its last word
-    bool closing = false;   // by us
+    bool closed = false;   // nats.c has said its last word
+    bool closing = false;  // by us
     std::minstd_rand jitter;
 };
 
@@ -71,7 +72,8 @@ void on_error(natsConnection* connection, natsSubscription*, natsStatus status, 
 // Doubled with each round of all servers, at most 2 s, half of it random: a fleet does not come back as one wave.
 std::int64_t reconnect_delay_ms(natsConnection*, int attempts, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
-    const auto base = std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(state.reconnect_wait).count(), 1);
+    const auto base =
+        std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(state.reconnect_wait).count(), 1);
     const int doublings = std::clamp(attempts - 1, 0, 10);
     const std::int64_t wait = std::min<std::int64_t>(base << doublings, std::max<std::int64_t>(base, 2000));
     return wait / 2 + std::uniform_int_distribution<std::int64_t>(0, wait - wait / 2)(state.jitter);
@@ -88,7 +90,8 @@ public:
     void step(const char* key, natsStatus status) {
         if (status == NATS_OK || !error_.empty()) return;
         const char* text = nats_GetLastError(nullptr);
-        error_ = fmt::format("{}: {}{}{}", key, natsStatus_GetText(status), text != nullptr ? ": " : "", text != nullptr ? text : "");
+        error_ =
+            fmt::format("{}: {}{}{}", key, natsStatus_GetText(status), text != nullptr ? ": " : "", text != nullptr ? text : "");
     }
     const std::string& error() const { return error_; }
 
@@ -96,17 +99,20 @@ private:
     std::string error_;
 };
 
-std::int64_t ms(Duration d) { return std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count(), 1); }
+std::int64_t ms(Duration d) {
+    return std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count(), 1);
+}
 
 // nats.c would say that "a file" cannot be read; which one, the user must hear from us.
 Result<void> readable_files(const ConnectOptions& options) {
-    const std::array files = {std::pair("credentials_file", &options.credentials_file), std::pair("nkey_seed_file", &options.nkey_seed_file),
-                              std::pair("tls_ca_file", &options.tls_ca_file),
-                              std::pair("tls_certificate_file", &options.tls_certificate_file),
-                              std::pair("tls_key_file", &options.tls_key_file)};
+    const std::array files = {
+        std::pair("credentials_file", &options.credentials_file), std::pair("nkey_seed_file", &options.nkey_seed_file),
+        std::pair("tls_ca_file", &options.tls_ca_file), std::pair("tls_certificate_file", &options.tls_certificate_file),
+        std::pair("tls_key_file", &options.tls_key_file)};
     for (const auto& file : files) {
         if (file.second->empty() || ::access(file.second->c_str(), R_OK) == 0) continue;
-        return fail(Errc::invalid_config, fmt::format("{} '{}' cannot be read: {}", file.first, *file.second, std::strerror(errno)));
+        return fail(Errc::invalid_config,
+                    fmt::format("{} '{}' cannot be read: {}", file.first, *file.second, std::strerror(errno)));
     }
     return {};
 }
@@ -123,7 +129,8 @@ void set_authentication(natsOptions* o, const ConnectOptions& options, Setup& se
 }
 
 void set_tls(natsOptions* o, const ConnectOptions& options, Setup& setup) {
-    const bool url_asks = std::any_of(options.urls.begin(), options.urls.end(), [](const auto& url) { return url.rfind("tls://", 0) == 0; });
+    const bool url_asks =
+        std::any_of(options.urls.begin(), options.urls.end(), [](const auto& url) { return url.rfind("tls://", 0) == 0; });
     const bool wanted = url_asks || !options.tls_ca_file.empty() || !options.tls_certificate_file.empty() ||
                         !options.tls_hostname.empty() || options.tls_skip_verify;
     if (!wanted) return;
@@ -132,9 +139,11 @@ void set_tls(natsOptions* o, const ConnectOptions& options, Setup& setup) {
         setup.step("tls_ca_file", natsOptions_LoadCATrustedCertificates(o, options.tls_ca_file.c_str()));
     }
     if (!options.tls_certificate_file.empty()) {
-        setup.step("tls_certificate_file", natsOptions_LoadCertificatesChain(o, options.tls_certificate_file.c_str(), options.tls_key_file.c_str()));
+        setup.step("tls_certificate_file",
+                   natsOptions_LoadCertificatesChain(o, options.tls_certificate_file.c_str(), options.tls_key_file.c_str()));
     }
-    if (!options.tls_hostname.empty()) setup.step("tls_hostname", natsOptions_SetExpectedHostname(o, options.tls_hostname.c_str()));
+    if (!options.tls_hostname.empty())
+        setup.step("tls_hostname", natsOptions_SetExpectedHostname(o, options.tls_hostname.c_str()));
     if (options.tls_skip_verify) setup.step("tls_skip_verify", natsOptions_SkipServerVerification(o, true));
 }
 
@@ -163,11 +172,14 @@ Errc code_of(natsStatus status) {
         case NATS_NOT_PERMITTED:
         case NATS_SSL_ERROR:
         case NATS_SECURE_CONNECTION_REQUIRED:
-        case NATS_SECURE_CONNECTION_WANTED: return Errc::permission;
+        case NATS_SECURE_CONNECTION_WANTED:
+            return Errc::permission;
         case NATS_INVALID_ARG:
         case NATS_ADDRESS_MISSING:
-        case NATS_NO_SERVER_SUPPORT: return Errc::invalid_config;
-        default: return Errc::link_down;
+        case NATS_NO_SERVER_SUPPORT:
+            return Errc::invalid_config;
+        default:
+            return Errc::link_down;
     }
 }
 
@@ -212,8 +224,9 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
     const natsStatus status = natsConnection_Connect(&impl->connection, raw);
     if (status != NATS_OK) {
         const char* text = nats_GetLastError(nullptr);
-        return fail(code_of(status), fmt::format("cannot connect to {}: {}{}{}", list_of(options.urls), natsStatus_GetText(status),
-                                                 text != nullptr ? ": " : "", text != nullptr ? text : ""));
+        return fail(code_of(status),
+                    fmt::format("cannot connect to {}: {}{}{}", list_of(options.urls), natsStatus_GetText(status),
+                                text != nullptr ? ": " : "", text != nullptr ? text : ""));
     }
     return std::unique_ptr<Connection>(new Connection(std::move(impl)));
 }
@@ -242,9 +255,15 @@ Connection::~Connection() {
     if (!ended) static_cast<void>(impl_->state.release());
 }
 
-natsConnection* Connection::get() const { return impl_->connection; }
-bool Connection::borrowed() const { return impl_->state == nullptr; }
-bool Connection::connected() const { return natsConnection_Status(impl_->connection) == NATS_CONN_STATUS_CONNECTED; }
+natsConnection* Connection::get() const {
+    return impl_->connection;
+}
+bool Connection::borrowed() const {
+    return impl_->state == nullptr;
+}
+bool Connection::connected() const {
+    return natsConnection_Status(impl_->connection) == NATS_CONN_STATUS_CONNECTED;
+}
 
 std::string Connection::url() const {
     char url[1024];

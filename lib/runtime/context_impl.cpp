@@ -47,7 +47,8 @@ std::uint64_t random_bits() {
     return bits;
 }
 
-ContextImpl::ContextImpl(LogSink log) : log_(std::make_shared<Logger>(std::move(log))), process_(random_bits()), now_(boot_now()) {}
+ContextImpl::ContextImpl(LogSink log)
+    : log_(std::make_shared<Logger>(std::move(log))), process_(random_bits()), now_(boot_now()) {}
 
 LogSink ContextImpl::log_sink() const {
     if (!log_->on()) return {};
@@ -66,7 +67,9 @@ Result<std::shared_ptr<ContextImpl>> ContextImpl::make(ConnectOptions options, n
 
 Result<void> ContextImpl::open(const ConnectOptions& options, natsConnection* borrowed) {
     // Weak: nats.c may still speak while the context ends.
-    const auto on_link = [this, poster = io_.poster()](Connection::Link link) { poster->post([this, link] { link_changed(link); }); };
+    const auto on_link = [this, poster = io_.poster()](Connection::Link link) {
+        poster->post([this, link] { link_changed(link); });
+    };
     Result<std::unique_ptr<Connection>> connection = fail(Errc::internal);
     if (borrowed != nullptr) {
         connection = Connection::borrow(borrowed);
@@ -117,7 +120,8 @@ ContextImpl::~ContextImpl() {
             PARTI_ASSERT(workers_.empty());
             client_->stop([stopped] { stopped->set_value(); });
         });
-        if (done.wait_for(kStopGrace) != std::future_status::ready) log_->write(LogLevel::warning, "the JetStream client did not stop in time");
+        if (done.wait_for(kStopGrace) != std::future_status::ready)
+            log_->write(LogLevel::warning, "the JetStream client did not stop in time");
     }
     io_.stop();
     client_.reset();
@@ -213,8 +217,12 @@ Result<Context> Context::connect(ConnectOptions options) {
     return Context(std::move(*impl));
 }
 
-bool Context::connected() const { return impl_->connected(); }
-std::string Context::server_version() const { return impl_->server_version(); }
+bool Context::connected() const {
+    return impl_->connected();
+}
+std::string Context::server_version() const {
+    return impl_->server_version();
+}
 
 Result<Context> use_connection(natsConnection* connection, ConnectOptions options) {
     if (connection == nullptr) return fail(Errc::invalid_config, "the connection is null");

@@ -1,7 +1,8 @@
 // ContextImpl: what all workers of a process share: connection, io thread, timer, callback threads, JetStream client, groups.
 //
 // Threads   As each block says.
-// Lifetime  Held by Context and Worker handles only, never by what runs on its own threads. The last handle stops the client, joins the
+// Lifetime  Held by Context and Worker handles only, never by what runs on its own threads. The last handle stops the client,
+// joins the
 //           threads and closes the connection; when it goes on one of these very threads, a thread of its own does that.
 #pragma once
 
@@ -38,25 +39,25 @@ public:
 
     // Any thread.
     bool connected() const { return connection_->connected(); }
-    std::string server_version();             // asks the server; empty when it does not say within 2 s
+    std::string server_version();  // asks the server; empty when it does not say within 2 s
     const std::shared_ptr<Poster>& poster() const { return io_.poster(); }
     const std::shared_ptr<Logger>& log() const { return log_; }
-    LogSink log_sink() const;                 // for the layers below; absent when the user gave none
+    LogSink log_sink() const;  // for the layers below; absent when the user gave none
     Executor& executor() { return *executor_; }
-    bool on_own_thread() const;               // the io thread or a callback thread
+    bool on_own_thread() const;                      // the io thread or a callback thread
     void run_on_io(std::function<void()> function);  // waits for it; directly when called there
     std::uint64_t process() const { return process_; }
     std::uint64_t next_worker() { return workers_made_.fetch_add(1); }
 
     // The io thread.
-    core::Instant now();                      // never goes back
+    core::Instant now();  // never goes back
     core::Effects& scratch() { return scratch_; }
     TimerQueue& timers() { return *timers_; }
     jetstream::Client& client() { return *client_; }
     Result<std::shared_ptr<Group>> group(const Config& config);
     void add(WorkerShell* worker) { workers_.push_back(worker); }
     void remove(WorkerShell* worker);
-    void callbacks_waiting(Duration limit);   // something was submitted: look after `limit` whether it runs for too long
+    void callbacks_waiting(Duration limit);  // something was submitted: look after `limit` whether it runs for too long
     bool link_up() const { return link_up_; }
     Observer* observer() const { return observer_.get(); }
     void set_observer(std::shared_ptr<Observer> observer) { observer_ = std::move(observer); }

@@ -69,7 +69,7 @@ struct Executor::Shared : std::enable_shared_from_this<Shared> {
     const Clock clock;
     const std::shared_ptr<Logger> log;
     mutable std::mutex mutex;
-    std::condition_variable work;   // a queue became ready, or stop
+    std::condition_variable work;    // a queue became ready, or stop
     std::condition_variable rested;  // a task ended, or a thread
     std::deque<std::shared_ptr<SerialQueue>> ready;
     std::vector<std::shared_ptr<Slot>> slots;  // serving threads
@@ -143,7 +143,9 @@ Executor::Executor(std::uint32_t threads, Clock clock, std::shared_ptr<Logger> l
     for (std::uint32_t i = 0; i < threads; ++i) shared_->spawn();
 }
 
-Executor::~Executor() { stop(Duration::zero()); }
+Executor::~Executor() {
+    stop(Duration::zero());
+}
 
 std::shared_ptr<Executor::SerialQueue> Executor::make_queue(Duration limit, std::weak_ptr<StuckListener> listener) {
     return std::make_shared<SerialQueue>(limit, std::move(listener));
@@ -258,6 +260,8 @@ std::size_t Executor::written_off() const {
     return shared_->written_off;
 }
 
-bool Executor::on_callback_thread() const { return executor_of_this_thread == shared_.get(); }
+bool Executor::on_callback_thread() const {
+    return executor_of_this_thread == shared_.get();
+}
 
 }  // namespace parti::runtime

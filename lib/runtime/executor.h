@@ -1,8 +1,9 @@
 // Executor: runs user callbacks on a few threads shared by all workers of a context.
 //
-// Model     One SerialQueue a worker: its tasks run one at a time, in order; different queues run in parallel. A task that runs for longer
-//           than its queue's limit is reported to the queue's listener, its thread is written off (it may finish whenever it likes, and
-//           only then its queue goes on) and replaced, at most kReplacementsMax times.
+// Model     One SerialQueue a worker: its tasks run one at a time, in order; different queues run in parallel. A task that runs
+// for longer
+//           than its queue's limit is reported to the queue's listener, its thread is written off (it may finish whenever it
+//           likes, and only then its queue goes on) and replaced, at most kReplacementsMax times.
 // Errors    What a task throws is swallowed here; tasks report their own exceptions.
 // Threads   submit, check and wait_idle from any thread; check() calls listeners on the caller's thread.
 // Lifetime  stop() joins the threads; those still inside a callback after the grace are left behind: they own what they touch.
@@ -52,8 +53,8 @@ public:
     // The listener is called while it lives.
     std::shared_ptr<SerialQueue> make_queue(Duration limit, std::weak_ptr<StuckListener> listener);
     void submit(const std::shared_ptr<SerialQueue>& queue, CallbackTask task);
-    // Looks for callbacks that run for too long; when to look again (nothing: no task waits or runs). A callback is written off when two
-    // looks in a row find it too old, so that a process that was stopped for a while gives its callbacks time to go on.
+    // Looks for callbacks that run for too long; when to look again (nothing: no task waits or runs). A callback is written off
+    // when two looks in a row find it too old, so that a process that was stopped for a while gives its callbacks time to go on.
     std::optional<core::Instant> check();
     // True: every task submitted so far has run. False at once when one of them has been written off.
     bool wait_idle(const std::shared_ptr<SerialQueue>& queue, Duration timeout);
@@ -62,9 +63,9 @@ public:
     // As close() for every queue; threads that are not inside a callback are joined.
     void stop(Duration grace);
 
-    std::size_t threads() const;       // that serve queues
+    std::size_t threads() const;  // that serve queues
     std::size_t written_off() const;
-    bool on_callback_thread() const;   // is the caller one of mine
+    bool on_callback_thread() const;  // is the caller one of mine
 
 private:
     struct Shared;

@@ -14,7 +14,9 @@ namespace {
 constexpr Duration kBackOffFirst = std::chrono::milliseconds(50);
 constexpr Duration kBackOffMax = std::chrono::seconds(2);
 
-const char* name_of(Storage storage) { return storage == Storage::file ? "file" : "memory"; }
+const char* name_of(Storage storage) {
+    return storage == Storage::file ? "file" : "memory";
+}
 
 HubShell shell_of(ContextImpl& context) {
     HubShell shell;
@@ -42,12 +44,16 @@ Group::~Group() = default;
 
 Result<void> Group::agrees_with(const Config& config) const {
     if (config.storage != storage_) {
-        return fail(Errc::invalid_config, fmt::format("storage is {} but another worker of group '{}' in this process has {}; the group shares its buckets",
-                                                      name_of(config.storage), name_, name_of(storage_)));
+        return fail(
+            Errc::invalid_config,
+            fmt::format("storage is {} but another worker of group '{}' in this process has {}; the group shares its buckets",
+                        name_of(config.storage), name_, name_of(storage_)));
     }
     if (config.replicas != replicas_) {
-        return fail(Errc::invalid_config, fmt::format("replicas is {} but another worker of group '{}' in this process has {}; the group shares its buckets",
-                                                      config.replicas, name_, replicas_));
+        return fail(
+            Errc::invalid_config,
+            fmt::format("replicas is {} but another worker of group '{}' in this process has {}; the group shares its buckets",
+                        config.replicas, name_, replicas_));
     }
     return {};
 }

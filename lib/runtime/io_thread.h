@@ -1,6 +1,7 @@
 // Poster and IoThread: the context's one io thread, and the way to it that stays safe after it has ended.
 //
-// Model     Whoever may outlive the context (release handles of users, nats.c's callbacks, listeners of sources) holds a Poster. Once it
+// Model     Whoever may outlive the context (release handles of users, nats.c's callbacks, listeners of sources) holds a Poster.
+// Once it
 //           is closed, what is posted is dropped.
 // Threads   post() from any thread; in order per posting thread.
 #pragma once
@@ -30,7 +31,7 @@ private:
 class IoThread {
 public:
     IoThread();
-    ~IoThread();  // stop()
+    ~IoThread();                              // stop()
     void start(std::function<void()> first);  // runs on the thread before anything else
     void stop();                              // joins; what is still queued does not run
 

@@ -1,7 +1,9 @@
 // SessionTokens and OwnershipState: what stands behind parti::Ownership.
 //
-// Model     All tokens of a session look at one deadline. A token is valid while it is not revoked, its session has not ended, and the
-//           clock has not reached the session's deadline; a token that once saw the deadline pass stays invalid whatever comes later.
+// Model     All tokens of a session look at one deadline. A token is valid while it is not revoked, its session has not ended,
+// and the
+//           clock has not reached the session's deadline; a token that once saw the deadline pass stays invalid whatever comes
+//           later.
 // Threads   The io thread writes; valid() from any thread, without a lock.
 // Cost      One SessionTokens a session, one OwnershipState an owned partition.
 // Source    R-7, P-3.
@@ -15,12 +17,15 @@
 #include <parti/types.h>
 
 #include "runtime/boot_clock.h"
+#include "runtime/observer.h"
 
 namespace parti::runtime {
 
 struct SessionTokens {
-    explicit SessionTokens(core::Instant deadline) : deadline_ns(to_ns(deadline)) {}
+    explicit SessionTokens(core::Instant deadline, SessionInfo session_info = {})
+        : info(session_info), deadline_ns(to_ns(deadline)) {}
 
+    const SessionInfo info;
     std::atomic<std::int64_t> deadline_ns;
     std::atomic<bool> ended{false};
 };
@@ -29,7 +34,9 @@ struct OwnershipState {
     OwnershipState(Partition p, Fence f, std::shared_ptr<const SessionTokens> s)
         : partition(std::move(p)), fence(f), session(std::move(s)) {}
 
-    bool valid() const noexcept { return valid_at([] { return boot_now(); }); }
+    bool valid() const noexcept {
+        return valid_at([] { return boot_now(); });
+    }
 
     // The deadline is read after the clock: a renewal that comes in between is not mistaken for silence.
     template <class Clock>

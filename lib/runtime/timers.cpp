@@ -39,12 +39,14 @@ struct TimerQueue::Impl {
         }
         programmed.reset();
         const Instant now = boot_now();
-        // Each round goes through the deadlines once, upwards: a handler that asks for the past again starves neither io nor other timers.
+        // Each round goes through the deadlines once, upwards: a handler that asks for the past again starves neither io nor
+        // other timers.
         for (auto next = armed.begin(); next != armed.end() && next->first <= now;) {
             const auto due = *next;
             armed.erase(next);
             due.second->deadline_.reset();
-            const std::shared_ptr<const std::function<void()>> handler = due.second->handler_;  // the handler may destroy the timer
+            const std::shared_ptr<const std::function<void()>> handler =
+                due.second->handler_;  // the handler may destroy the timer
             (*handler)();
             next = armed.upper_bound(due);
         }
@@ -79,12 +81,16 @@ Result<std::unique_ptr<TimerQueue>> TimerQueue::make(boost::asio::io_context& io
     return std::unique_ptr<TimerQueue>(new TimerQueue(std::move(impl)));
 }
 
-std::size_t TimerQueue::armed() const { return impl_->armed.size(); }
+std::size_t TimerQueue::armed() const {
+    return impl_->armed.size();
+}
 
 TimerQueue::Timer::Timer(TimerQueue& queue, std::function<void()> handler)
     : queue_(queue), handler_(std::make_shared<const std::function<void()>>(std::move(handler))) {}
 
-TimerQueue::Timer::~Timer() { set(std::nullopt); }
+TimerQueue::Timer::~Timer() {
+    set(std::nullopt);
+}
 
 void TimerQueue::Timer::set(std::optional<Instant> deadline) {
     if (deadline == deadline_) return;

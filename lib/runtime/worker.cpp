@@ -30,17 +30,21 @@ public:
 
     Result<void> stop() {
         if (context->on_own_thread()) {
-            return fail(Errc::stopping, "stop() was called inside a callback, where it would wait for itself; use request_stop()");
+            return fail(Errc::stopping,
+                        "stop() was called inside a callback, where it would wait for itself; use request_stop()");
         }
         const core::Instant deadline = boot_now() + shell->config().timing.shutdown_timeout;
         shell->request_stop();
-        const auto limit_ms = std::chrono::duration_cast<std::chrono::milliseconds>(shell->config().timing.shutdown_timeout).count();
+        const auto limit_ms =
+            std::chrono::duration_cast<std::chrono::milliseconds>(shell->config().timing.shutdown_timeout).count();
         if (!shell->wait_finished(shell->config().timing.shutdown_timeout)) {
-            return fail(Errc::timeout, fmt::format("the worker has not left the group within shutdown_timeout ({} ms); it is {}", limit_ms,
-                                                   to_string(shell->state())));
+            return fail(Errc::timeout, fmt::format("the worker has not left the group within shutdown_timeout ({} ms); it is {}",
+                                                   limit_ms, to_string(shell->state())));
         }
         if (!shell->wait_callbacks(std::max<Duration>(deadline - boot_now(), Duration::zero()))) {
-            return fail(Errc::timeout, fmt::format("the worker has left the group, but a callback has not returned within its time (drain_timeout, shutdown_timeout {} ms)", limit_ms));
+            return fail(Errc::timeout, fmt::format("the worker has left the group, but a callback has not returned within its "
+                                                   "time (drain_timeout, shutdown_timeout {} ms)",
+                                                   limit_ms));
         }
         return {};
     }
@@ -51,17 +55,23 @@ public:
 
 }  // namespace runtime
 
-const Partition& Ownership::partition() const { return state_->partition; }
-Fence Ownership::fence() const { return state_->fence; }
-bool Ownership::valid() const { return state_->valid(); }
+const Partition& Ownership::partition() const {
+    return state_->partition;
+}
+Fence Ownership::fence() const {
+    return state_->fence;
+}
+bool Ownership::valid() const {
+    return state_->valid();
+}
 
-Result<Worker> Worker::make(Context context, Config config, std::shared_ptr<Source> source, std::shared_ptr<const Strategy> strategy,
-                            Callbacks callbacks) {
+Result<Worker> Worker::make(Context context, Config config, std::shared_ptr<Source> source,
+                            std::shared_ptr<const Strategy> strategy, Callbacks callbacks) {
     if (auto ok = config.validate(); !ok) return tl::unexpected(ok.error());
     if (source == nullptr) return fail(Errc::invalid_config, "source is null; a worker needs one");
     if (strategy == nullptr) strategy = sticky();
-    auto shell = std::make_shared<runtime::WorkerShell>(*context.impl(), std::move(config), std::move(source), std::move(strategy),
-                                                        std::move(callbacks));
+    auto shell = std::make_shared<runtime::WorkerShell>(*context.impl(), std::move(config), std::move(source),
+                                                        std::move(strategy), std::move(callbacks));
     shell->make_callback_queue();
     return Worker(std::make_shared<runtime::WorkerImpl>(context.impl(), std::move(shell)));
 }
@@ -71,19 +81,45 @@ Worker::Worker(Worker&&) noexcept = default;
 Worker& Worker::operator=(Worker&&) noexcept = default;
 Worker::~Worker() = default;
 
-void Worker::start() { impl_->shell->start(); }
-Result<void> Worker::wait_for(State state, Duration timeout) { return impl_->shell->wait_for(state, timeout); }
-Result<void> Worker::stop() { return impl_->stop(); }
-void Worker::request_stop() { impl_->shell->request_stop(); }
-void Worker::refresh_partitions() { impl_->shell->refresh_partitions(); }
+void Worker::start() {
+    impl_->shell->start();
+}
+Result<void> Worker::wait_for(State state, Duration timeout) {
+    return impl_->shell->wait_for(state, timeout);
+}
+Result<void> Worker::stop() {
+    return impl_->stop();
+}
+void Worker::request_stop() {
+    impl_->shell->request_stop();
+}
+void Worker::refresh_partitions() {
+    impl_->shell->refresh_partitions();
+}
 
-std::optional<WorkerNumber> Worker::number() const { return impl_->shell->number(); }
-std::string Worker::id() const { return impl_->shell->id(); }
-State Worker::state() const { return impl_->shell->state(); }
-bool Worker::is_leader() const { return impl_->shell->leader(); }
-LeaderPhase Worker::leader_phase() const { return impl_->shell->phase(); }
-std::vector<Ownership> Worker::assignment() const { return impl_->shell->assignment(); }
-WorkerStats Worker::stats() const { return impl_->shell->view().stats; }
-std::optional<Error> Worker::last_error() const { return impl_->shell->view().last_error; }
+std::optional<WorkerNumber> Worker::number() const {
+    return impl_->shell->number();
+}
+std::string Worker::id() const {
+    return impl_->shell->id();
+}
+State Worker::state() const {
+    return impl_->shell->state();
+}
+bool Worker::is_leader() const {
+    return impl_->shell->leader();
+}
+LeaderPhase Worker::leader_phase() const {
+    return impl_->shell->phase();
+}
+std::vector<Ownership> Worker::assignment() const {
+    return impl_->shell->assignment();
+}
+WorkerStats Worker::stats() const {
+    return impl_->shell->view().stats;
+}
+std::optional<Error> Worker::last_error() const {
+    return impl_->shell->view().last_error;
+}
 
 }  // namespace parti

@@ -33,7 +33,9 @@ void WorkerShell::post_to(const std::shared_ptr<Poster>& poster, std::weak_ptr<W
     });
 }
 
-void WorkerShell::post(std::function<void(WorkerShell&)> function) { post_to(poster_, weak_from_this(), std::move(function)); }
+void WorkerShell::post(std::function<void(WorkerShell&)> function) {
+    post_to(poster_, weak_from_this(), std::move(function));
+}
 
 void WorkerShell::make_callback_queue() {
     callback_queue_ = context_.executor().make_queue(config_.timing.drain_timeout, weak_from_this());
@@ -54,12 +56,13 @@ void WorkerShell::queue_task(const char* kind, Subject subject, std::function<vo
             what = "something that is not a std::exception";
         }
         const bool in_on_error = std::string_view(kind) == "on_error";  // would report itself for ever
-        post_to(poster, weak, [error = Error{Errc::callback_failed, std::string(kind) + " threw: " + what}, in_on_error](WorkerShell& self) {
-            self.log(LogLevel::error, error.message());
-            if (in_on_error) return;
-            self.tell_error(error);
-            self.submit_tasks();
-        });
+        post_to(poster, weak,
+                [error = Error{Errc::callback_failed, std::string(kind) + " threw: " + what}, in_on_error](WorkerShell& self) {
+                    self.log(LogLevel::error, error.message());
+                    if (in_on_error) return;
+                    self.tell_error(error);
+                    self.submit_tasks();
+                });
     };
     tasks_.push_back(std::move(task));
 }
@@ -90,9 +93,10 @@ void WorkerShell::tell_revoked(const std::vector<Held>& lost) {
     for (const Held& held : lost) subject->emplace_back(held.state);
     auto release = std::make_shared<Release>(poster_, weak_from_this(), std::move(grants));
     // The task gives its own copy away, so that a user who drops `done` without a call has released.
-    queue_task("on_revoked", subject, [subject, slot = std::make_shared<std::shared_ptr<Release>>(std::move(release))](const Callbacks& user) {
-        user.on_revoked(*subject, [release = std::exchange(*slot, nullptr)] { release->done(); });
-    });
+    queue_task("on_revoked", subject,
+               [subject, slot = std::make_shared<std::shared_ptr<Release>>(std::move(release))](const Callbacks& user) {
+                   user.on_revoked(*subject, [release = std::exchange(*slot, nullptr)] { release->done(); });
+               });
 }
 
 void WorkerShell::tell_error(Error error) {
@@ -107,8 +111,8 @@ void WorkerShell::tell_error(Error error) {
 void WorkerShell::log(LogLevel level, std::string_view text) const {
     if (!log_->on()) return;
     const std::string name = id();
-    log_->print(level, "{} {}{}{}: {}", config_.group, name.empty() ? "worker " : name, name.empty() ? std::to_string(ordinal_) : "",
-                stop_wanted_ ? " (stopping)" : "", text);
+    log_->print(level, "{} {}{}{}: {}", config_.group, name.empty() ? "worker " : name,
+                name.empty() ? std::to_string(ordinal_) : "", stop_wanted_ ? " (stopping)" : "", text);
 }
 
 bool WorkerShell::wait_callbacks(Duration timeout) {
@@ -129,8 +133,8 @@ void WorkerShell::callback_stuck(const char* kind, const Subject& subject, Durat
         if (subject->size() > kNamed) partitions += fmt::format(" and {} more", subject->size() - kNamed);
     }
     Error error{Errc::callback_failed,
-                fmt::format("{}{} has not returned for {} ms (drain_timeout {} ms); its thread is written off {}", kind, partitions,
-                            std::chrono::duration_cast<std::chrono::milliseconds>(age).count(),
+                fmt::format("{}{} has not returned for {} ms (drain_timeout {} ms); its thread is written off {}", kind,
+                            partitions, std::chrono::duration_cast<std::chrono::milliseconds>(age).count(),
                             std::chrono::duration_cast<std::chrono::milliseconds>(config_.timing.drain_timeout).count(),
                             replaced ? "and replaced" : "and not replaced: too many were")};
     log(LogLevel::error, error.message());

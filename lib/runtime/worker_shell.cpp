@@ -31,7 +31,8 @@ WorkerShell::WorkerShell(ContextImpl& context, Config config, std::shared_ptr<So
 
 WorkerShell::~WorkerShell() = default;
 
-// ---- views ----------------------------------------------------------------------------------------------------------------------
+// ---- views
+// ----------------------------------------------------------------------------------------------------------------------
 
 WorkerShell::View WorkerShell::view() const {
     const std::lock_guard lock(view_mutex_);
@@ -82,7 +83,8 @@ Result<void> WorkerShell::wait_for(State state, Duration timeout) {
     std::erase(waiters_, &waiter);
     if (waiter.hit) return {};
     if (view_.fatal) return tl::unexpected(*view_.fatal);
-    if (view_.finished) return fail(Errc::stopping, fmt::format("the worker has stopped and will not be {} again", to_string(state)));
+    if (view_.finished)
+        return fail(Errc::stopping, fmt::format("the worker has stopped and will not be {} again", to_string(state)));
     return fail(Errc::timeout, fmt::format("the worker is {} and not {} after {} ms", to_string(view_.state), to_string(state),
                                            std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()));
 }
@@ -92,7 +94,8 @@ bool WorkerShell::wait_finished(Duration timeout) {
     return view_changed_.wait_for(lock, timeout, [&] { return view_.finished; });
 }
 
-// ---- steps ----------------------------------------------------------------------------------------------------------------------
+// ---- steps
+// ----------------------------------------------------------------------------------------------------------------------
 
 void WorkerShell::feed(const core::Event& event) {
     if (!core_ || stopped_seen_) return;
@@ -144,25 +147,32 @@ void WorkerShell::link_changed(const Connection::Link& link) {
     feed(core::LinkChanged{link.up});
 }
 
-void WorkerShell::on(core::Put& put) { group_->hub().put(*member_, put); }
-void WorkerShell::on(core::Fetch& fetch) { group_->hub().fetch(*member_, fetch); }
-void WorkerShell::on(core::SetInterest& interest) { group_->hub().set_interest(*member_, interest.interest); }
+void WorkerShell::on(core::Put& put) {
+    group_->hub().put(*member_, put);
+}
+void WorkerShell::on(core::Fetch& fetch) {
+    group_->hub().fetch(*member_, fetch);
+}
+void WorkerShell::on(core::SetInterest& interest) {
+    group_->hub().set_interest(*member_, interest.interest);
+}
 
 void WorkerShell::on(core::SessionStarted& started) {
-    session_ = std::make_shared<SessionTokens>(started.deadline);
-    session_info_ = {ordinal_, started.number, started.incarnation, started.session};
-    if (Observer* o = context_.observer()) o->session_started(session_info_, started.deadline);
+    session_ = std::make_shared<SessionTokens>(started.deadline,
+                                               SessionInfo{ordinal_, started.number, started.incarnation, started.session});
+    if (Observer* o = context_.observer()) o->session_started(session_->info, started.deadline);
 }
 
 void WorkerShell::on(core::LeaseExtended& extended) {
     PARTI_ASSERT(session_ != nullptr);
     session_->deadline_ns.store(to_ns(extended.deadline), std::memory_order_release);
-    if (Observer* o = context_.observer()) o->lease_extended(session_info_, extended.deadline);
+    if (Observer* o = context_.observer()) o->lease_extended(session_->info, extended.deadline);
 }
 
 void WorkerShell::on(core::SessionEnded& ended) {
-    if (session_) session_->ended.store(true, std::memory_order_release);
-    if (Observer* o = context_.observer()) o->session_ended(session_info_, ended.reason);
+    PARTI_ASSERT(session_ != nullptr);
+    session_->ended.store(true, std::memory_order_release);
+    if (Observer* o = context_.observer()) o->session_ended(session_->info, ended.reason);
 }
 
 void WorkerShell::on(core::Granted& granted) {
@@ -175,12 +185,13 @@ void WorkerShell::on(core::Granted& granted) {
     {
         const std::lock_guard lock(view_mutex_);
         owned_.insert(owned_.end(), gained.begin(), gained.end());
-        PARTI_ASSERT(std::is_sorted(owned_.begin(), owned_.end(), [](const Held& a, const Held& b) { return a.grant < b.grant; }));
+        PARTI_ASSERT(
+            std::is_sorted(owned_.begin(), owned_.end(), [](const Held& a, const Held& b) { return a.grant < b.grant; }));
     }
     if (Observer* o = context_.observer()) {
         std::vector<Holding> holdings;
         for (const Held& h : gained) holdings.push_back({h.grant, &h.state->partition, h.state->fence});
-        o->granted(session_info_, holdings);
+        o->granted(session_->info, holdings);
     }
     tell_assigned(gained);
 }
@@ -202,14 +213,18 @@ void WorkerShell::on(core::Revoked& revoked) {
     tell_revoked(lost);
 }
 
-void WorkerShell::on(core::DrainTimedOut& timed_out) { forget_draining(timed_out.grants); }
+void WorkerShell::on(core::DrainTimedOut& timed_out) {
+    forget_draining(timed_out.grants);
+}
 
-void WorkerShell::on(core::StateChanged& changed) { change_state(changed.from, changed.to); }
+void WorkerShell::on(core::StateChanged& changed) {
+    change_state(changed.from, changed.to);
+}
 
 void WorkerShell::change_state(State from, State to) {
     passed_.push_back(to);
-    log_->print(LogLevel::info, "worker {}{}: {} -> {}", ordinal_, core_ && core_->number() ? " (" + id() + ")" : "", to_string(from),
-                to_string(to));
+    log_->print(LogLevel::info, "worker {}{}: {} -> {}", ordinal_, core_ && core_->number() ? " (" + id() + ")" : "",
+                to_string(from), to_string(to));
     if (!callbacks_->on_state) return;
     queue_task("on_state", nullptr, [from, to](const Callbacks& user) { user.on_state(from, to); });
 }
@@ -228,17 +243,20 @@ void WorkerShell::on(core::Note& note) {
     if (note.error) tell_error(std::move(*note.error));
 }
 
-void WorkerShell::on(core::Stopped&) { stopped_seen_ = true; }
+void WorkerShell::on(core::Stopped&) {
+    stopped_seen_ = true;
+}
 
 void WorkerShell::observe_gone(const std::vector<Held>& gone, Gone how) const {
     Observer* o = context_.observer();
     if (o == nullptr || gone.empty()) return;
     std::vector<Holding> holdings;
     for (const Held& h : gone) holdings.push_back({h.grant, &h.state->partition, h.state->fence});
+    const SessionInfo& of = gone.front().state->session->info;  // what is revoked or released together was held by one session
     if (how == Gone::revoked) {
-        o->revoked(session_info_, holdings);
+        o->revoked(of, holdings);
     } else {
-        o->released(session_info_, holdings);
+        o->released(of, holdings);
     }
 }
 
@@ -258,7 +276,8 @@ void WorkerShell::release_done(std::vector<std::uint64_t> grants) {
     feed(core::ReleaseDone{std::move(grants)});
 }
 
-// ---- the end --------------------------------------------------------------------------------------------------------------------
+// ---- the end
+// --------------------------------------------------------------------------------------------------------------------
 
 void WorkerShell::finish() {
     if (phase_ == Phase::finished) return;
@@ -282,8 +301,9 @@ void WorkerShell::finish() {
         view_changed_.notify_all();
     }
     // The hub may be the one who called: it goes, if this was its last worker, when the stack is unwound.
-    poster_->post([weak = weak_from_this(), group = std::exchange(group_, nullptr), core = std::shared_ptr<core::WorkerCore>(std::move(core_)),
-                   self = std::exchange(keep_self_, nullptr), context = std::exchange(keep_context_, nullptr)] {
+    poster_->post([weak = weak_from_this(), group = std::exchange(group_, nullptr),
+                   core = std::shared_ptr<core::WorkerCore>(std::move(core_)), self = std::exchange(keep_self_, nullptr),
+                   context = std::exchange(keep_context_, nullptr)] {
         if (context && self) self->detach();
     });
 }

@@ -1,10 +1,12 @@
 // WorkerShell: one worker's core, driven: feeds it events, carries out its effects, tells the user.
 //
-// Model     start: buckets (shared with the group) and the source's list, both tried again until startup_timeout; then the core begins.
-//           One step: core, effects in order, view, callbacks, timer. What the user can see (state, number, assignment) has changed before
-//           the callbacks of the same step run.
+// Model     start: buckets (shared with the group) and the source's list, both tried again until startup_timeout; then the core
+// begins.
+//           One step: core, effects in order, view, callbacks, timer. What the user can see (state, number, assignment) has
+//           changed before the callbacks of the same step run.
 // Threads   "Any thread" and "io thread" as marked. The view has its own lock; the io thread holds it for a copy only.
-// Lifetime  The Worker handle holds it; what runs later (posts, releases, listeners) holds it weakly. detach() ends everything on the io
+// Lifetime  The Worker handle holds it; what runs later (posts, releases, listeners) holds it weakly. detach() ends everything on
+// the io
 //           thread; afterwards the shell is inert.
 // Source   ; docs/PROTOCOL.md, "States".
 #pragma once
@@ -41,8 +43,8 @@ public:
     void refresh_partitions();
     Result<void> wait_for(State state, Duration timeout);
     bool wait_finished(Duration timeout);
-    bool wait_callbacks(Duration timeout);    // true: every callback has returned
-    void close_callbacks();                   // those that have not begun never will
+    bool wait_callbacks(Duration timeout);  // true: every callback has returned
+    void close_callbacks();                 // those that have not begun never will
     const Config& config() const { return config_; }
     std::string id() const;
     std::vector<Ownership> assignment() const;
@@ -63,7 +65,7 @@ public:
     LeaderPhase phase() const;
 
     // Io thread.
-    void detach();                             // ends it without the core's consent: tokens are invalid, nothing is delivered any more
+    void detach();  // ends it without the core's consent: tokens are invalid, nothing is delivered any more
     void detach_when_finished(std::shared_ptr<ContextImpl> keep);  // for a handle that goes inside a callback
     void link_changed(const Connection::Link& link);
     void callback_stuck(const char* kind, const Subject& subject, Duration age, bool replaced) override;
@@ -94,7 +96,7 @@ private:
     // Steps.
     void feed(const core::Event& event);
     void timer_fired();
-    void show();                                // makes the step's outcome visible
+    void show();  // makes the step's outcome visible
     void finish();
     void on(core::Put& put);
     void on(core::Fetch& fetch);
@@ -124,9 +126,10 @@ private:
     void tell_error(Error error);
     void log(LogLevel level, std::string_view text) const;
     void post(std::function<void(WorkerShell&)> function);
-    static void post_to(const std::shared_ptr<Poster>& poster, std::weak_ptr<WorkerShell> shell, std::function<void(WorkerShell&)> function);
+    static void post_to(const std::shared_ptr<Poster>& poster, std::weak_ptr<WorkerShell> shell,
+                        std::function<void(WorkerShell&)> function);
 
-    ContextImpl& context_;                      // not after detach()
+    ContextImpl& context_;  // not after detach()
     const std::shared_ptr<Poster> poster_;
     const std::shared_ptr<Logger> log_;
     const Config config_;
@@ -138,7 +141,7 @@ private:
 
     // The io thread's.
     Phase phase_ = Phase::made;
-    bool attached_ = false;                     // known to the context
+    bool attached_ = false;  // known to the context
     bool stop_wanted_ = false;
     bool buckets_ready_ = false;
     bool loading_ = false;
@@ -155,9 +158,8 @@ private:
     std::shared_ptr<void> source_listener_;
     std::shared_ptr<std::atomic<std::uint64_t>> heard_;  // changes the source has told
     std::shared_ptr<SessionTokens> session_;
-    SessionInfo session_info_;
     std::vector<Held> draining_;
-    std::vector<CallbackTask> tasks_;           // of this step
+    std::vector<CallbackTask> tasks_;            // of this step
     std::shared_ptr<ContextImpl> keep_context_;  // lingering after the handle has gone
     std::shared_ptr<WorkerShell> keep_self_;
 
@@ -167,7 +169,7 @@ private:
     mutable std::mutex view_mutex_;
     mutable std::condition_variable view_changed_;
     View view_;
-    std::vector<Held> owned_;                   // ascending by grant; written by the io thread under the lock
+    std::vector<Held> owned_;  // ascending by grant; written by the io thread under the lock
     std::vector<Waiter*> waiters_;
 };
 

@@ -22,7 +22,9 @@ Loaded list_of(Source& source) {
         if (!loaded) return loaded;
         if (*loaded == nullptr) return fail(Errc::invalid_argument, "the source returned no list (null)");
         const PartitionSet& set = **loaded;
-        if (std::adjacent_find(set.begin(), set.end(), [](const Partition& a, const Partition& b) { return !(a < b); }) == set.end()) return loaded;
+        if (std::adjacent_find(set.begin(), set.end(), [](const Partition& a, const Partition& b) { return !(a < b); }) ==
+            set.end())
+            return loaded;
         return make_partition_set(set);
     } catch (const std::exception& error) {
         return fail(Errc::callback_failed, std::string("the source threw: ") + error.what());
@@ -167,13 +169,15 @@ void WorkerShell::start_timer() {
         timer_->set(load_again_ ? std::min(start_deadline_, *load_again_) : start_deadline_);
         return;
     }
-    std::string why = fmt::format("startup_timeout ({} ms) is over", std::chrono::duration_cast<std::chrono::milliseconds>(config_.timing.startup_timeout).count());
+    std::string why = fmt::format("startup_timeout ({} ms) is over",
+                                  std::chrono::duration_cast<std::chrono::milliseconds>(config_.timing.startup_timeout).count());
     if (!buckets_ready_) {
         const Error& last = group_->last_error();
         why += context_.connected() ? "; the buckets are not ready" : "; the buckets are not ready: not connected to NATS";
         if (!last.detail.empty()) why += ": " + last.message();
     }
-    if (partitions_ == nullptr) why += "; the source has given no partitions" + (load_error_ ? ": " + load_error_->message() : std::string());
+    if (partitions_ == nullptr)
+        why += "; the source has given no partitions" + (load_error_ ? ": " + load_error_->message() : std::string());
     set_up_failed(Error{Errc::timeout, std::move(why)});
 }
 

@@ -1,8 +1,8 @@
 // What only the real client has: servers that cannot serve it, limits, a bounded hand-over, lost creations, threads.
-#include <array>
-#include <cstdlib>
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -331,7 +331,8 @@ TEST(JetStreamClient, DISABLED_MeasurePipelinedPutsAndRoundTrips) {
             const auto start = std::chrono::steady_clock::now();
             client.put("b", key, std::string(200, 'x'), 0, seconds(60), [&, start](const PutAnswer& answer) {
                 ASSERT_EQ(answer.result, PutResult::done) << answer.error.message();
-                microseconds.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+                microseconds.push_back(
+                    std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
                 ++done;
                 next();
             });
@@ -341,8 +342,9 @@ TEST(JetStreamClient, DISABLED_MeasurePipelinedPutsAndRoundTrips) {
         ASSERT_TRUE(world.run_until([&] { return done == total; }, seconds(120)));
         const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         std::sort(microseconds.begin(), microseconds.end());
-        std::printf("window %4zu: %8.0f puts/s, answer after %.0f us (median), %.0f us (p99)\n", window, static_cast<double>(total) / elapsed,
-                    microseconds[microseconds.size() / 2], microseconds[microseconds.size() * 99 / 100]);
+        std::printf("window %4zu: %8.0f puts/s, answer after %.0f us (median), %.0f us (p99)\n", window,
+                    static_cast<double>(total) / elapsed, microseconds[microseconds.size() / 2],
+                    microseconds[microseconds.size() * 99 / 100]);
     }
     std::printf("threads: %zu\n", thread_count());
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {

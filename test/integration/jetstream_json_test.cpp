@@ -20,9 +20,10 @@ TEST(JetStreamJson, AnErrorReplyCountsBeforeItsSeq) {
 TEST(JetStreamJson, OnlyAnAcknowledgementOfTheStreamItselfIsDone) {
     EXPECT_EQ(parse_pub_ack(R"({"stream":"KV_b","seq":5})", "KV_b").result, PutResult::done);
     EXPECT_EQ(parse_pub_ack(R"({"stream":"KV_b","seq":5})", "KV_b").revision, 5U);
-    for (const char* bytes : {R"({"stream":"other","seq":5})", R"({"stream":"KV_b","seq":0})", R"({"stream":"KV_b"})", "", "+OK", "[]",
-                              R"({"error":{"code":503,"err_code":10077,"description":"no space"},"stream":"KV_b","seq":9})",
-                              R"({"error":{"code":400,"err_code":10164,"description":"wrong last sequence"},"stream":"KV_b","seq":0})"}) {
+    for (const char* bytes :
+         {R"({"stream":"other","seq":5})", R"({"stream":"KV_b","seq":0})", R"({"stream":"KV_b"})", "", "+OK", "[]",
+          R"({"error":{"code":503,"err_code":10077,"description":"no space"},"stream":"KV_b","seq":9})",
+          R"({"error":{"code":400,"err_code":10164,"description":"wrong last sequence"},"stream":"KV_b","seq":0})"}) {
         const PutAnswer answer = parse_pub_ack(bytes, "KV_b");
         EXPECT_EQ(answer.result, PutResult::no_information) << bytes;
         EXPECT_FALSE(answer.error.detail.empty()) << bytes;
@@ -57,7 +58,8 @@ TEST(JetStreamJson, Base64IsReadOrRefused) {
     EXPECT_EQ(decode_base64("Zm8=").value_or("?"), "fo");
     EXPECT_EQ(decode_base64("Zm9vYmFy").value_or("?"), "foobar");
     EXPECT_EQ(decode_base64("+/8A").value_or("?"), std::string("\xfb\xff\0", 3));
-    for (const char* bad : {"Zg", "Zg=", "Z===", "====", "Zg==Zg==", "Zm9*", "Zm 9"}) EXPECT_FALSE(decode_base64(bad).has_value()) << bad;
+    for (const char* bad : {"Zg", "Zg=", "Z===", "====", "Zg==Zg==", "Zm9*", "Zm 9"})
+        EXPECT_FALSE(decode_base64(bad).has_value()) << bad;
 }
 
 TEST(JetStreamJson, StoredMarkersAreRecognisedByTheirHeaderLine) {
@@ -69,7 +71,8 @@ TEST(JetStreamJson, StoredMarkersAreRecognisedByTheirHeaderLine) {
     EXPECT_EQ(marker->revision, 4U);
     // hdrs: "NATS/1.0\r\nX: KV-Operation: DEL\r\n\r\n"
     const auto value = parse_stored_message(
-        R"({"message":{"subject":"$KV.b.k","seq":5,"hdrs":"TkFUUy8xLjANClg6IEtWLU9wZXJhdGlvbjogREVMDQoNCg==","data":"Zm9v"}})", "$KV.b.", "k");
+        R"({"message":{"subject":"$KV.b.k","seq":5,"hdrs":"TkFUUy8xLjANClg6IEtWLU9wZXJhdGlvbjogREVMDQoNCg==","data":"Zm9v"}})",
+        "$KV.b.", "k");
     ASSERT_TRUE(value.has_value());
     EXPECT_EQ(value->kind, EntryKind::value);
     EXPECT_EQ(value->bytes, "foo");
@@ -112,7 +115,9 @@ TEST(JetStreamJson, EveryContradictionNamesBothValues) {
 }
 
 TEST(JetStreamJson, ReplicasFollowTheServersVersion) {
-    const auto verdict = [](std::uint32_t replicas, const char* version) { return replicas_supported(replicas, parse_version(version).value()); };
+    const auto verdict = [](std::uint32_t replicas, const char* version) {
+        return replicas_supported(replicas, parse_version(version).value());
+    };
     EXPECT_EQ(verdict(1, "2.9.10").value_or("?"), "");
     EXPECT_EQ(verdict(3, "2.11.0-preview.2").value_or("?"), "");
     EXPECT_EQ(verdict(5, "2.15.1").value_or("?"), "");
@@ -129,7 +134,8 @@ TEST(JetStreamJson, ReplicasFollowTheServersVersion) {
 
 TEST(JetStreamJson, NamesFollowTheKvRules) {
     for (const char* good : {"k", "worker.1", "a/b=c-d_e.F"}) EXPECT_TRUE(valid_key(good, false)) << good;
-    for (const char* bad : {"", ".a", "a.", "a..b", "a b", "*", ">", "worker.*", "a\n", "a$"}) EXPECT_FALSE(valid_key(bad, false)) << bad;
+    for (const char* bad : {"", ".a", "a.", "a..b", "a b", "*", ">", "worker.*", "a\n", "a$"})
+        EXPECT_FALSE(valid_key(bad, false)) << bad;
     for (const char* good : {"*", ">", "worker.*", "a.>", "*.b", "worker.1"}) EXPECT_TRUE(valid_key(good, true)) << good;
     for (const char* bad : {"", "a*", "*a", ">.a", "a>", "a..>"}) EXPECT_FALSE(valid_key(bad, true)) << bad;
     EXPECT_TRUE(valid_bucket_name("parti_g_lease"));
@@ -142,9 +148,10 @@ TEST(JetStreamJson, JunkIsAnErrorAndNeverMore) {
     base::Rng rng(seed);
     BucketSpec spec;
     spec.name = "b";
-    const std::string whole = R"({"error":null,"stream":"KV_b","seq":5,"created":"x","state":{"last_seq":1},"delivered":{"consumer_seq":0},)"
-                              R"("message":{"subject":"$KV.b.k","seq":4,"hdrs":"","data":""},"config":)" +
-                              stream_config_json(spec) + "}";
+    const std::string whole =
+        R"({"error":null,"stream":"KV_b","seq":5,"created":"x","state":{"last_seq":1},"delivered":{"consumer_seq":0},)"
+        R"("message":{"subject":"$KV.b.k","seq":4,"hdrs":"","data":""},"config":)" +
+        stream_config_json(spec) + "}";
     ASSERT_TRUE(parse_stream_info(whole).has_value());
     ASSERT_TRUE(parse_consumer_created(whole).has_value());
     ASSERT_TRUE(parse_stored_message(whole, "$KV.b.", "k").has_value());

@@ -4,7 +4,8 @@
 namespace parti::testutil {
 
 INSTANTIATE_TEST_SUITE_P(Real, KvContract,
-                         testing::Values(ContractKind{"nats", [](std::uint64_t seed) { return std::make_unique<NatsWorld>(seed); }}),
+                         testing::Values(ContractKind{"nats",
+                                                      [](std::uint64_t seed) { return std::make_unique<NatsWorld>(seed); }}),
                          contract_name);
 
 }  // namespace parti::testutil

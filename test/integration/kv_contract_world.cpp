@@ -30,7 +30,9 @@ test::NatsServer start_server(test::NatsServerOptions options) {
 
 }  // namespace
 
-void ConnectionDeleter::operator()(natsConnection* connection) const { natsConnection_Destroy(connection); }
+void ConnectionDeleter::operator()(natsConnection* connection) const {
+    natsConnection_Destroy(connection);
+}
 
 Connection connect(const std::string& url, const std::string& user, const std::string& password) {
     natsOptions* raw = nullptr;
@@ -47,14 +49,17 @@ Connection connect(const std::string& url, const std::string& user, const std::s
     if (status == NATS_OK) status = natsOptions_SetReconnectBufSize(raw, 1);
     if (status == NATS_OK && !user.empty()) status = natsOptions_SetUserInfo(raw, user.c_str(), password.c_str());
     // Without one, nats.c prints connection errors to stderr.
-    if (status == NATS_OK) status = natsOptions_SetErrorHandler(raw, [](natsConnection*, natsSubscription*, natsStatus, void*) {}, nullptr);
+    if (status == NATS_OK)
+        status = natsOptions_SetErrorHandler(
+            raw, [](natsConnection*, natsSubscription*, natsStatus, void*) {}, nullptr);
     check(status, "options");
     natsConnection* connection = nullptr;
     check(natsConnection_Connect(&connection, raw), "connection to " + url);
     return Connection(connection);
 }
 
-NatsWorld::NatsWorld(std::uint64_t seed, test::NatsServerOptions server_options) : server_(start_server(std::move(server_options))) {
+NatsWorld::NatsWorld(std::uint64_t seed, test::NatsServerOptions server_options)
+    : server_(start_server(std::move(server_options))) {
     options.watch_heartbeat = std::chrono::milliseconds(150);
     options.seed = seed;
     if (std::getenv("PARTI_TEST_LOG") != nullptr) {
@@ -109,7 +114,8 @@ void NatsWorld::lose_next_put_answer(std::size_t index) {
     members_.at(index).lose_put = true;
 }
 
-std::string NatsWorld::ask(const std::string& subject, const std::string& body, const std::string& header, const std::string& value) {
+std::string NatsWorld::ask(const std::string& subject, const std::string& body, const std::string& header,
+                           const std::string& value) {
     const Connection connection = connect(server_.url());
     natsMsg* raw = nullptr;
     check(natsMsg_Create(&raw, subject.c_str(), nullptr, body.data(), static_cast<int>(body.size())), subject);
@@ -127,7 +133,9 @@ std::vector<std::string> NatsWorld::consumer_names(const std::string& bucket) {
     return answer["consumers"].get<std::vector<std::string>>();
 }
 
-std::size_t NatsWorld::watch_consumers(const std::string& bucket) { return consumer_names(bucket).size(); }
+std::size_t NatsWorld::watch_consumers(const std::string& bucket) {
+    return consumer_names(bucket).size();
+}
 
 std::size_t NatsWorld::delete_watch_consumers(const std::string& bucket) {
     const auto names = consumer_names(bucket);
@@ -135,14 +143,25 @@ std::size_t NatsWorld::delete_watch_consumers(const std::string& bucket) {
     return names.size();
 }
 
-void NatsWorld::server_down() { check(server_.kill(), "kill"); }
-void NatsWorld::server_up() { check(server_.restart(), "restart"); }
-void NatsWorld::wipe_store() { check(server_.wipe(), "wipe"); }
-void NatsWorld::take_snapshot() { check(server_.snapshot("then"), "snapshot"); }
-void NatsWorld::restore_snapshot() { check(server_.restore("then"), "restore"); }
+void NatsWorld::server_down() {
+    check(server_.kill(), "kill");
+}
+void NatsWorld::server_up() {
+    check(server_.restart(), "restart");
+}
+void NatsWorld::wipe_store() {
+    check(server_.wipe(), "wipe");
+}
+void NatsWorld::take_snapshot() {
+    check(server_.snapshot("then"), "snapshot");
+}
+void NatsWorld::restore_snapshot() {
+    check(server_.restore("then"), "restore");
+}
 
 void NatsWorld::make_loose_bucket(const std::string& bucket) {
-    const nlohmann::json config{{"name", "KV_" + bucket}, {"subjects", {"$KV." + bucket + ".>"}}, {"max_msgs_per_subject", 1}, {"storage", "file"}};
+    const nlohmann::json config{
+        {"name", "KV_" + bucket}, {"subjects", {"$KV." + bucket + ".>"}}, {"max_msgs_per_subject", 1}, {"storage", "file"}};
     const auto answer = nlohmann::json::parse(ask("$JS.API.STREAM.CREATE.KV_" + bucket, config.dump()));
     if (answer.contains("error")) throw std::runtime_error("loose bucket: " + answer.dump());
 }
@@ -154,8 +173,8 @@ void NatsWorld::vanish_key(const std::string& bucket, const std::string& key) {
 }
 
 void NatsWorld::put_marker(const std::string& bucket, const std::string& key, MarkerKind kind) {
-    const auto answer =
-        nlohmann::json::parse(ask("$KV." + bucket + "." + key, {}, "KV-Operation", kind == MarkerKind::deleted ? "DEL" : "PURGE"));
+    const auto answer = nlohmann::json::parse(
+        ask("$KV." + bucket + "." + key, {}, "KV-Operation", kind == MarkerKind::deleted ? "DEL" : "PURGE"));
     if (answer.contains("error")) throw std::runtime_error("marker on " + key + ": " + answer.dump());
 }
 

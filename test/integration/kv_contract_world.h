@@ -56,7 +56,8 @@ public:
     test::NatsServer& server() { return server_; }
     boost::asio::io_context& io() { return io_; }
     // One request over a short connection; the answer's bytes.
-    std::string ask(const std::string& subject, const std::string& body, const std::string& header = {}, const std::string& value = {});
+    std::string ask(const std::string& subject, const std::string& body, const std::string& header = {},
+                    const std::string& value = {});
     // Options of clients that are made from now on.
     jetstream::ClientOptions options;
 

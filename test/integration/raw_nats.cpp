@@ -15,11 +15,14 @@ Outcome<RawNats> RawNats::connect(const std::string& url) {
 
 RawNats::RawNats(RawNats&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
 
-RawNats::~RawNats() { natsConnection_Destroy(connection_); }
+RawNats::~RawNats() {
+    natsConnection_Destroy(connection_);
+}
 
 Outcome<std::string> RawNats::request(const std::string& subject, const std::string& body) {
     natsMsg* reply = nullptr;
-    const natsStatus status = natsConnection_Request(&reply, connection_, subject.c_str(), body.data(), static_cast<int>(body.size()), 5000);
+    const natsStatus status =
+        natsConnection_Request(&reply, connection_, subject.c_str(), body.data(), static_cast<int>(body.size()), 5000);
     if (status != NATS_OK) return failure(subject + ": " + natsStatus_GetText(status));
     std::string out(natsMsg_GetData(reply), static_cast<std::size_t>(natsMsg_GetDataLength(reply)));
     natsMsg_Destroy(reply);

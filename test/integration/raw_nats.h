@@ -24,7 +24,8 @@ public:
 
     __natsConnection* get() const { return connection_; }
     Outcome<std::string> request(const std::string& subject, const std::string& body);
-    Outcome<nlohmann::json> api(const std::string& subject, const nlohmann::json& body = nlohmann::json::object());  // $JS.API.<subject>
+    Outcome<nlohmann::json> api(const std::string& subject,
+                                const nlohmann::json& body = nlohmann::json::object());  // $JS.API.<subject>
     // Stores bytes under a key, whatever is there; the answer's sequence.
     Outcome<std::uint64_t> put(const std::string& bucket, const std::string& key, const std::string& bytes);
     // The last message of a key.

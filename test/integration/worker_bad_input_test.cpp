@@ -1,5 +1,5 @@
-// Wrong configuration, servers that will not do, buckets and records that are not ours: an error that names the value and the rule, and
-// nothing crashes, hangs or is overwritten.
+// Wrong configuration, servers that will not do, buckets and records that are not ours: an error that names the value and the
+// rule, and nothing crashes, hangs or is overwritten.
 #include <stdexcept>
 
 #include "raw_nats.h"
@@ -114,9 +114,10 @@ TEST_F(BadInput, AServerWithoutJetStream) {
 
 TEST_F(BadInput, ABucketWithOtherLimitsIsNamedAndLeftAlone) {
     RawNats nats = raw();
-    const json foreign = {{"name", "KV_parti_g_lease"},        {"subjects", {"$KV.parti_g_lease.>"}}, {"max_msgs_per_subject", 5},
-                          {"max_age", 60'000'000'000},         {"storage", "memory"},                 {"allow_rollup_hdrs", true},
-                          {"discard", "new"},                  {"retention", "limits"}};
+    const json foreign = {{"name", "KV_parti_g_lease"}, {"subjects", {"$KV.parti_g_lease.>"}},
+                          {"max_msgs_per_subject", 5},  {"max_age", 60'000'000'000},
+                          {"storage", "memory"},        {"allow_rollup_hdrs", true},
+                          {"discard", "new"},           {"retention", "limits"}};
     ASSERT_TRUE(nats.api("STREAM.CREATE.KV_parti_g_lease", foreign));
     const auto before = nats.api("STREAM.INFO.KV_parti_g_lease");
     ASSERT_TRUE(before);
@@ -171,9 +172,11 @@ TEST_F(BadInput, RecordsThatAreNotOursAreReportedAndLeftAlone) {
     ASSERT_TRUE(nats.put("parti_g_lease", "worker.007", "{}"));
     ASSERT_TRUE(nats.put("parti_g_assignment", "control", "[1,2,3]"));
     std::vector<std::string> before;
-    const std::vector<std::pair<std::string, std::string>> keys = {
-        {"parti_g_lease", "worker.3"}, {"parti_g_lease", "worker.4"}, {"parti_g_lease", "README"}, {"parti_g_lease", "worker.007"},
-        {"parti_g_assignment", "control"}};
+    const std::vector<std::pair<std::string, std::string>> keys = {{"parti_g_lease", "worker.3"},
+                                                                   {"parti_g_lease", "worker.4"},
+                                                                   {"parti_g_lease", "README"},
+                                                                   {"parti_g_lease", "worker.007"},
+                                                                   {"parti_g_assignment", "control"}};
     for (const auto& key : keys) before.push_back(*nats.get(key.first, key.second));
     Context context = connect();
     Worker a = worker(context, source(6));
@@ -187,7 +190,8 @@ TEST_F(BadInput, RecordsThatAreNotOursAreReportedAndLeftAlone) {
     EXPECT_NE(b.number(), WorkerNumber{4});
     EXPECT_TRUE(a.stop());
     EXPECT_TRUE(b.stop());
-    for (std::size_t i = 0; i < keys.size(); ++i) EXPECT_EQ(before[i], *nats.get(keys[i].first, keys[i].second)) << keys[i].second;
+    for (std::size_t i = 0; i < keys.size(); ++i)
+        EXPECT_EQ(before[i], *nats.get(keys[i].first, keys[i].second)) << keys[i].second;
 }
 
 TEST_F(BadInput, AHeadOfANewerMajorVersionIsNotOverwritten) {
@@ -245,7 +249,8 @@ TEST_F(BadInput, AServerThatStaysAwayEndsTheStart) {
     const auto waited = w.wait_for(State::stable, 20s);
     ASSERT_FALSE(waited);
     EXPECT_EQ(waited.error().code, Errc::timeout);
-    EXPECT_TRUE(names(waited.error(), "startup_timeout (500 ms)") && names(waited.error(), "not connected")) << waited.error().message();
+    EXPECT_TRUE(names(waited.error(), "startup_timeout (500 ms)") && names(waited.error(), "not connected"))
+        << waited.error().message();
     ASSERT_TRUE(server_->restart());
 }
 

@@ -30,7 +30,8 @@ TEST_F(WorkerBasics, OneWorkerBecomesStableAndOwnsEverything) {
     EXPECT_EQ(w.id(), "worker-" + std::to_string(w.number()->value));
     EXPECT_EQ(w.stats().owned, 20U);
     const auto owned = w.assignment();
-    EXPECT_TRUE(std::is_sorted(owned.begin(), owned.end(), [](const auto& a, const auto& b) { return a.partition() < b.partition(); }));
+    EXPECT_TRUE(
+        std::is_sorted(owned.begin(), owned.end(), [](const auto& a, const auto& b) { return a.partition() < b.partition(); }));
     EXPECT_GT(owned.front().fence(), Fence());
 
     ASSERT_TRUE(w.stop());
@@ -224,7 +225,8 @@ TEST_F(WorkerBasics, AWorkerLeavesWhenItsHandleGoes) {
 
 TEST_F(WorkerBasics, ThreadsDoNotGrowWithTheWorkers) {
     const auto names_with = [&](int workers) {
-        Host h = host({"--workers", std::to_string(workers), "--partitions", "100", "--expected-workers", std::to_string(workers)});
+        Host h =
+            host({"--workers", std::to_string(workers), "--partitions", "100", "--expected-workers", std::to_string(workers)});
         EXPECT_TRUE(h.wait("ready"));
         EXPECT_TRUE(h.ask("start", "covered"));
         auto names = thread_names(h.process().pid());

@@ -56,7 +56,8 @@ TEST_F(WorkerCallbacks, OneThatNeverReturnsHoldsUpItsOwnWorkerOnly) {
     ASSERT_TRUE(b.stop());
     const auto begin = std::chrono::steady_clock::now();
     const auto stopped = a.stop();
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, quick_drain().timing.shutdown_timeout);  // nobody waits for what is written off
+    EXPECT_LT(std::chrono::steady_clock::now() - begin,
+              quick_drain().timing.shutdown_timeout);  // nobody waits for what is written off
     ASSERT_FALSE(stopped);
     EXPECT_EQ(stopped.error().code, Errc::timeout);
     EXPECT_NE(stopped.error().detail.find("callback"), std::string::npos) << stopped.error().detail;
@@ -214,7 +215,7 @@ TEST_F(WorkerCallbacks, AReleaseMayOutliveItsWorkerAndContext) {
         Worker w = worker(context, source(2), quick_drain(), std::move(callbacks));
         w.start();
         ASSERT_TRUE(eventually([&] { return covered({&w}, 2); }));
-        ASSERT_TRUE(w.stop());  // after the drain timeout
+        ASSERT_TRUE(w.stop());                    // after the drain timeout
         EXPECT_EQ(w.stats().drain_timeouts, 2U);  // partitions
     }
     ASSERT_TRUE(kept);

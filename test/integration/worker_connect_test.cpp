@@ -50,7 +50,8 @@ NKey make_nkey(const std::string& public_key, const std::string& seed) {
 
 class WorkerConnect : public WorkerTest {
 protected:
-    const Allowance greeting_only_{"TLS handshake error", "whoever refuses the certificate, or reads the server's greeting only, hangs up"};
+    const Allowance greeting_only_{"TLS handshake error",
+                                   "whoever refuses the certificate, or reads the server's greeting only, hangs up"};
 
     std::string file(const std::string& name) const { return folder_->path() + "/" + name; }
     void write(const std::string& name, const std::string& text) const { std::ofstream(file(name), std::ios::binary) << text; }
@@ -73,14 +74,14 @@ protected:
     }
     // A CA, and a certificate of it for `name`, valid for 127.0.0.1 as well.
     void make_certificates() {
-        openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=test-ca", "-keyout",
-                 "ca.key", "-out", "ca.pem", "-addext", "basicConstraints=critical,CA:TRUE"});
+        openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                 "/CN=test-ca", "-keyout", "ca.key", "-out", "ca.pem", "-addext", "basicConstraints=critical,CA:TRUE"});
         for (const std::string name : {"server", "client"}) {
-            openssl({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=" + name, "-keyout", name + ".key",
-                     "-out", name + ".csr"});
+            openssl({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=" + name,
+                     "-keyout", name + ".key", "-out", name + ".csr"});
             write(name + ".ext", "subjectAltName=DNS:" + name + ",IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n");
-            openssl({"x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile",
-                     name + ".ext", "-out", name + ".pem"});
+            openssl({"x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                     "-extfile", name + ".ext", "-out", name + ".pem"});
         }
     }
     void serve_with(const std::string& extra) {
@@ -160,8 +161,8 @@ TEST_F(WorkerConnect, TlsWithAKnownAuthority) {
 
 TEST_F(WorkerConnect, TlsWithAClientCertificate) {
     make_certificates();
-    serve_with("tls { cert_file: \"" + file("server.pem") + "\", key_file: \"" + file("server.key") + "\", ca_file: \"" + file("ca.pem") +
-               "\", verify: true }\n");
+    serve_with("tls { cert_file: \"" + file("server.pem") + "\", key_file: \"" + file("server.key") + "\", ca_file: \"" +
+               file("ca.pem") + "\", verify: true }\n");
     allowed_.push_back(greeting_only_);
     ConnectOptions with = options();
     with.tls_ca_file = file("ca.pem");

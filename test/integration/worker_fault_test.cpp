@@ -88,9 +88,9 @@ TEST_F(WorkerFaults, HistoriesShowOneOwnerAtATimeAcrossAKill) {
     ASSERT_TRUE(eventually([&] { return valid(b, 6); }));
     EXPECT_TRUE(b.ask("quit", "bye"));
 
-    std::map<std::string, std::int64_t> a_until;         // session -> last deadline
+    std::map<std::string, std::int64_t> a_until;                          // session -> last deadline
     std::map<std::string, std::pair<std::int64_t, std::int64_t>> a_last;  // partition -> [grant, end)
-    std::map<std::string, std::string> a_session;        // partition -> session of its last grant
+    std::map<std::string, std::string> a_session;                         // partition -> session of its last grant
     for (const json& line : history("a")) {
         const std::string e = line.at("e");
         if (e == "session" || e == "deadline") a_until[line.at("s")] = line.at("until");

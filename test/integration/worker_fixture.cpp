@@ -35,7 +35,8 @@ std::function<void(const Error&)> Notes::on_error() {
 
 bool Notes::has_line(const std::string& part) const {
     const std::lock_guard lock(mutex_);
-    return std::any_of(lines_.begin(), lines_.end(), [&](const auto& line) { return line.second.find(part) != std::string::npos; });
+    return std::any_of(lines_.begin(), lines_.end(),
+                       [&](const auto& line) { return line.second.find(part) != std::string::npos; });
 }
 
 std::vector<std::string> Notes::bad_lines() const {
@@ -145,7 +146,8 @@ Worker WorkerTest::worker(const Context& context, const std::shared_ptr<Source>&
     return worker(context, source, config(), std::move(callbacks));
 }
 
-Worker WorkerTest::worker(const Context& context, const std::shared_ptr<Source>& source, const Config& config, Callbacks callbacks) {
+Worker WorkerTest::worker(const Context& context, const std::shared_ptr<Source>& source, const Config& config,
+                          Callbacks callbacks) {
     if (!callbacks.on_error) callbacks.on_error = notes_.on_error();
     auto made = Worker::make(context, config, source, nullptr, std::move(callbacks));
     if (!made) throw std::runtime_error(made.error().message());

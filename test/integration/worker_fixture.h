@@ -1,7 +1,8 @@
 // WorkerTest: a nats-server, and what tests of workers need around it.
 //
-// Role      Workers in this process through the public API; workers in processes of their own (worker-host) for crashes and pauses.
-// Model     Every wait is a condition with a deadline. After each test: no process, port, folder or server-side consumer left, and
+// Role      Workers in this process through the public API; workers in processes of their own (worker-host) for crashes and
+// pauses. Model     Every wait is a condition with a deadline. After each test: no process, port, folder or server-side consumer
+// left, and
 //           nothing in the server's log.
 // Threads   The test's thread; what callbacks write is behind locks.
 #pragma once
@@ -14,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
 #include <parti/parti.h>
+#include <nlohmann/json.hpp>
 
 #include "swept_test.h"
 #include "testutil/nats_server.h"
@@ -72,7 +73,7 @@ protected:
     void serve(NatsServerOptions options = {});  // in place of the server that SetUp started
 
     Context connect();
-    Config config() const;                  // group "g", fast_test_timing()
+    Config config() const;  // group "g", fast_test_timing()
     std::shared_ptr<StaticSource> source(int partitions) const;
     Worker worker(const Context& context, const std::shared_ptr<Source>& source, Callbacks callbacks = {});
     Worker worker(const Context& context, const std::shared_ptr<Source>& source, const Config& config, Callbacks callbacks = {});
@@ -83,7 +84,7 @@ protected:
 
     Notes notes_;
     std::unique_ptr<NatsServer> server_;
-    std::vector<Allowance> allowed_;        // lines of the server's log that this test provokes
+    std::vector<Allowance> allowed_;  // lines of the server's log that this test provokes
     std::optional<TempFolder> folder_;
 };
 

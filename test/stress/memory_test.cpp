@@ -30,7 +30,9 @@ protected:
         if (!measures()) return;
         const double further = static_cast<double>(many.live_bytes) - static_cast<double>(one.live_bytes);
         EXPECT_GT(further, kLeastLivePerWorker * (workers - 1)) << "implausible: " << workers - 1 << " further workers cost nothing";
-        EXPECT_NE(many.window.rss_anon.median, one.window.rss_anon.median);
+        // Anonymous memory counts whole pages that were ever touched: a few workers may fit into what the first one's start had used.
+        if (workers < 25) return;
+        EXPECT_GT(many.window.rss_anon.median, one.window.rss_anon.median) << "implausible: " << workers << " workers cost the same as 1";
     }
 };
 

@@ -2,7 +2,7 @@
 // known to be true.
 //
 // Role      ContractWorld is what a case needs around its clients: time, and what operators and faults do to the server. The cases
-//           (kv_contract.cpp, suite KvContract) speak to jetstream::Client and to the world only.
+//           (kv_contract*.cpp, suite KvContract) speak to jetstream::Client and to the world only.
 // How       Link parti_kvcontract into a gtest binary and register a world:
 //             INSTANTIATE_TEST_SUITE_P(Simulated, KvContract, testing::Values(ContractKind{"simulated", make_it}), contract_name);
 // Threads   One: the test's. Handlers run inside run_until().
@@ -38,10 +38,10 @@ public:
     virtual std::size_t delete_watch_consumers(const std::string& bucket) = 0;
     virtual std::size_t watch_consumers(const std::string& bucket) = 0;  // on the server now
 
-    virtual void server_down() = 0;     // all links break
-    virtual void server_up() = 0;       // same address, what was stored is there
-    virtual void wipe_store() = 0;      // the server comes back without any bucket
-    virtual void take_snapshot() = 0;   // of everything stored
+    virtual void server_down() = 0;       // all links break
+    virtual void server_up() = 0;         // same address, what was stored is there
+    virtual void wipe_store() = 0;        // the server comes back without any bucket
+    virtual void take_snapshot() = 0;     // of everything stored
     virtual void restore_snapshot() = 0;  // the server comes back with what was stored then: same buckets, shorter histories
 
     // A bucket from which keys can vanish without a marker (its stream lets itself be purged).
@@ -77,8 +77,12 @@ protected:
     std::unique_ptr<ContractWorld> world_;
 };
 
-inline std::string contract_name(const testing::TestParamInfo<ContractKind>& info) { return info.param.name; }
+inline std::string contract_name(const testing::TestParamInfo<ContractKind>& info) {
+    return info.param.name;
+}
 // So that names do not end in the bytes of the parameter.
-inline void PrintTo(const ContractKind& kind, std::ostream* out) { *out << kind.name; }
+inline void PrintTo(const ContractKind& kind, std::ostream* out) {
+    *out << kind.name;
+}
 
 }  // namespace parti::testutil

@@ -58,8 +58,12 @@ struct FakeClock {
     void advance(Duration d) { ns += d.count(); }
 };
 
-std::shared_ptr<Logger> silent() { return std::make_shared<Logger>(LogSink{}); }
-CallbackTask task(std::function<void()> run) { return {"on_test", std::move(run), nullptr}; }
+std::shared_ptr<Logger> silent() {
+    return std::make_shared<Logger>(LogSink{});
+}
+CallbackTask task(std::function<void()> run) {
+    return {"on_test", std::move(run), nullptr};
+}
 
 TEST(Executor, RunsTheTasksOfOneQueueInOrderAndOneAtATime) {
     Executor executor(4, boot_now, silent());
@@ -69,10 +73,10 @@ TEST(Executor, RunsTheTasksOfOneQueueInOrderAndOneAtATime) {
     std::vector<int> order;
     for (int i = 0; i < 500; ++i) {
         executor.submit(queue, task([&, i] {
-            if (++inside != 1) overlapped = true;
-            order.push_back(i);
-            --inside;
-        }));
+                            if (++inside != 1) overlapped = true;
+                            order.push_back(i);
+                            --inside;
+                        }));
     }
     ASSERT_TRUE(executor.wait_idle(queue, kLong));
     EXPECT_FALSE(overlapped);
@@ -196,10 +200,10 @@ TEST(Executor, LeavesAThreadBehindThatDoesNotComeBackInTime) {
         Executor executor(1, boot_now, silent());
         const auto queue = executor.make_queue(10s, {});
         executor.submit(queue, task([&inside, &ended, release] {
-            inside.open();
-            release->pass();
-            ended.set_value();
-        }));
+                            inside.open();
+                            release->pass();
+                            ended.set_value();
+                        }));
         ASSERT_TRUE(inside.pass());
         executor.stop(0s);
         EXPECT_EQ(executor.written_off(), 1U);

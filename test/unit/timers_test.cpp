@@ -1,7 +1,7 @@
 #include "runtime/timers.h"
 
-#include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
+#include <boost/asio/io_context.hpp>
 
 #include <vector>
 

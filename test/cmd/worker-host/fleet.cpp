@@ -72,8 +72,8 @@ Result<void> Fleet::start(std::optional<std::size_t> count) {
         if (!slots_[i].running) chosen.push_back(i);
     }
     if (count && chosen.size() < *count) {
-        return fail(Errc::invalid_argument, "start " + std::to_string(*count) + ": only " + std::to_string(chosen.size()) + " of " +
-                                                std::to_string(slots_.size()) + " workers do not run");
+        return fail(Errc::invalid_argument, "start " + std::to_string(*count) + ": only " + std::to_string(chosen.size()) +
+                                                " of " + std::to_string(slots_.size()) + " workers do not run");
     }
     for (const std::size_t index : chosen) {
         if (auto ok = start_one(index); !ok) return ok;
@@ -85,7 +85,8 @@ Result<void> Fleet::start(std::optional<std::size_t> count) {
 
 Result<void> Fleet::stop(std::optional<std::size_t> count) {
     if (count && *count > order_.size()) {
-        return fail(Errc::invalid_argument, "stop " + std::to_string(*count) + ": only " + std::to_string(order_.size()) + " workers run");
+        return fail(Errc::invalid_argument,
+                    "stop " + std::to_string(*count) + ": only " + std::to_string(order_.size()) + " workers run");
     }
     const std::size_t n = count.value_or(order_.size());
     stop_these({order_.rbegin(), order_.rbegin() + static_cast<std::ptrdiff_t>(n)});
@@ -107,7 +108,11 @@ void Fleet::stop_these(const std::vector<std::size_t>& indexes) {
     for (const std::size_t index : indexes) {
         Slot& s = slots_[index];
         if (auto ok = s.worker->stop(); !ok) {
-            Line("error").add("worker", std::uint64_t{index}).add("error", "stop: " + ok.error().message()).add("t_ns", now_ns()).say();
+            Line("error")
+                .add("worker", std::uint64_t{index})
+                .add("error", "stop: " + ok.error().message())
+                .add("t_ns", now_ns())
+                .say();
         }
         s.running = false;
         s.worker.reset();
@@ -115,7 +120,11 @@ void Fleet::stop_these(const std::vector<std::size_t>& indexes) {
         std::erase(order_, index);
         list += (list.empty() ? "" : ",") + std::to_string(index);
     }
-    Line("stopped").raw("workers", "[" + list + "]").add("ms", static_cast<double>(now_ns() - begin) / 1e6).add("t_ns", now_ns()).say();
+    Line("stopped")
+        .raw("workers", "[" + list + "]")
+        .add("ms", static_cast<double>(now_ns() - begin) / 1e6)
+        .add("t_ns", now_ns())
+        .say();
 }
 
 void Fleet::expect_milestones() {
@@ -199,8 +208,8 @@ void Fleet::say_ownership() const {
             valid += o.valid() ? 1U : 0U;
         }
         list += (list.empty() ? "" : ",");
-        list += "{\"index\":" + std::to_string(i) + ",\"id\":" + quoted(slots_[i].worker->id()) + ",\"valid\":" + std::to_string(valid) +
-                ",\"partitions\":[" + ids + "]}";
+        list += "{\"index\":" + std::to_string(i) + ",\"id\":" + quoted(slots_[i].worker->id()) +
+                ",\"valid\":" + std::to_string(valid) + ",\"partitions\":[" + ids + "]}";
     }
     Line("ownership").add("t_ns", now_ns()).raw("workers", "[" + list + "]").say();
 }

@@ -1,9 +1,9 @@
 // Fleet: the workers of this process and what is said about them.
 //
 // Model     A slot per worker, by index. start and stop are called by the main thread; callbacks report on callback threads.
-//           After every start or stop the fleet says once: all_stable (every running worker is Stable), covered (all partitions of the
-//           group are owned here) and balanced (covered, and no two workers differ by more than one partition), each with the time since
-//           the first start() or stop of that command.
+//           After every start or stop the fleet says once: all_stable (every running worker is Stable), covered (all partitions
+//           of the group are owned here) and balanced (covered, and no two workers differ by more than one partition), each with
+//           the time since the first start() or stop of that command.
 // Threads   As said.
 #pragma once
 
@@ -58,8 +58,8 @@ private:
     Context context_;
     const Options& options_;
     std::shared_ptr<Source> source_;
-    std::deque<Slot> slots_;            // does not move
-    std::vector<std::size_t> order_;    // indexes that run, in the order they were started
+    std::deque<Slot> slots_;          // does not move
+    std::vector<std::size_t> order_;  // indexes that run, in the order they were started
     mutable std::mutex milestones_mutex_;
     Milestones milestones_;
     Ballast ballast_;

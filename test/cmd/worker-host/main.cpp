@@ -41,10 +41,14 @@ int complain(int code, const std::string& why) {
 
 spdlog::level::level_enum level_of(parti::LogLevel level) {
     switch (level) {
-        case parti::LogLevel::debug: return spdlog::level::debug;
-        case parti::LogLevel::info: return spdlog::level::info;
-        case parti::LogLevel::warning: return spdlog::level::warn;
-        case parti::LogLevel::error: return spdlog::level::err;
+        case parti::LogLevel::debug:
+            return spdlog::level::debug;
+        case parti::LogLevel::info:
+            return spdlog::level::info;
+        case parti::LogLevel::warning:
+            return spdlog::level::warn;
+        case parti::LogLevel::error:
+            return spdlog::level::err;
     }
     return spdlog::level::err;
 }

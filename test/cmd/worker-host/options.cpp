@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <charconv>
+#include <cstdio>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -32,7 +32,8 @@ const char* const usage =
     "  --tls-ca FILE --tls-cert FILE --tls-key FILE --tls-hostname NAME\n"
     "  --autostart            as the command `start`\n"
     "\n"
-    "Commands: start [K] | stop [K] | stop_worker I | status | ownership | memory | stats | trim | quit. End of stdin: quit at once.\n"
+    "Commands: start [K] | stop [K] | stop_worker I | status | ownership | memory | stats | trim | quit. End of stdin: quit at "
+    "once.\n"
     "Exit codes: 0, 100 set-up failed, 102 the parent is gone, 104 bad option.\n";
 
 namespace {
@@ -44,7 +45,8 @@ Result<std::uint64_t> number_of(Text option, Text value, std::uint64_t low, std:
     const char* end = value.data() + value.size();
     const auto parsed = std::from_chars(value.data(), end, out);
     if (value.empty() || parsed.ec != std::errc() || parsed.ptr != end || out < low || out > high) {
-        return fail(Errc::invalid_config, option + " '" + value + "' must be a number in " + std::to_string(low) + ".." + std::to_string(high));
+        return fail(Errc::invalid_config,
+                    option + " '" + value + "' must be a number in " + std::to_string(low) + ".." + std::to_string(high));
     }
     return out;
 }
