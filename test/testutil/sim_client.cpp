@@ -205,6 +205,7 @@ void SimClient::submit(std::shared_ptr<Request> request, Duration timeout) {
         }
         if (link->client == nullptr) return;
         bool lost = network.draw(network.rates.answer_lost);
+        if (network.scheduler.now() < link->client->deaf_until_) lost = true;
         if (link->client->lose_answers_ > 0) {
             --link->client->lose_answers_;
             lost = true;

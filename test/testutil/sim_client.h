@@ -13,7 +13,7 @@
 // Threads   One.
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -109,6 +109,7 @@ public:
     void stall_watches(Nanos until);  // what would be delivered before is delivered then, in order
     std::size_t delete_consumers();   // behind the client's back; how many
     void lose_next_answer() { lose_answers_ += 1; }
+    void lose_answers(Nanos until) { deaf_until_ = std::max(deaf_until_, until); }  // what is asked arrives all the same
 
 private:
     friend class SimNetwork;
@@ -123,6 +124,7 @@ private:
     bool connected_ = true;
     bool stopped_ = false;
     std::uint32_t lose_answers_ = 0;
+    Nanos deaf_until_ = 0;
     std::shared_ptr<sim_detail::Link> link_;
     std::vector<std::shared_ptr<sim_detail::Request>> pending_;  // by slot
     std::vector<std::size_t> free_slots_;

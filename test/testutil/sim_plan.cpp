@@ -10,9 +10,9 @@ using std::chrono::seconds;
 
 Timing draw_timing(base::Rng& rng) {
     Timing timing;
-    const std::uint64_t kind = rng.below(40);
-    if (kind < 10) return timing;  // the defaults
-    if (kind == 10) return fast_test_timing();
+    const std::uint64_t kind = rng.below(100);
+    if (kind < 15) return timing;  // the defaults
+    if (kind == 15) return fast_test_timing();
     // Any valid one: the ratios vary, and so do the windows.
     timing.ttl = milliseconds(rng.between(6000, 18'000));
     timing.margin = std::max<Duration>(milliseconds(100), timing.ttl * rng.between(10, 25) / 100);
@@ -33,15 +33,25 @@ Timing draw_timing(base::Rng& rng) {
 }  // namespace
 
 std::string_view to_string(Fault fault) {
-    static constexpr std::array<std::string_view, kFaults> kNames = {"request lost",   "request late",
-                                                                     "answer lost",    "answer late",
-                                                                     "answer doubled", "answer refused",
-                                                                     "watch stalled",  "consumer deleted",
-                                                                     "disconnect",     "server down",
-                                                                     "pause",          "crash",
-                                                                     "leave",          "join",
-                                                                     "callback slow",  "callback never",
-                                                                     "clock skew",     "partitions changed"};
+    static constexpr std::array<std::string_view, kFaults> kNames = {"request lost",
+                                                                     "request late",
+                                                                     "answer lost",
+                                                                     "answer late",
+                                                                     "answer doubled",
+                                                                     "answer refused",
+                                                                     "watch stalled",
+                                                                     "consumer deleted",
+                                                                     "disconnect",
+                                                                     "server down",
+                                                                     "pause",
+                                                                     "crash",
+                                                                     "leave",
+                                                                     "join",
+                                                                     "callback slow",
+                                                                     "callback never",
+                                                                     "clock skew",
+                                                                     "partitions changed",
+                                                                     "deaf"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
@@ -49,7 +59,8 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
     base::Rng rng(seed ^ 0x706c616e706c616eULL);
     SimPlan plan;
     plan.seed = seed;
-    plan.workers = static_cast<std::uint32_t>(std::min(rng.between(5, 12), rng.between(5, 12)));  // smaller fleets more often
+    plan.workers =
+        static_cast<std::uint32_t>(std::min({rng.between(5, 12), rng.between(5, 12), rng.between(5, 12)}));  // mostly small
     plan.processes = static_cast<std::uint32_t>(rng.between(rng.chance(1, 8) ? 1 : 2, plan.workers));
     plan.partitions = static_cast<std::uint32_t>(rng.between(20, 60));
     plan.strategy = static_cast<std::uint32_t>(rng.chance(1, 2) ? 0 : rng.below(3));

@@ -34,8 +34,9 @@ enum class Fault : std::uint8_t {
     callback_never,
     clock_skew,
     partitions_changed,
+    deaf,
 };
-inline constexpr std::size_t kFaults = 18;
+inline constexpr std::size_t kFaults = 19;
 std::string_view to_string(Fault fault);
 using FaultCounts = std::array<std::uint64_t, kFaults>;
 

@@ -144,6 +144,7 @@ void SimWorker::execute(core::Effect& effect) {
                               process_.clock().true_time(started->deadline));
     } else if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) {
         judge.session_extended(now, id_, process_.clock().true_time(extended->deadline));
+        process_.lease_extended();
     } else if (std::holds_alternative<core::SessionEnded>(effect)) {
         if (!leaving_) ++shared_.totals.fences;
         holdings_changed_ = true;
@@ -288,6 +289,17 @@ void SimProcess::remove(const std::shared_ptr<SimWorker>& worker) {
 void SimProcess::partitions_changed() {
     const auto workers = workers_;
     for (const auto& worker : workers) worker->feed(core::PartitionsChanged{shared_.partitions});
+}
+
+void SimProcess::when_extended(Nanos from, std::function<void()> then) {
+    when_extended_from_ = from;
+    when_extended_ = std::move(then);
+}
+
+void SimProcess::lease_extended() {
+    if (!when_extended_ || shared_.scheduler.now() < when_extended_from_) return;
+    const auto then = std::exchange(when_extended_, nullptr);
+    then();
 }
 
 SimWorker* SimProcess::at_slot(std::uint32_t slot) const {

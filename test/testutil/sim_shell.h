@@ -137,6 +137,9 @@ public:
     SimWorker& add_worker(std::uint32_t slot, const Config& config);
     void remove(const std::shared_ptr<SimWorker>& worker);
     void partitions_changed();
+    // Runs `then` the moment a worker here hears that its lease is extended, from `from` on.
+    void when_extended(Nanos from, std::function<void()> then);
+    void lease_extended();
 
     SimScheduler::Lane lane() const { return lane_; }
     const SimClock& clock() const { return clock_; }
@@ -155,6 +158,8 @@ private:
     SimClock clock_;
     std::uint64_t identity_;
     std::uint32_t lives_ = 0;
+    Nanos when_extended_from_ = 0;
+    std::function<void()> when_extended_;
     std::function<void(SimProcess&, std::uint32_t)> on_stopped_;
     std::unique_ptr<SimClient> client_;
     std::unique_ptr<runtime::Hub> hub_;

@@ -60,6 +60,7 @@ struct SimWorld::Impl {
 
     void chaos();
     void inflict(Fault fault, std::uint32_t place);
+    void cut_off(std::uint32_t place, Nanos duration);
     std::uint32_t pick_place();
     Nanos pick_duration();
     void heal();
@@ -213,15 +214,16 @@ Nanos SimWorld::Impl::pick_duration() {
 
 void SimWorld::Impl::chaos() {
     if (!shared.faults) return;
-    static constexpr std::array<Fault, 9> kTimed = {Fault::watch_stalled,
-                                                    Fault::consumer_deleted,
-                                                    Fault::disconnect,
-                                                    Fault::server_down,
-                                                    Fault::pause,
-                                                    Fault::crash,
-                                                    Fault::leave,
-                                                    Fault::join,
-                                                    Fault::partitions_changed};
+    static constexpr std::array<Fault, 10> kTimed = {Fault::deaf,
+                                                     Fault::watch_stalled,
+                                                     Fault::consumer_deleted,
+                                                     Fault::disconnect,
+                                                     Fault::server_down,
+                                                     Fault::pause,
+                                                     Fault::crash,
+                                                     Fault::leave,
+                                                     Fault::join,
+                                                     Fault::partitions_changed};
     std::array<Fault, kTimed.size()> choice{};
     std::size_t count = 0;
     for (const Fault fault : kTimed) {
@@ -232,6 +234,14 @@ void SimWorld::Impl::chaos() {
     for (std::uint64_t i = 0; i < together; ++i) inflict(choice[shared.rng.below(count)], pick_place());
     scheduler.after(shared.rng.between(shared.plan.fault_gap / 4, shared.plan.fault_gap * 7 / 4), SimScheduler::kWorld,
                     [this] { chaos(); });
+}
+
+void SimWorld::Impl::cut_off(std::uint32_t index, Nanos duration) {
+    const std::uint32_t life = places[index].lives;
+    places[index].process->client().disconnect();
+    scheduler.after(duration, SimScheduler::kWorld, [this, index, life] {
+        if (places[index].process && places[index].lives == life) places[index].process->client().connect();
+    });
 }
 
 void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
@@ -250,15 +260,24 @@ void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
             process->client().stall_watches(scheduler.now() + duration);
             happens(process->name());
             break;
+        case Fault::deaf: {
+            // What it writes is stored, but it does not hear so; often it is cut off the moment it does, before it can renew
+            // again: a lease must count from the first attempt.
+            const Nanos deaf = std::min(duration, shared.plan.config.timing.ttl.count() * 7 / 10);
+            process->client().lose_answers(scheduler.now() + deaf);
+            happens(process->name());
+            if (!shared.rng.chance(2, 3)) break;
+            process->when_extended(scheduler.now() + deaf, [this, index, life, span = pick_duration() + pick_duration()] {
+                if (shared.faults && places[index].process && places[index].lives == life) cut_off(index, span);
+            });
+            break;
+        }
         case Fault::consumer_deleted:
             if (process->client().delete_consumers() > 0) happens(process->name());
             break;
         case Fault::disconnect:
-            process->client().disconnect();
             happens(process->name());
-            scheduler.after(duration, SimScheduler::kWorld, [this, index, life] {
-                if (places[index].process && places[index].lives == life) places[index].process->client().connect();
-            });
+            cut_off(index, duration);
             break;
         case Fault::server_down:
             if (!shared.network.server_up()) return;
