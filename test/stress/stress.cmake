@@ -24,3 +24,11 @@ add_executable(stress_oracle_selftest oracle_selftest.cpp)
 parti_use_fleet(stress_oracle_selftest)
 target_link_libraries(stress_oracle_selftest PRIVATE parti_options parti::natsc GTest::gmock GTest::gtest_main)
 parti_gtest(stress_oracle_selftest LABELS selftest TIMEOUT 120)
+
+# The alarm from end to end, where memory is measured: an optimised build without sanitizers.
+if(NOT PARTI_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  find_program(PARTI_PYTHON python3 REQUIRED)
+  add_test(NAME stress_alarm COMMAND "${PARTI_PYTHON}" "${CMAKE_CURRENT_SOURCE_DIR}/alarm_test.py" "$<TARGET_FILE:stress-report>"
+    "$<TARGET_FILE:parti_memory_tests>" "${PROJECT_BINARY_DIR}/stress-alarm")
+  set_tests_properties(stress_alarm PROPERTIES LABELS stress TIMEOUT 300 RUN_SERIAL TRUE RESOURCE_LOCK stress_box)
+endif()
