@@ -43,7 +43,8 @@ TEST_P(TestScale_SmallCluster, Start) {
         const Milestones m = milestones_of(*launched);
         const std::string how = expected ? "expected" : "unexpected";
         record_duration("stable_" + how, s.stable_ms);
-        record_duration("balanced_" + how, m.balanced_ms);
+        // Without the size, a start is either caught in one plan or evened out after the settle pause: two modes, too far apart to gate.
+        record_duration("balanced_" + how, m.balanced_ms, expected);
         record_companion("grants_per_partition_" + how, report::Unit::ratio, m.moved_ratio);
         record_companion("max_over_mean", report::Unit::ratio, s.balance.max_over_mean());
         record_companion("rss_anon", report::Unit::kB, kilobytes(s.window.rss_anon.median));
