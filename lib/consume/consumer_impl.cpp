@@ -167,7 +167,18 @@ void ConsumerImpl::drain(std::uint64_t grant, Unit& unit) {
         if (!self) return;
         const auto at = self->units_.find(grant);
         if (at == self->units_.end()) return;
+        // Not before the server has looked whether anybody still pulls: see Feed::settle_pulls.
+        if (at->second.lane->waiting() && !at->second.pull_over) {
+            at->second.pull_over = true;
+            return at->second.feed->settle_pulls([weak, grant] {
+                const auto alive = weak.lock();
+                if (!alive) return;
+                if (const auto unit_at = alive->units_.find(grant); unit_at != alive->units_.end()) unit_at->second.pulls_settled = true;
+                alive->try_finish(grant);
+            });
+        }
         at->second.pull_over = true;
+        at->second.pulls_settled = true;
         self->try_finish(grant);
     };
     unit.feed->end(over);
@@ -177,7 +188,7 @@ void ConsumerImpl::try_finish(std::uint64_t grant) {
     const auto at = units_.find(grant);
     if (at == units_.end()) return;
     Unit& unit = at->second;
-    if (!unit.draining || !unit.pull_over || unit.lane->busy()) return;
+    if (!unit.draining || !unit.pulls_settled || unit.lane->busy()) return;
     unit.lane->give_back();
     // Before the release: what is sent now goes out before the lease record that acknowledges it, on the same connection.
     const auto keep = std::move(unit.done);
@@ -291,6 +302,7 @@ ConsumerStats ConsumerImpl::stats() {
     out.failed = c.failed.load();
     out.acked = c.acked.load();
     out.redelivered = c.redelivered.load();
+    out.repeated = c.repeated.load();
     out.given_back = c.given_back.load();
     out.left = c.left.load();
     out.dead_lettered = c.dead_lettered.load();

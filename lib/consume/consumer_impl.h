@@ -57,6 +57,7 @@ private:
         std::uint64_t pending = 0;    // messages not yet delivered, as the last delivery said
         bool draining = false;
         bool pull_over = false;
+        bool pulls_settled = false;   // the server has forgotten our pulls
         std::shared_ptr<void> done;   // lets go of the worker's `done`
     };
     using Units = std::map<std::uint64_t, Unit>;

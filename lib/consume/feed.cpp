@@ -17,6 +17,7 @@ namespace {
 constexpr Duration kPauseMin = std::chrono::milliseconds(50);
 constexpr Duration kPauseMax = std::chrono::seconds(2);
 constexpr Duration kRequestTimeout = std::chrono::seconds(2);
+constexpr Duration kSettleTimeout = std::chrono::milliseconds(500);
 constexpr std::uint32_t kOrderedBatch = 256;  // of a pull when max_ack_pending is what bounds: saves requests
 
 }  // namespace
@@ -261,6 +262,11 @@ void Feed::end(std::function<void()> done) {
         return;
     }
     boost::asio::post(link_->io(), std::move(done));
+}
+
+void Feed::settle_pulls(std::function<void()> done) {
+    link_->request({"$JS.API.CONSUMER.INFO." + spec_.stream + "." + spec_.durable, "", {}, kSettleTimeout, false, {}},
+                   [done = std::move(done)](const Result<jetstream::Message>&) { done(); });
 }
 
 void Feed::close() {

@@ -41,6 +41,9 @@ public:
     void start();
     void refill();
     void end(std::function<void()> done);  // the pull's end (everything on its way has arrived); done exactly once, later
+    // After end(), before a nak: asks for the durable's state, which makes nats-server drop pulls that nobody listens to any more. One that finds
+    // such a pull when it wants to deliver again (2.9.10) loses its place by one, and the message before comes a second time.
+    void settle_pulls(std::function<void()> done);
     void close();                          // at once
     void reconnected();                    // what was asked for is forgotten by the server
     void check(core::Instant now);         // from the consumer's timer: back-off over, silence

@@ -119,6 +119,11 @@ bool Lane::busy() const {
     return held_ > 0;
 }
 
+bool Lane::waiting() const {
+    const std::lock_guard lock(mutex_);
+    return first_ != nullptr;
+}
+
 void Lane::give_back() {
     for (;;) {
         std::shared_ptr<Delivery> delivery;
@@ -196,6 +201,11 @@ bool Lane::run(std::uint32_t most) {
 void Lane::call(const std::shared_ptr<Delivery>& delivery) {
     Counters& counters = *shop_->counters;
     const ConsumerConfig& config = shop_->config;
+    if (flow_->done(delivery->sequence)) {
+        counters.repeated.fetch_add(1, std::memory_order_relaxed);
+        static_cast<void>(delivery->ack(std::nullopt));
+        return;
+    }
     if (config.deliveries_unhandled_max > 0 && delivery->delivered > config.deliveries_unhandled_max) {
         failed(delivery, "delivered " + std::to_string(delivery->delivered) + " times and never acknowledged");
         return;

@@ -31,7 +31,7 @@ class Lane;
 
 struct Counters {
     std::atomic<std::uint64_t> pulled{0}, handled{0}, failed{0}, acked{0}, redelivered{0}, given_back{0}, left{0}, dead_lettered{0},
-        recreations{0}, pulls_lost{0}, acks_lost{0};
+        recreations{0}, pulls_lost{0}, acks_lost{0}, repeated{0};
 };
 
 // What all lanes of a consumer share. Immutable but for the counters; functions may be called from any thread.
@@ -84,7 +84,8 @@ public:
     void push(std::shared_ptr<Delivery> delivery);
     void close();
     bool busy() const;  // something is held
-    void give_back();   // what waits: nak'ed in order while exclusive, else dropped
+    bool waiting() const;  // messages that have not begun
+    void give_back();      // what waits: nak'ed in order while exclusive, else dropped
     void renew(core::Instant now);
     void set_released() { released_.store(true, std::memory_order_release); }
     // At most `most` messages; true: more are waiting (call again).
