@@ -12,6 +12,7 @@ namespace {
 constexpr Duration kTickMin = std::chrono::milliseconds(20);
 constexpr Duration kTickMax = std::chrono::seconds(1);
 constexpr Duration kTickHungry = std::chrono::milliseconds(50);
+constexpr Duration kQuietMax = std::chrono::milliseconds(50);
 constexpr std::uint32_t kPublishTimeoutSeconds = 5;
 
 enum Phase : int { kMade, kStarted, kStopped };
@@ -143,6 +144,7 @@ void ConsumerImpl::deliver(std::uint64_t grant, jetstream::Message message) {
     if (delivery->delivered > 1) counters.redelivered.fetch_add(1, std::memory_order_relaxed);
     unit.lane->flow().arrived(delivery->sequence, delivery->bytes);
     unit.lane->push(std::move(delivery));
+    if (unit.draining) end_when_quiet(grant, unit);
 }
 
 void ConsumerImpl::lost(std::span<const std::uint64_t> grants, std::function<void()> done) {
@@ -161,27 +163,43 @@ void ConsumerImpl::drain(std::uint64_t grant, Unit& unit) {
         units_.erase(grant);
         return;
     }
-    unit.lane->close();
-    const auto over = [weak = weak_from_this(), grant] {
+    unit.feed->stop_asking();
+    unit.end_by = worker_->context->now() + kQuietMax;
+    {
+        const std::lock_guard gate(unit.lane->gate());
+        unit.lane->close();
+        end_when_quiet(grant, unit);
+    }
+    if (!unit.ending) arm();
+}
+
+// A message that nats-server has sent to a subscription that ends meanwhile is nobody's until its ack_wait is over. So the pull is ended when
+// nothing can be on its way: the one message that may be out is in hand, what was asked for has come, or the stream has no more.
+void ConsumerImpl::end_when_quiet(std::uint64_t grant, Unit& unit) {
+    if (unit.ending) return;
+    const bool here = config_.max_ack_pending == 1 ? unit.lane->in_hand() : unit.feed->outstanding() == 0;
+    if (unit.feed->flowing() && !here && unit.pending > 0 && worker_->context->now() < unit.end_by) return;
+    unit.ending = true;
+    unit.feed->end([weak = weak_from_this(), grant] {
+        if (const auto self = weak.lock()) self->pull_ended(grant);
+    });
+}
+
+void ConsumerImpl::pull_ended(std::uint64_t grant) {
+    const auto at = units_.find(grant);
+    if (at == units_.end()) return;
+    Unit& unit = at->second;
+    unit.pull_over = true;
+    if (!unit.lane->waiting()) {
+        unit.pulls_settled = true;
+        return try_finish(grant);
+    }
+    unit.feed->settle_pulls([weak = weak_from_this(), grant] {
         const auto self = weak.lock();
         if (!self) return;
-        const auto at = self->units_.find(grant);
-        if (at == self->units_.end()) return;
-        // Not before the server has looked whether anybody still pulls: see Feed::settle_pulls.
-        if (at->second.lane->waiting() && !at->second.pull_over) {
-            at->second.pull_over = true;
-            return at->second.feed->settle_pulls([weak, grant] {
-                const auto alive = weak.lock();
-                if (!alive) return;
-                if (const auto unit_at = alive->units_.find(grant); unit_at != alive->units_.end()) unit_at->second.pulls_settled = true;
-                alive->try_finish(grant);
-            });
-        }
-        at->second.pull_over = true;
-        at->second.pulls_settled = true;
+        if (const auto found = self->units_.find(grant); found != self->units_.end()) found->second.pulls_settled = true;
         self->try_finish(grant);
-    };
-    unit.feed->end(over);
+    });
 }
 
 void ConsumerImpl::try_finish(std::uint64_t grant) {
@@ -271,6 +289,7 @@ void ConsumerImpl::tick() {
     std::vector<std::shared_ptr<Feed>> feeds;
     for (auto& [grant, unit] : units_) {
         if (unit.lane) unit.lane->renew(now);
+        if (unit.feed && unit.draining) end_when_quiet(grant, unit);
         if (unit.feed && !unit.draining) feeds.push_back(unit.feed);
     }
     for (const auto& feed : feeds) {
@@ -288,7 +307,11 @@ void ConsumerImpl::arm() {
     const bool hungry = std::any_of(units_.begin(), units_.end(),
                                     [](const auto& entry) { return entry.second.feed && entry.second.feed->hungry(); });
     if (hungry) pause = std::min(pause, kTickHungry);
-    timer_->set(worker_->context->now() + pause);
+    core::Instant at = worker_->context->now() + pause;
+    for (const auto& [grant, unit] : units_) {
+        if (unit.draining && !unit.ending) at = std::min(at, std::max(unit.end_by, worker_->context->now()));
+    }
+    timer_->set(at);
 }
 
 // ---- views

@@ -56,6 +56,8 @@ private:
         std::string trouble;          // why it has neither
         std::uint64_t pending = 0;    // messages not yet delivered, as the last delivery said
         bool draining = false;
+        bool ending = false;          // of the pull
+        core::Instant end_by;         // then it is ended whatever may be on its way
         bool pull_over = false;
         bool pulls_settled = false;   // the server has forgotten our pulls
         std::shared_ptr<void> done;   // lets go of the worker's `done`
@@ -78,6 +80,8 @@ private:
     void add(const runtime::HookGrant& grant);
     void open_feed(std::uint64_t grant, Unit& unit);
     void drain(std::uint64_t grant, Unit& unit);
+    void end_when_quiet(std::uint64_t grant, Unit& unit);
+    void pull_ended(std::uint64_t grant);
     void try_finish(std::uint64_t grant);
     Units::iterator drop(Units::iterator at);  // released: nothing is waited for
     void set_limits();

@@ -168,7 +168,7 @@ void Feed::open_pull() {
 }
 
 void Feed::refill() {
-    if (phase_ != Phase::flowing || !pull_) return;
+    if (phase_ != Phase::flowing || !pull_ || !asking_) return;
     const Flow::Limits limits = flow_->limits();
     const Flow::Load load = flow_->load();
     // One message in flight at most: then the batch only saves requests.
@@ -255,7 +255,7 @@ void Feed::end(std::function<void()> done) {
     const bool was_over = std::exchange(phase_, Phase::over) == Phase::over;
     if (pull_ && !was_over) {
         // The pull's handlers go on delivering; its statuses are no longer looked at.
-        pull_->end([keep = shared_from_this(), done = std::move(done)] {
+        pull_->end(spec_.max_ack_pending, [keep = shared_from_this(), done = std::move(done)] {
             keep->close();
             done();
         });

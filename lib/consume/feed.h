@@ -40,6 +40,8 @@ public:
 
     void start();
     void refill();
+    void stop_asking() { asking_ = false; }  // what was asked for may still come
+    std::uint32_t outstanding() const { return pull_ ? pull_->outstanding() : 0; }
     void end(std::function<void()> done);  // the pull's end (everything on its way has arrived); done exactly once, later
     // After end(), before a nak: asks for the durable's state, which makes nats-server drop pulls that nobody listens to any more. One that finds
     // such a pull when it wants to deliver again (2.9.10) loses its place by one, and the message before comes a second time.
@@ -84,6 +86,7 @@ private:
     Phase phase_ = Phase::idle;
     std::uint64_t generation_ = 0;  // of requests
     bool was_there_ = false;        // seen once: from then on the floor is known
+    bool asking_ = true;
     bool wants_ = false;            // a refill that could not be sent
     bool unlimited_next_ = false;   // the next message is larger than what was asked for
     std::optional<core::Instant> again_;

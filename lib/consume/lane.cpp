@@ -48,7 +48,14 @@ Result<void> Delivery::send(const char* body, bool needs_exclusive) {
 Result<void> Delivery::ack(std::optional<Duration> confirmed) {
     if (!take()) return fail(Errc::invalid_argument, "the message was acknowledged, given back or terminated before");
     Counters& counters = *lane->shop()->counters;
-    Result<void> sent = confirmed ? lane->shop()->confirm(reply(), *confirmed) : send(kAck, false);
+    Result<void> sent;
+    std::unique_lock gate(lane->gate(), std::defer_lock);
+    if (confirmed) {
+        sent = lane->shop()->confirm(reply(), *confirmed);
+    } else {
+        gate.lock();
+        sent = send(kAck, false);
+    }
     (sent ? counters.acked : counters.acks_lost).fetch_add(1, std::memory_order_relaxed);
     settle(sent.has_value());
     return sent;
@@ -117,6 +124,11 @@ void Lane::close() {
 bool Lane::busy() const {
     const std::lock_guard lock(mutex_);
     return held_ > 0;
+}
+
+bool Lane::in_hand() const {
+    const std::lock_guard lock(mutex_);
+    return held_ > 0 || first_ != nullptr;
 }
 
 bool Lane::waiting() const {

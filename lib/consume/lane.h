@@ -84,6 +84,10 @@ public:
     void push(std::shared_ptr<Delivery> delivery);
     void close();
     bool busy() const;  // something is held
+    bool in_hand() const;  // something is held or waits
+    // Held while an ack is sent and counted. Whoever holds it and sees a message in hand knows that its ack goes out later: with
+    // max_ack_pending 1 nothing else is on its way.
+    std::mutex& gate() { return gate_; }
     bool waiting() const;  // messages that have not begun
     void give_back();      // what waits: nak'ed in order while exclusive, else dropped
     void renew(core::Instant now);
@@ -111,6 +115,7 @@ private:
     const std::shared_ptr<Flow> flow_;
     const std::shared_ptr<Shop> shop_;
     std::atomic<bool> released_{false};
+    std::mutex gate_;  // before mutex_
 
     mutable std::mutex mutex_;
     std::shared_ptr<Delivery> first_;
