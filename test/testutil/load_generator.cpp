@@ -261,9 +261,14 @@ std::int64_t LoadGenerator::start_ns() const { return impl_->report.start_ns; }
 std::uint64_t LoadGenerator::sent() const { return impl_->sent_count.load(); }
 std::uint64_t LoadGenerator::confirmed() const { return impl_->confirmed_count.load(); }
 
-bool LoadGenerator::done() const {
-    const std::lock_guard lock(impl_->mutex);
-    return impl_->through;
+bool LoadGenerator::wait_confirmed(std::uint64_t messages, std::chrono::milliseconds timeout) {
+    std::unique_lock lock(impl_->mutex);
+    return impl_->changed.wait_for(lock, timeout, [&] { return impl_->confirmed_count >= messages; });
+}
+
+bool LoadGenerator::wait_done(std::chrono::milliseconds timeout) {
+    std::unique_lock lock(impl_->mutex);
+    return impl_->changed.wait_for(lock, timeout, [&] { return impl_->through; });
 }
 
 void LoadGenerator::stop() {

@@ -67,7 +67,9 @@ public:
     std::int64_t start_ns() const;
     std::uint64_t sent() const;
     std::uint64_t confirmed() const;
-    bool done() const;   // everything that was due was sent
+    // False: not within the time.
+    bool wait_confirmed(std::uint64_t messages, std::chrono::milliseconds timeout);
+    bool wait_done(std::chrono::milliseconds timeout);  // everything that was due was sent, or stop() was called
     void stop();         // nothing is sent any more
     // Waits until the plan is through, and for its acks for at most so long.
     LoadReport finish(std::chrono::milliseconds acks_timeout = std::chrono::milliseconds(5000));
