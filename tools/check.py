@@ -22,6 +22,7 @@ ARROWS = {
     "core": {"core", "assign", "base"},
     "jetstream": {"jetstream", "base"},
     "runtime": {"runtime", "core", "wire", "jetstream", "assign", "base"},
+    "consume": {"consume", "runtime", "core", "wire", "jetstream", "base"},
 }
 PURE = {"base", "assign", "wire", "core"}  # no clock, thread, lock, randomness or I/O
 PURE_FORBIDDEN_HEADERS = re.compile(

@@ -135,6 +135,7 @@ public:
     }
 
     ClientStats stats() const override { return link_->stats(); }
+    const std::shared_ptr<Link>& link() const { return link_; }
 
 private:
     static Error bad_name(const std::string& bucket, const std::string& key) {
@@ -167,6 +168,11 @@ private:
 };
 
 }  // namespace
+
+std::shared_ptr<Link> link_of(Client& client) {
+    auto* real = dynamic_cast<NatsClient*>(&client);
+    return real == nullptr ? nullptr : real->link();
+}
 
 Result<std::shared_ptr<Client>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
                                                  ClientHooks hooks) {

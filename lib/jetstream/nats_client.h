@@ -1,6 +1,7 @@
 // make_nats_client: the real client, with hooks that only tests set.
 //
 // Role      Client::make without hooks; the contract suite with them, to lose an answer after its request was sent.
+//           link_of: the way below Client for consume, which pulls and acknowledges on its own.
 // Threads   Hooks run on the io thread.
 #pragma once
 
@@ -19,5 +20,9 @@ struct ClientHooks {
 
 Result<std::shared_ptr<Client>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
                                                  ClientHooks hooks);
+
+class Link;
+// Null for a client that is not the real one.
+std::shared_ptr<Link> link_of(Client& client);
 
 }  // namespace parti::jetstream
