@@ -102,6 +102,12 @@ void Feed::on_stream(std::string_view answer, const std::optional<ApiError>& err
     const auto facts = jetstream::parse_stream_facts(answer);
     if (!facts) return back_off(facts.error());
     shop_->counters->recreations.fetch_add(1, std::memory_order_relaxed);
+    if (spec_.work_queue) {
+        stream_created_ = facts->created;
+        flow_->forget();
+        handlers_.on_trouble({Errc::not_found, "consumer '" + spec_.durable + "' of stream '" + spec_.stream + "' had vanished; it is made again"});
+        return create(std::nullopt);
+    }
     const std::uint64_t floor = flow_->floor();
     if (facts->created == stream_created_ && floor <= facts->last_sequence) {
         handlers_.on_trouble({Errc::not_found, "consumer '" + spec_.durable + "' of stream '" + spec_.stream +
@@ -132,6 +138,8 @@ void Feed::on_created(std::string_view answer, const std::optional<ApiError>& er
                                  "' cannot be made; recent servers allow 1,000 a stream by default (default_max_consumers): raise it, or hash "
                                  "the keys into a fixed number of partition tokens, so that there are fewer partitions"});
         }
+        const bool somebody_elses = error->code == jetstream::kApiWorkQueueNotUnique || error->code == jetstream::kApiWorkQueueNotUnfiltered;
+        if (somebody_elses && handlers_.on_refused) return handlers_.on_refused(*error);
         // 10013, 10148: somebody else has made it meanwhile; looking tells whether it suits.
         return fail_with(*error, "CONSUMER.CREATE");
     }

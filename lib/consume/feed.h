@@ -33,7 +33,8 @@ public:
     struct Handlers {
         std::function<void(jetstream::Message)> on_message;
         std::function<void(Error)> on_trouble;                // once per trouble
-        std::function<void(std::uint64_t pending)> on_flowing;  // messages not yet delivered
+        std::function<void(std::uint64_t pending)> on_flowing{};  // messages not yet delivered
+        std::function<void(const jetstream::ApiError&)> on_refused{};  // a filter is somebody else's (10099, 10100); absent: tried again
     };
     Feed(std::shared_ptr<jetstream::Link> link, jetstream::DurableSpec spec, std::string stream_created,
          std::shared_ptr<const Shop> shop, std::shared_ptr<Flow> flow, Handlers handlers);

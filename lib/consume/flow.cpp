@@ -32,6 +32,7 @@ void Flow::forget() {
     const std::lock_guard lock(mutex_);
     open_.clear();
     recent_.clear();
+    last_ack_.clear();
     floor_ = highest_ = inherited_ = inherited_to_ = 0;
     inherited_done_.clear();
 }
@@ -92,6 +93,17 @@ void Flow::done_with(std::uint64_t sequence) {
     if (inherited_ > 0) return;
     inherited_done_.clear();
     highest_ = std::max(highest_, inherited_to_);
+}
+
+void Flow::acked(const char* reply) {
+    if (!remembers_) return;
+    const std::lock_guard lock(mutex_);
+    last_ack_ = reply;
+}
+
+std::string Flow::last_ack() const {
+    const std::lock_guard lock(mutex_);
+    return last_ack_;
 }
 
 void Flow::starve() {

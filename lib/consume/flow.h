@@ -15,6 +15,7 @@
 #include <functional>
 #include <mutex>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace parti::consume {
@@ -43,6 +44,9 @@ public:
     // Acknowledged before, by us lately or (at or below the floor) by anybody. nats-server 2.9.10 delivers such a message again, as if for the
     // first time, after a nak or an expired ack_wait found no pull waiting.
     bool done(std::uint64_t sequence) const;
+    void remember_acks() { remembers_ = true; }  // before anything else
+    void acked(const char* reply);               // sent
+    std::string last_ack() const;                // its reply subject; empty: none
     void starve();  // nothing is asked for, because there is no room
     Load load() const;
     std::uint64_t floor() const;
@@ -64,6 +68,8 @@ private:
     Load load_;
     Load freed_;  // since the last wake
     bool starves_ = false;
+    bool remembers_ = false;
+    std::string last_ack_;
     std::deque<Open> open_;  // ascending; the first one is not done
     std::vector<std::uint64_t> recent_;  // acknowledged last: a ring
     std::size_t recent_next_ = 0;

@@ -90,6 +90,8 @@ public:
     std::mutex& gate() { return gate_; }
     bool waiting() const;  // messages that have not begun
     void give_back();      // what waits: nak'ed in order while exclusive, else dropped
+    void pause();         // no handler begins, and what waits is dropped: its durable goes
+    void resume();
     void renew(core::Instant now);
     void set_released() { released_.store(true, std::memory_order_release); }
     // At most `most` messages; true: more are waiting (call again).
@@ -105,6 +107,7 @@ public:
     void settled(Delivery& delivery, bool done);  // by Delivery
 
 private:
+    std::shared_ptr<Delivery> take_waiting();
     std::shared_ptr<Delivery> begin_next();
     void call(const std::shared_ptr<Delivery>& delivery);
     void failed(const std::shared_ptr<Delivery>& delivery, const std::string& why);
@@ -125,6 +128,7 @@ private:
     std::uint32_t held_ = 0;
     bool scheduled_ = false;
     bool closed_ = false;
+    bool paused_ = false;
 };
 
 }  // namespace parti::consume
