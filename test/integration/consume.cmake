@@ -4,6 +4,8 @@ find_package(natsc REQUIRED)
 add_executable(consume_test
   consume_fixture.cpp
   consume_handoff_test.cpp
+  consume_start_test.cpp
+  consume_worker_mode_test.cpp
   raw_nats.cpp
   worker_fixture.cpp)
 target_link_libraries(consume_test PRIVATE parti_options parti parti::natsc nlohmann_json::nlohmann_json GTest::gtest_main Threads::Threads)
