@@ -12,6 +12,7 @@ namespace {
 constexpr Duration kTickMin = std::chrono::milliseconds(20);
 constexpr Duration kTickMax = std::chrono::seconds(1);
 constexpr Duration kTickHungry = std::chrono::milliseconds(50);
+constexpr std::uint32_t kStartingMax = 64;
 constexpr Duration kQuietMax = std::chrono::milliseconds(50);
 constexpr std::uint32_t kPublishTimeoutSeconds = 5;
 
@@ -60,10 +61,28 @@ void ConsumerImpl::gained(std::span<const runtime::HookGrant> grants) {
     set_limits();
     for (const runtime::HookGrant& grant : grants) {
         const auto at = units_.find(grant.grant);
-        if (at != units_.end() && at->second.feed) at->second.feed->start();
+        if (at != units_.end() && at->second.feed) waiting_.push_back(grant.grant);
     }
+    start_waiting();
     if (worker_feed_) worker_feed_->advance();
     arm();
+}
+
+// So many durables are looked for, or made, at once: a thousand requests in one go would time out at a busy server, and come again.
+void ConsumerImpl::start_waiting() {
+    while (starting_ < kStartingMax && !waiting_.empty()) {
+        const auto at = units_.find(waiting_.front());
+        waiting_.pop_front();
+        if (at == units_.end() || !at->second.feed || at->second.draining) continue;
+        starting_ += 1;
+        // Posted: the slot may be let go inside the feed.
+        at->second.feed->start(std::shared_ptr<void>(nullptr, [poster = poster_, weak = weak_from_this()](void*) {
+            post_to(poster, weak, [](ConsumerImpl& self) {
+                self.starting_ -= 1;
+                self.start_waiting();
+            });
+        }));
+    }
 }
 
 void ConsumerImpl::add(const runtime::HookGrant& grant) {

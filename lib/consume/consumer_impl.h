@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -80,6 +81,7 @@ private:
     // Units.
     void add(const runtime::HookGrant& grant);
     void open_feed(std::uint64_t grant, Unit& unit);
+    void start_waiting();
     void make_worker_feed();       // per_worker
     void route(jetstream::Message message);
     void let_go_of_lost();
@@ -121,6 +123,8 @@ private:
     std::map<std::string, std::uint64_t, std::less<>> by_subject_;  // per_worker: what is owned now
     std::unique_ptr<runtime::TimerQueue::Timer> timer_;
     std::uint64_t reconnects_ = 0;
+    std::deque<std::uint64_t> waiting_;  // grants whose feed has not started
+    std::uint32_t starting_ = 0;         // feeds that look for their durable for the first time
     bool closed_ = false;
 };
 

@@ -32,7 +32,8 @@ Feed::Feed(std::shared_ptr<jetstream::Link> link, jetstream::DurableSpec spec, s
       handlers_(std::move(handlers)),
       pause_(kPauseMin) {}
 
-void Feed::start() {
+void Feed::start(std::shared_ptr<void> slot) {
+    slot_ = std::move(slot);
     look();
 }
 
@@ -153,6 +154,7 @@ void Feed::on_created(std::string_view answer, const std::optional<ApiError>& er
 void Feed::flow_from(const jetstream::DurableState& state) {
     flow_->begin(state.ack_floor, state.delivered, state.ack_pending);
     was_there_ = true;
+    slot_.reset();
     trouble_.clear();
     pause_ = kPauseMin;
     phase_ = Phase::flowing;
@@ -163,7 +165,10 @@ void Feed::flow_from(const jetstream::DurableState& state) {
 void Feed::open_pull() {
     jetstream::Pull::Handlers handlers;
     handlers.on_message = [weak = weak_from_this()](jetstream::Message message) {
-        if (const auto self = weak.lock(); self && self->handlers_.on_message) self->handlers_.on_message(std::move(message));
+        const auto self = weak.lock();
+        if (!self || !self->handlers_.on_message) return;
+        self->silent_once_ = false;
+        self->handlers_.on_message(std::move(message));
     };
     handlers.on_status = [weak = weak_from_this()](PullStatus status, const std::string& text) {
         if (const auto self = weak.lock()) self->on_status(status, text);
@@ -198,6 +203,7 @@ void Feed::refill() {
 
 void Feed::on_status(PullStatus status, const std::string& text) {
     if (phase_ != Phase::flowing) return;
+    silent_once_ = false;
     switch (status) {
         case PullStatus::too_large:
             unlimited_next_ = true;
@@ -232,10 +238,13 @@ void Feed::reconnected() {
 
 void Feed::check(core::Instant now) {
     if (phase_ == Phase::over) return;
-    if (phase_ == Phase::idle && (!again_ || now >= *again_)) return look();
+    if (phase_ == Phase::idle && again_ && now >= *again_) return look();
     if (phase_ != Phase::flowing || !pull_) return;
     if (pull_->silent(jetstream::Clock::now())) {
         shop_->counters->pulls_lost.fetch_add(1, std::memory_order_relaxed);
+        // Asked for again first: a busy server's statuses come late. Silent once more: perhaps the durable is not what it was.
+        if (!std::exchange(silent_once_, true)) return refill();
+        silent_once_ = false;
         pull_->close();
         pull_.reset();
         return look();
@@ -250,6 +259,7 @@ void Feed::fail_with(const ApiError& error, std::string_view subject) {
 void Feed::back_off(const Error& why) {
     if (phase_ == Phase::over) return;
     phase_ = Phase::idle;
+    slot_.reset();
     const bool told = !trouble_.empty();
     trouble_ = why.message();
     // A link that is down is no trouble of this durable's; everybody sees it.
@@ -261,6 +271,7 @@ void Feed::back_off(const Error& why) {
 
 void Feed::end(std::function<void()> done) {
     const bool was_over = std::exchange(phase_, Phase::over) == Phase::over;
+    slot_.reset();
     if (pull_ && !was_over) {
         // The pull's handlers go on delivering; its statuses are no longer looked at.
         pull_->end(spec_.max_ack_pending, [keep = shared_from_this(), done = std::move(done)] {
@@ -279,6 +290,7 @@ void Feed::settle_pulls(std::function<void()> done) {
 
 void Feed::close() {
     phase_ = Phase::over;
+    slot_.reset();
     if (pull_) pull_->close();
     pull_.reset();
     handlers_ = {};

@@ -39,7 +39,8 @@ public:
     Feed(std::shared_ptr<jetstream::Link> link, jetstream::DurableSpec spec, std::string stream_created,
          std::shared_ptr<const Shop> shop, std::shared_ptr<Flow> flow, Handlers handlers);
 
-    void start();
+    // `slot` is let go when the first attempt has ended, one way or the other.
+    void start(std::shared_ptr<void> slot = nullptr);
     void refill();
     void stop_asking() { asking_ = false; }  // what was asked for may still come
     std::uint32_t outstanding() const { return pull_ ? pull_->outstanding() : 0; }
@@ -83,12 +84,14 @@ private:
     const std::shared_ptr<Flow> flow_;
     Handlers handlers_;
     std::shared_ptr<jetstream::Pull> pull_;
+    std::shared_ptr<void> slot_;
 
     Phase phase_ = Phase::idle;
     std::uint64_t generation_ = 0;  // of requests
     bool was_there_ = false;        // seen once: from then on the floor is known
     bool asking_ = true;
     bool wants_ = false;            // a refill that could not be sent
+    bool silent_once_ = false;
     bool unlimited_next_ = false;   // the next message is larger than what was asked for
     std::optional<core::Instant> again_;
     Duration pause_;

@@ -13,7 +13,7 @@ namespace parti::jetstream {
 namespace {
 
 constexpr std::uint64_t kSlack = 4;  // heartbeats and statuses that may be on their way besides messages
-constexpr Duration kExpiryGraceMin = std::chrono::milliseconds(500);
+constexpr Duration kExpiryGraceMin = std::chrono::seconds(1);
 constexpr int kHeartbeatsMissedMax = 3;
 
 bool says(std::string_view text, std::string_view part) {
@@ -116,7 +116,7 @@ void Pull::request_over(std::uint64_t left) {
 bool Pull::silent(Clock::time_point now) {
     if (requests_ == 0 || ends_at_ != 0) return false;
     const bool missed = timing_.heartbeat > Duration::zero() && now - heard_ > kHeartbeatsMissedMax * timing_.heartbeat;
-    if (!missed && now < expires_at_ + std::max(kExpiryGraceMin, timing_.expires / 4)) return false;
+    if (!missed && now < expires_at_ + std::max(kExpiryGraceMin, timing_.expires / 2)) return false;
     outstanding_ = 0;
     requests_ = 0;
     return true;
