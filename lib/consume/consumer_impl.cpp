@@ -14,7 +14,6 @@ constexpr Duration kTickMax = std::chrono::seconds(1);
 constexpr Duration kTickHungry = std::chrono::milliseconds(50);
 constexpr std::uint32_t kStartingMax = 64;
 constexpr Duration kQuietMax = std::chrono::milliseconds(50);
-constexpr std::uint32_t kPublishTimeoutSeconds = 5;
 
 enum Phase : int { kMade, kStarted, kStopped };
 
@@ -137,69 +136,6 @@ void ConsumerImpl::open_feed(std::uint64_t grant, Unit& unit) {
         if (const auto at = self->units_.find(grant); at != self->units_.end()) at->second.pending = pending;
     };
     unit.feed = std::make_shared<Feed>(link_, std::move(spec), stream_created_, shop_, std::move(flow), std::move(handlers));
-}
-
-void ConsumerImpl::make_worker_feed() {
-    const auto weak = weak_from_this();
-    worker_flow_ = std::make_shared<Flow>([poster = poster_, weak] {
-        post_to(poster, weak, [](ConsumerImpl& self) {
-            if (self.worker_feed_) self.worker_feed_->refill();
-        });
-    });
-    // The feed lives no longer than this object, and calls only on the io thread.
-    WorkerFeed::Handlers handlers;
-    handlers.wanted = [this] {
-        std::vector<std::string> subjects;
-        for (const auto& entry : by_subject_) subjects.push_back(entry.first);
-        return subjects;
-    };
-    handlers.session = [this]() -> std::shared_ptr<runtime::SessionTokens> {
-        std::shared_ptr<runtime::SessionTokens> any;
-        for (const auto& [grant, unit] : units_) {
-            any = unit.state->session;
-            if (!unit.draining) return any;
-        }
-        return any;
-    };
-    handlers.pause = [this](bool paused) {
-        for (auto& [grant, unit] : units_) {
-            if (!unit.lane) continue;
-            if (paused) {
-                unit.lane->pause();
-            } else {
-                unit.lane->resume();
-            }
-        }
-    };
-    handlers.busy = [this] {
-        return std::any_of(units_.begin(), units_.end(), [](const auto& entry) { return entry.second.lane && entry.second.lane->busy(); });
-    };
-    handlers.gone = [this] { let_go_of_lost(); };
-    handlers.on_message = [weak](jetstream::Message message) {
-        if (const auto self = weak.lock()) self->route(std::move(message));
-    };
-    handlers.on_trouble = [weak](Error error) {
-        if (const auto self = weak.lock()) self->worker_->shell->report(std::move(error));
-    };
-    worker_feed_ = std::make_shared<WorkerFeed>(link_, worker_->context->client(), shop_, worker_->shell->config().group, stream_created_,
-                                                worker_->shell->config().timing.drain_timeout / 2, worker_flow_, std::move(handlers));
-}
-
-void ConsumerImpl::route(jetstream::Message message) {
-    const auto at = by_subject_.find(jetstream::subject(message));
-    if (at != by_subject_.end()) deliver(at->second, std::move(message));
-}
-
-void ConsumerImpl::let_go_of_lost() {
-    for (auto at = units_.begin(); at != units_.end();) {
-        Unit& unit = at->second;
-        if (!unit.draining || (unit.lane && unit.lane->busy())) {
-            ++at;
-            continue;
-        }
-        if (unit.lane) unit.lane->pause();  // what waits came from a durable that is no more
-        at = units_.erase(at);
-    }
 }
 
 // Each partition has its share of what may be fetched ahead.
@@ -336,52 +272,6 @@ void ConsumerImpl::released(std::span<const std::uint64_t> grants) {
 
 void ConsumerImpl::worker_finished() {
     for (auto at = units_.begin(); at != units_.end();) at = drop(at);
-}
-
-// ---- poison
-
-void ConsumerImpl::dead_letter(const std::shared_ptr<Delivery>& delivery, const std::string& why) {
-    const Partition& partition = delivery->lane->ownership().partition();
-    const auto subject = dead_letter_->render(partition);
-    if (!subject) return dead_lettered(delivery, tl::unexpected<Error>(subject.error()));
-    Message message(delivery);
-    const std::string sequence = std::to_string(delivery->sequence);
-    jetstream::Link::Request request{*subject, message.payload(), {}, std::chrono::seconds(kPublishTimeoutSeconds), false, {}};
-    for (auto& [name, value] : message.headers()) {
-        if (name.rfind("Nats-", 0) != 0) request.headers.emplace_back(name, value);
-    }
-    std::string reason = why;
-    std::replace_if(reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
-    request.headers.emplace_back("Parti-Reason", reason.substr(0, 1024));
-    request.headers.emplace_back("Parti-Stream", config_.stream);
-    request.headers.emplace_back("Parti-Subject", std::string(message.subject()));
-    request.headers.emplace_back("Parti-Sequence", sequence);
-    request.headers.emplace_back("Parti-Delivered", std::to_string(delivery->delivered));
-    request.headers.emplace_back("Parti-Partition", partition.id());
-    // The same message may be dead-lettered by two owners; the stream keeps one of them within its duplicate window.
-    request.headers.emplace_back("Nats-Msg-Id", "parti-dead-" + config_.prefix + "-" + config_.stream + "-" + sequence);
-    link_->request(request, [weak = weak_from_this(), delivery](Result<jetstream::Message> answer) {
-        const auto self = weak.lock();
-        if (!self) return;
-        if (!answer) return self->dead_lettered(delivery, tl::unexpected<Error>(answer.error()));
-        if (const auto error = jetstream::api_error(jetstream::payload(*answer)))
-            return self->dead_lettered(delivery, tl::unexpected<Error>(jetstream::to_error(*error, "the dead-letter subject")));
-        self->dead_lettered(delivery, {});
-    });
-}
-
-void ConsumerImpl::dead_lettered(const std::shared_ptr<Delivery>& delivery, const Result<void>& stored) {
-    const std::string what = "partition '" + delivery->lane->ownership().partition().id() + "', message " + std::to_string(delivery->sequence);
-    if (stored) {
-        shop_->counters->dead_lettered.fetch_add(1, std::memory_order_relaxed);
-        static_cast<void>(delivery->term());
-        worker_->shell->report({Errc::callback_failed, what + ": delivered " + std::to_string(delivery->delivered) +
-                                                           " times without success; stored under dead_letter_subject"});
-        return;
-    }
-    worker_->shell->report({stored.error().code, what + " could not be stored under dead_letter_subject ('" + config_.dead_letter_subject +
-                                                     "'; a stream must listen to it), and is tried again: " + stored.error().detail});
-    static_cast<void>(delivery->nak(config_.retry_max));
 }
 
 // ---- time
