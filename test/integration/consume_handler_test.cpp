@@ -223,6 +223,40 @@ TEST_F(ConsumeHandlers, ARevokeWaitsForTheHandlerAndTheUsersCallbackComesAfterIt
     EXPECT_EQ(consumer_info("c-p_1000").value("num_pending", -1) + consumer_info("c-p_1000").value("num_ack_pending", -1), 2);
 }
 
+TEST_F(ConsumeHandlers, AHandlerThatDoesNotReturnHoldsTheReleaseUpForTheDrainTimeoutOnly) {
+    make_stream();
+    publish(ids(1), 2);
+    ConnectOptions options;
+    options.urls = {server_->url()};
+    options.callback_threads = 2;
+    options.log = notes_.sink();
+    Context context = *Context::connect(std::move(options));
+    Config short_drain = config();
+    short_drain.timing.drain_timeout = 300ms;
+    const auto list = source(1);
+    Worker a = worker(context, list, short_drain);
+    Door door;
+    auto stuck = Consumer::make(a, consuming(), [&](Message&) -> Result<void> {
+        door.pass();
+        return {};
+    });
+    ASSERT_TRUE(stuck && stuck->start());
+    a.start();
+    ASSERT_TRUE(door.wait_for_somebody());
+    a.request_stop();
+    ASSERT_TRUE(a.wait_for(State::stopped, 10s)) << notes_.text();
+    EXPECT_GE(a.stats().drain_timeouts, 1U);
+    EXPECT_EQ(stuck->stats().acked, 0U);
+    // Somebody else gets the partition, and the message once its ack_wait is over.
+    auto b = member(context, list, seen_.handler(), consuming());
+    ASSERT_TRUE(eventually([&] { return seen_.total() == 2; })) << notes_.text();
+    EXPECT_EQ(seen_.in_order_once(ids(1), 2), "");
+    // The ack of a handler that returned success is the one thing that may still be sent.
+    door.open();
+    EXPECT_TRUE(eventually([&] { return stuck->stats().acked == 1; }));
+    EXPECT_EQ(stuck->stats().given_back, 0U);
+}
+
 TEST_F(ConsumeHandlers, StopEndsThePullAndTheWorkerGoesOn) {
     make_stream();
     publish(ids(3), 10);
