@@ -21,3 +21,4 @@ target_compile_options(consume_test PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restr
 parti_use_nats_server(consume_test)
 add_dependencies(consume_test worker-host consume-child fenced_progress consume)
 parti_gtest(consume_test LABELS integration TIMEOUT 120)
+parti_new_server_test(consume_test FILTER "ConsumeExample.*:ConsumeFaults.*:ConsumeHandlers.*:ConsumeHandoff.*" LABELS integration TIMEOUT 240)

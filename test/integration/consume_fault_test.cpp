@@ -111,22 +111,27 @@ TEST_F(ConsumeFaults, AStoppedProcessDoesNotHandleWhatIsNoLongerIts) {
     const auto partitions = ids(6);
     Child a(server_->url(), 6);
     Child b(server_->url(), 6);
-    publish(partitions, 20);
+    std::uint64_t published = 0;
     ASSERT_TRUE(eventually([&] {
+        publish(partitions, 1);
+        ++published;
+        a.read();
+        b.read(10ms);
+        return !a.lines.empty() && !b.lines.empty();
+    }));
+    const auto all_there = [&] {
         a.read();
         b.read();
-        return a.lines.size() + b.lines.size() == 120U && !a.lines.empty() && !b.lines.empty();
-    })) << a.lines.size() << " and " << b.lines.size();
+        return a.lines.size() + b.lines.size() == published * 6;
+    };
+    ASSERT_TRUE(eventually(all_there)) << a.lines.size() << " and " << b.lines.size();
     ASSERT_TRUE(a.process().pause());
     publish(partitions, 20);
-    ASSERT_TRUE(eventually([&] {
-        b.read();
-        return a.lines.size() + b.lines.size() == 240U;
-    })) << a.lines.size() << " and " << b.lines.size();
+    published += 20;
+    ASSERT_TRUE(eventually(all_there)) << a.lines.size() << " and " << b.lines.size();
     const std::size_t before = a.lines.size();
     ASSERT_TRUE(a.process().resume());
     // It is back when it owns and handles something again; until then it must not have handled what b did.
-    std::uint64_t published = 40;
     ASSERT_TRUE(eventually([&] {
         publish(partitions, 1);
         ++published;
@@ -134,11 +139,7 @@ TEST_F(ConsumeFaults, AStoppedProcessDoesNotHandleWhatIsNoLongerIts) {
         b.read(50ms);
         return a.lines.size() > before;
     }));
-    ASSERT_TRUE(eventually([&] {
-        a.read();
-        b.read();
-        return a.lines.size() + b.lines.size() >= published * 6;
-    }));
+    ASSERT_TRUE(eventually(all_there)) << a.lines.size() << " and " << b.lines.size();
     std::vector<Line> lines = a.lines;
     lines.insert(lines.end(), b.lines.begin(), b.lines.end());
     std::uint64_t repeats = 0;
