@@ -96,7 +96,8 @@ private:
         ownership.released = true;
         // A session that has ended, or is past its deadline, owns nothing any more, whenever its user lets go.
         const Session& session = sessions_.at(event.session);
-        ownership.end_ns = std::min(event.t_ns, session.end_ns.value_or(session.deadline_ns));
+        // A stopped process says so late: its end counts from the deadline.
+        ownership.end_ns = std::min({event.t_ns, session.end_ns.value_or(session.deadline_ns), session.deadline_ns});
         ownership.end_ns = std::max(ownership.end_ns, ownership.begin_ns);
         closed(ownership);
         open_.erase(found);
