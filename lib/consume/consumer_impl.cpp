@@ -12,6 +12,7 @@ namespace {
 constexpr Duration kTickMin = std::chrono::milliseconds(20);
 constexpr Duration kTickMax = std::chrono::seconds(1);
 constexpr Duration kTickHungry = std::chrono::milliseconds(50);
+constexpr Duration kQuietMax = std::chrono::milliseconds(50);
 constexpr std::uint32_t kPublishTimeoutSeconds = 5;
 
 enum Phase : int { kMade, kStarted, kStopped };
@@ -61,6 +62,7 @@ void ConsumerImpl::gained(std::span<const runtime::HookGrant> grants) {
         const auto at = units_.find(grant.grant);
         if (at != units_.end() && at->second.feed) at->second.feed->start();
     }
+    if (worker_feed_) worker_feed_->advance();
     arm();
 }
 
@@ -74,6 +76,11 @@ void ConsumerImpl::add(const runtime::HookGrant& grant) {
         return;
     }
     unit.subject = std::move(*subject);
+    if (worker_feed_) {
+        unit.lane = std::make_shared<Lane>(grant.grant, unit.state, worker_flow_, shop_);
+        by_subject_[unit.subject] = grant.grant;
+        return;
+    }
     open_feed(grant.grant, unit);
 }
 
@@ -97,6 +104,7 @@ void ConsumerImpl::open_feed(std::uint64_t grant, Unit& unit) {
     spec.filters = {unit.subject};
     spec.max_ack_pending = config_.max_ack_pending;
     spec.ack_wait = config_.ack_wait;
+    spec.work_queue = work_queue_;
     Feed::Handlers handlers;
     handlers.on_message = [weak = weak_from_this(), grant](jetstream::Message message) {
         if (const auto self = weak.lock()) self->deliver(grant, std::move(message));
@@ -112,10 +120,78 @@ void ConsumerImpl::open_feed(std::uint64_t grant, Unit& unit) {
     unit.feed = std::make_shared<Feed>(link_, std::move(spec), stream_created_, shop_, std::move(flow), std::move(handlers));
 }
 
+void ConsumerImpl::make_worker_feed() {
+    const auto weak = weak_from_this();
+    worker_flow_ = std::make_shared<Flow>([poster = poster_, weak] {
+        post_to(poster, weak, [](ConsumerImpl& self) {
+            if (self.worker_feed_) self.worker_feed_->refill();
+        });
+    });
+    // The feed lives no longer than this object, and calls only on the io thread.
+    WorkerFeed::Handlers handlers;
+    handlers.wanted = [this] {
+        std::vector<std::string> subjects;
+        for (const auto& entry : by_subject_) subjects.push_back(entry.first);
+        return subjects;
+    };
+    handlers.session = [this]() -> std::shared_ptr<runtime::SessionTokens> {
+        std::shared_ptr<runtime::SessionTokens> any;
+        for (const auto& [grant, unit] : units_) {
+            any = unit.state->session;
+            if (!unit.draining) return any;
+        }
+        return any;
+    };
+    handlers.pause = [this](bool paused) {
+        for (auto& [grant, unit] : units_) {
+            if (!unit.lane) continue;
+            if (paused) {
+                unit.lane->pause();
+            } else {
+                unit.lane->resume();
+            }
+        }
+    };
+    handlers.busy = [this] {
+        return std::any_of(units_.begin(), units_.end(), [](const auto& entry) { return entry.second.lane && entry.second.lane->busy(); });
+    };
+    handlers.gone = [this] { let_go_of_lost(); };
+    handlers.on_message = [weak](jetstream::Message message) {
+        if (const auto self = weak.lock()) self->route(std::move(message));
+    };
+    handlers.on_trouble = [weak](Error error) {
+        if (const auto self = weak.lock()) self->worker_->shell->report(std::move(error));
+    };
+    worker_feed_ = std::make_shared<WorkerFeed>(link_, worker_->context->client(), shop_, worker_->shell->config().group, stream_created_,
+                                                worker_->shell->config().timing.drain_timeout / 2, worker_flow_, std::move(handlers));
+}
+
+void ConsumerImpl::route(jetstream::Message message) {
+    const auto at = by_subject_.find(jetstream::subject(message));
+    if (at != by_subject_.end()) deliver(at->second, std::move(message));
+}
+
+void ConsumerImpl::let_go_of_lost() {
+    for (auto at = units_.begin(); at != units_.end();) {
+        Unit& unit = at->second;
+        if (!unit.draining || (unit.lane && unit.lane->busy())) {
+            ++at;
+            continue;
+        }
+        if (unit.lane) unit.lane->pause();  // what waits came from a durable that is no more
+        at = units_.erase(at);
+    }
+}
+
 // Each partition has its share of what may be fetched ahead.
 void ConsumerImpl::set_limits() {
     const std::size_t count = std::max<std::size_t>(units_.size(), 1);
     Flow::Limits limits;
+    if (worker_feed_) {
+        limits.messages = std::min(config_.messages_max, config_.max_ack_pending);
+        limits.bytes = config_.bytes_max;
+        return worker_flow_->set_limits(limits);
+    }
     const auto share = static_cast<std::uint32_t>(std::clamp<std::size_t>(config_.messages_max / count, 1, config_.partition_messages_max));
     limits.messages = std::min(share, config_.max_ack_pending);
     limits.bytes = std::clamp<std::size_t>(config_.bytes_max / count, 4096, config_.partition_bytes_max);
@@ -129,7 +205,7 @@ void ConsumerImpl::deliver(std::uint64_t grant, jetstream::Message message) {
     const auto info = jetstream::parse_delivery(jetstream::reply_subject(message));
     if (at == units_.end() || !info) return;
     Unit& unit = at->second;
-    unit.pending = info->pending;
+    unit.pending = worker_pending_ = info->pending;
     auto delivery = std::make_shared<Delivery>();
     delivery->sequence = info->stream_sequence;
     delivery->delivered = info->delivered;
@@ -143,6 +219,7 @@ void ConsumerImpl::deliver(std::uint64_t grant, jetstream::Message message) {
     if (delivery->delivered > 1) counters.redelivered.fetch_add(1, std::memory_order_relaxed);
     unit.lane->flow().arrived(delivery->sequence, delivery->bytes);
     unit.lane->push(std::move(delivery));
+    if (unit.draining && unit.feed) end_when_quiet(grant, unit);
 }
 
 void ConsumerImpl::lost(std::span<const std::uint64_t> grants, std::function<void()> done) {
@@ -153,6 +230,7 @@ void ConsumerImpl::lost(std::span<const std::uint64_t> grants, std::function<voi
         at->second.done = both(at->second.done, barrier);
         drain(grant, at->second);
     }
+    if (worker_feed_) worker_feed_->advance();
 }
 
 void ConsumerImpl::drain(std::uint64_t grant, Unit& unit) {
@@ -161,23 +239,56 @@ void ConsumerImpl::drain(std::uint64_t grant, Unit& unit) {
         units_.erase(grant);
         return;
     }
-    unit.lane->close();
-    const auto over = [weak = weak_from_this(), grant] {
-        const auto self = weak.lock();
-        if (!self) return;
-        const auto at = self->units_.find(grant);
-        if (at == self->units_.end()) return;
-        at->second.pull_over = true;
-        self->try_finish(grant);
-    };
-    unit.feed->end(over);
+    if (worker_feed_) {
+        unit.lane->close();
+        by_subject_.erase(unit.subject);
+        return;
+    }
+    unit.feed->stop_asking();
+    unit.end_by = worker_->context->now() + kQuietMax;
+    {
+        const std::lock_guard gate(unit.lane->gate());
+        unit.lane->close();
+        end_when_quiet(grant, unit);
+    }
+    if (!unit.ending) arm();
 }
 
-void ConsumerImpl::try_finish(std::uint64_t grant) {
+// A message that nats-server has sent to a subscription that ends meanwhile is nobody's until its ack_wait is over. So the pull is ended when
+// nothing can be on its way: the one message that may be out is in hand, what was asked for has come, or the stream has no more.
+void ConsumerImpl::end_when_quiet(std::uint64_t grant, Unit& unit) {
+    if (unit.ending) return;
+    const bool here = config_.max_ack_pending == 1 ? unit.lane->in_hand() : unit.feed->outstanding() == 0;
+    if (unit.feed->flowing() && !here && unit.pending > 0 && worker_->context->now() < unit.end_by) return;
+    unit.ending = true;
+    unit.feed->end([weak = weak_from_this(), grant] {
+        if (const auto self = weak.lock()) self->pull_ended(grant);
+    });
+}
+
+void ConsumerImpl::pull_ended(std::uint64_t grant) {
     const auto at = units_.find(grant);
     if (at == units_.end()) return;
     Unit& unit = at->second;
-    if (!unit.draining || !unit.pull_over || unit.lane->busy()) return;
+    unit.pull_over = true;
+    if (!unit.lane->waiting()) {
+        unit.pulls_settled = true;
+        return try_finish(grant);
+    }
+    unit.feed->settle_pulls([weak = weak_from_this(), grant] {
+        const auto self = weak.lock();
+        if (!self) return;
+        if (const auto found = self->units_.find(grant); found != self->units_.end()) found->second.pulls_settled = true;
+        self->try_finish(grant);
+    });
+}
+
+void ConsumerImpl::try_finish(std::uint64_t grant) {
+    if (worker_feed_) return worker_feed_->advance();
+    const auto at = units_.find(grant);
+    if (at == units_.end()) return;
+    Unit& unit = at->second;
+    if (!unit.draining || !unit.pulls_settled || unit.lane->busy()) return;
     unit.lane->give_back();
     // Before the release: what is sent now goes out before the lease record that acknowledges it, on the same connection.
     const auto keep = std::move(unit.done);
@@ -192,6 +303,8 @@ ConsumerImpl::Units::iterator ConsumerImpl::drop(Units::iterator at) {
     }
     if (unit.feed) unit.feed->close();
     if (unit.lane) unit.lane->give_back();  // released: dropped, not sent
+    const auto routed = by_subject_.find(unit.subject);
+    if (routed != by_subject_.end() && routed->second == at->first) by_subject_.erase(routed);
     return units_.erase(at);
 }
 
@@ -199,6 +312,7 @@ void ConsumerImpl::released(std::span<const std::uint64_t> grants) {
     for (const std::uint64_t grant : grants) {
         if (const auto at = units_.find(grant); at != units_.end()) drop(at);
     }
+    if (worker_feed_) worker_feed_->advance();
 }
 
 void ConsumerImpl::worker_finished() {
@@ -260,7 +374,12 @@ void ConsumerImpl::tick() {
     std::vector<std::shared_ptr<Feed>> feeds;
     for (auto& [grant, unit] : units_) {
         if (unit.lane) unit.lane->renew(now);
+        if (unit.feed && unit.draining) end_when_quiet(grant, unit);
         if (unit.feed && !unit.draining) feeds.push_back(unit.feed);
+    }
+    if (worker_feed_) {
+        if (anew) worker_feed_->reconnected();
+        if (link_->connected()) worker_feed_->check(now);
     }
     for (const auto& feed : feeds) {
         if (anew) feed->reconnected();
@@ -272,12 +391,17 @@ void ConsumerImpl::tick() {
 
 void ConsumerImpl::arm() {
     if (!timer_) return;
-    if (units_.empty()) return timer_->set(std::nullopt);
+    const bool unsettled = worker_feed_ && worker_feed_->unsettled();
+    if (units_.empty() && !unsettled) return timer_->set(std::nullopt);
     Duration pause = std::clamp<Duration>(std::min(config_.ack_wait / 6, config_.pull_heartbeat / 2), kTickMin, kTickMax);
-    const bool hungry = std::any_of(units_.begin(), units_.end(),
+    const bool hungry = unsettled || std::any_of(units_.begin(), units_.end(),
                                     [](const auto& entry) { return entry.second.feed && entry.second.feed->hungry(); });
     if (hungry) pause = std::min(pause, kTickHungry);
-    timer_->set(worker_->context->now() + pause);
+    core::Instant at = worker_->context->now() + pause;
+    for (const auto& [grant, unit] : units_) {
+        if (unit.draining && !unit.ending) at = std::min(at, std::max(unit.end_by, worker_->context->now()));
+    }
+    timer_->set(at);
 }
 
 // ---- views
@@ -291,6 +415,7 @@ ConsumerStats ConsumerImpl::stats() {
     out.failed = c.failed.load();
     out.acked = c.acked.load();
     out.redelivered = c.redelivered.load();
+    out.repeated = c.repeated.load();
     out.given_back = c.given_back.load();
     out.left = c.left.load();
     out.dead_lettered = c.dead_lettered.load();
@@ -302,11 +427,14 @@ ConsumerStats ConsumerImpl::stats() {
         for (const auto& [grant, unit] : units_) {
             out.partitions += 1;
             out.lag += unit.pending;
-            if (unit.feed && unit.feed->flowing()) out.consuming += 1;
+            if (worker_feed_ ? worker_feed_->flowing() : unit.feed && unit.feed->flowing()) out.consuming += 1;
             if (!unit.lane) continue;
-            out.in_flight += unit.lane->flow().load().messages;
+            if (!worker_feed_) out.in_flight += unit.lane->flow().load().messages;
             out.oldest_in_flight = std::max<Duration>(out.oldest_in_flight, now - unit.lane->oldest(now));
         }
+        if (!worker_feed_) return;
+        out.in_flight = worker_flow_->load().messages;
+        out.lag = worker_pending_;
     });
     return out;
 }
@@ -315,7 +443,7 @@ std::vector<std::pair<std::string, std::string>> ConsumerImpl::troubles() {
     std::vector<std::pair<std::string, std::string>> out;
     worker_->context->run_on_io([&] {
         for (const auto& [grant, unit] : units_) {
-            const std::string& why = unit.feed ? unit.feed->trouble() : unit.trouble;
+            const std::string why = worker_feed_ ? worker_feed_->trouble() : unit.feed ? unit.feed->trouble() : unit.trouble;
             if (!why.empty()) out.emplace_back(unit.state->partition.id(), why);
         }
     });
@@ -341,6 +469,7 @@ Result<void> ConsumerImpl::stop() {
         for (const std::uint64_t grant : grants) {
             if (const auto at = units_.find(grant); at != units_.end()) drain(grant, at->second);
         }
+        if (worker_feed_) worker_feed_->advance();
     });
     const auto limit = worker_->shell->config().timing.drain_timeout;
     const bool in_time = done.wait_for(limit) == std::future_status::ready;
@@ -353,6 +482,7 @@ void ConsumerImpl::close_on_io() {
     closed_ = true;
     worker_->shell->remove_hook(this);
     worker_finished();
+    if (worker_feed_) worker_feed_->close();
     timer_.reset();
     if (runner_) runner_->stop();
 }

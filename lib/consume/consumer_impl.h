@@ -21,6 +21,7 @@
 #include "consume/lane.h"
 #include "consume/naming.h"
 #include "consume/runner.h"
+#include "consume/worker_feed.h"
 #include "runtime/assignment_hook.h"
 #include "runtime/timers.h"
 #include "runtime/worker_impl.h"
@@ -56,7 +57,10 @@ private:
         std::string trouble;          // why it has neither
         std::uint64_t pending = 0;    // messages not yet delivered, as the last delivery said
         bool draining = false;
+        bool ending = false;          // of the pull
+        core::Instant end_by;         // then it is ended whatever may be on its way
         bool pull_over = false;
+        bool pulls_settled = false;   // the server has forgotten our pulls
         std::shared_ptr<void> done;   // lets go of the worker's `done`
     };
     using Units = std::map<std::uint64_t, Unit>;
@@ -76,7 +80,12 @@ private:
     // Units.
     void add(const runtime::HookGrant& grant);
     void open_feed(std::uint64_t grant, Unit& unit);
+    void make_worker_feed();       // per_worker
+    void route(jetstream::Message message);
+    void let_go_of_lost();
     void drain(std::uint64_t grant, Unit& unit);
+    void end_when_quiet(std::uint64_t grant, Unit& unit);
+    void pull_ended(std::uint64_t grant);
     void try_finish(std::uint64_t grant);
     Units::iterator drop(Units::iterator at);  // released: nothing is waited for
     void set_limits();
@@ -102,9 +111,14 @@ private:
     std::shared_ptr<Runner> runner_;
     std::shared_ptr<jetstream::Link> link_;
     std::string stream_created_;
+    bool work_queue_ = false;
 
     // The io thread's.
     Units units_;
+    std::shared_ptr<Flow> worker_flow_;                // per_worker
+    std::uint64_t worker_pending_ = 0;
+    std::shared_ptr<WorkerFeed> worker_feed_;          // per_worker
+    std::map<std::string, std::uint64_t, std::less<>> by_subject_;  // per_worker: what is owned now
     std::unique_ptr<runtime::TimerQueue::Timer> timer_;
     std::uint64_t reconnects_ = 0;
     bool closed_ = false;

@@ -54,6 +54,7 @@ Result<void> ConsumerImpl::start() {
     worker_->context->run_on_io([this] {
         timer_ = std::make_unique<runtime::TimerQueue::Timer>(worker_->context->timers(), [this] { tick(); });
         reconnects_ = link_->reconnects();
+        if (config_.mode == ConsumerMode::per_worker) make_worker_feed();
         worker_->shell->add_hook(shared_from_this());
     });
     return {};
@@ -79,6 +80,7 @@ Result<void> ConsumerImpl::check() {
     if (!facts) return tl::unexpected<Error>(facts.error());
     if (auto ok = check_stream(*facts); !ok) return ok;
     stream_created_ = facts->created;
+    work_queue_ = facts->retention == "workqueue";
     Result<std::shared_ptr<const PartitionSet>> partitions = fail(Errc::internal);
     try {
         partitions = worker_->shell->source()->list();

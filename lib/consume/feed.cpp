@@ -17,6 +17,7 @@ namespace {
 constexpr Duration kPauseMin = std::chrono::milliseconds(50);
 constexpr Duration kPauseMax = std::chrono::seconds(2);
 constexpr Duration kRequestTimeout = std::chrono::seconds(2);
+constexpr Duration kSettleTimeout = std::chrono::milliseconds(500);
 constexpr std::uint32_t kOrderedBatch = 256;  // of a pull when max_ack_pending is what bounds: saves requests
 
 }  // namespace
@@ -101,6 +102,12 @@ void Feed::on_stream(std::string_view answer, const std::optional<ApiError>& err
     const auto facts = jetstream::parse_stream_facts(answer);
     if (!facts) return back_off(facts.error());
     shop_->counters->recreations.fetch_add(1, std::memory_order_relaxed);
+    if (spec_.work_queue) {
+        stream_created_ = facts->created;
+        flow_->forget();
+        handlers_.on_trouble({Errc::not_found, "consumer '" + spec_.durable + "' of stream '" + spec_.stream + "' had vanished; it is made again"});
+        return create(std::nullopt);
+    }
     const std::uint64_t floor = flow_->floor();
     if (facts->created == stream_created_ && floor <= facts->last_sequence) {
         handlers_.on_trouble({Errc::not_found, "consumer '" + spec_.durable + "' of stream '" + spec_.stream +
@@ -131,6 +138,8 @@ void Feed::on_created(std::string_view answer, const std::optional<ApiError>& er
                                  "' cannot be made; recent servers allow 1,000 a stream by default (default_max_consumers): raise it, or hash "
                                  "the keys into a fixed number of partition tokens, so that there are fewer partitions"});
         }
+        const bool somebody_elses = error->code == jetstream::kApiWorkQueueNotUnique || error->code == jetstream::kApiWorkQueueNotUnfiltered;
+        if (somebody_elses && handlers_.on_refused) return handlers_.on_refused(*error);
         // 10013, 10148: somebody else has made it meanwhile; looking tells whether it suits.
         return fail_with(*error, "CONSUMER.CREATE");
     }
@@ -167,7 +176,7 @@ void Feed::open_pull() {
 }
 
 void Feed::refill() {
-    if (phase_ != Phase::flowing || !pull_) return;
+    if (phase_ != Phase::flowing || !pull_ || !asking_) return;
     const Flow::Limits limits = flow_->limits();
     const Flow::Load load = flow_->load();
     // One message in flight at most: then the batch only saves requests.
@@ -254,13 +263,18 @@ void Feed::end(std::function<void()> done) {
     const bool was_over = std::exchange(phase_, Phase::over) == Phase::over;
     if (pull_ && !was_over) {
         // The pull's handlers go on delivering; its statuses are no longer looked at.
-        pull_->end([keep = shared_from_this(), done = std::move(done)] {
+        pull_->end(spec_.max_ack_pending, [keep = shared_from_this(), done = std::move(done)] {
             keep->close();
             done();
         });
         return;
     }
     boost::asio::post(link_->io(), std::move(done));
+}
+
+void Feed::settle_pulls(std::function<void()> done) {
+    link_->request({"$JS.API.CONSUMER.INFO." + spec_.stream + "." + spec_.durable, "", {}, kSettleTimeout, false, {}},
+                   [done = std::move(done)](const Result<jetstream::Message>&) { done(); });
 }
 
 void Feed::close() {

@@ -33,14 +33,20 @@ public:
     struct Handlers {
         std::function<void(jetstream::Message)> on_message;
         std::function<void(Error)> on_trouble;                // once per trouble
-        std::function<void(std::uint64_t pending)> on_flowing;  // messages not yet delivered
+        std::function<void(std::uint64_t pending)> on_flowing{};  // messages not yet delivered
+        std::function<void(const jetstream::ApiError&)> on_refused{};  // a filter is somebody else's (10099, 10100); absent: tried again
     };
     Feed(std::shared_ptr<jetstream::Link> link, jetstream::DurableSpec spec, std::string stream_created,
          std::shared_ptr<const Shop> shop, std::shared_ptr<Flow> flow, Handlers handlers);
 
     void start();
     void refill();
+    void stop_asking() { asking_ = false; }  // what was asked for may still come
+    std::uint32_t outstanding() const { return pull_ ? pull_->outstanding() : 0; }
     void end(std::function<void()> done);  // the pull's end (everything on its way has arrived); done exactly once, later
+    // After end(), before a nak: asks for the durable's state, which makes nats-server drop pulls that nobody listens to any more. One that finds
+    // such a pull when it wants to deliver again (2.9.10) loses its place by one, and the message before comes a second time.
+    void settle_pulls(std::function<void()> done);
     void close();                          // at once
     void reconnected();                    // what was asked for is forgotten by the server
     void check(core::Instant now);         // from the consumer's timer: back-off over, silence
@@ -81,6 +87,7 @@ private:
     Phase phase_ = Phase::idle;
     std::uint64_t generation_ = 0;  // of requests
     bool was_there_ = false;        // seen once: from then on the floor is known
+    bool asking_ = true;
     bool wants_ = false;            // a refill that could not be sent
     bool unlimited_next_ = false;   // the next message is larger than what was asked for
     std::optional<core::Instant> again_;

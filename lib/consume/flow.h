@@ -15,6 +15,8 @@
 #include <functional>
 #include <mutex>
 #include <set>
+#include <string>
+#include <vector>
 
 namespace parti::consume {
 
@@ -32,12 +34,19 @@ public:
 
     void set_limits(Limits limits);
     Limits limits() const;
-    // What the server says when the durable was looked at; again after a reconnect. Never moves the floor back.
+    // What the server says when the durable was looked at; again after a reconnect. A server that has delivered less than we know of has
+    // another history: what we knew is void.
     void begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t ack_pending);
     void forget();  // another history: what was known is void
     void arrived(std::uint64_t sequence, std::size_t bytes);
     // done: acknowledged or terminated; else it comes again.
     void settled(std::uint64_t sequence, std::size_t bytes, bool done);
+    // Acknowledged before, by us lately or (at or below the floor) by anybody. nats-server 2.9.10 delivers such a message again, as if for the
+    // first time, after a nak or an expired ack_wait found no pull waiting.
+    bool done(std::uint64_t sequence) const;
+    void remember_acks() { remembers_ = true; }  // before anything else
+    void acked(const char* reply);               // sent
+    std::string last_ack() const;                // its reply subject; empty: none
     void starve();  // nothing is asked for, because there is no room
     Load load() const;
     std::uint64_t floor() const;
@@ -48,6 +57,9 @@ private:
         bool done;
     };
     void done_with(std::uint64_t sequence);
+    bool over(std::uint64_t sequence) const;
+    std::size_t recent_max() const { return limits_.messages <= 1 ? 8 : 256; }
+    std::deque<Open>::const_iterator find(std::uint64_t sequence) const;
     std::deque<Open>::iterator find(std::uint64_t sequence);
 
     const std::function<void()> wake_;
@@ -56,8 +68,12 @@ private:
     Load load_;
     Load freed_;  // since the last wake
     bool starves_ = false;
+    bool remembers_ = false;
+    std::string last_ack_;
     std::deque<Open> open_;  // ascending; the first one is not done
-    std::uint64_t floor_ = 0;
+    std::vector<std::uint64_t> recent_;  // acknowledged last: a ring
+    std::size_t recent_next_ = 0;
+    std::uint64_t floor_ = 0;            // the server's word
     std::uint64_t highest_ = 0;
     std::uint64_t inherited_to_ = 0;
     std::uint64_t inherited_ = 0;  // open ones at or below inherited_to_ when the durable was looked at

@@ -48,7 +48,15 @@ Result<void> Delivery::send(const char* body, bool needs_exclusive) {
 Result<void> Delivery::ack(std::optional<Duration> confirmed) {
     if (!take()) return fail(Errc::invalid_argument, "the message was acknowledged, given back or terminated before");
     Counters& counters = *lane->shop()->counters;
-    Result<void> sent = confirmed ? lane->shop()->confirm(reply(), *confirmed) : send(kAck, false);
+    Result<void> sent;
+    std::unique_lock gate(lane->gate(), std::defer_lock);
+    if (confirmed) {
+        sent = lane->shop()->confirm(reply(), *confirmed);
+    } else {
+        gate.lock();
+        sent = send(kAck, false);
+    }
+    if (sent) lane->flow().acked(reply());
     (sent ? counters.acked : counters.acks_lost).fetch_add(1, std::memory_order_relaxed);
     settle(sent.has_value());
     return sent;
@@ -104,7 +112,7 @@ void Lane::push(std::shared_ptr<Delivery> delivery) {
             last_->next = std::move(delivery);
         }
         last_ = added;
-        ready = !closed_ && !std::exchange(scheduled_, true);
+        ready = !closed_ && !paused_ && !std::exchange(scheduled_, true);
     }
     if (ready) shop_->ready(shared_from_this());
 }
@@ -119,16 +127,45 @@ bool Lane::busy() const {
     return held_ > 0;
 }
 
+bool Lane::in_hand() const {
+    const std::lock_guard lock(mutex_);
+    return held_ > 0 || first_ != nullptr;
+}
+
+bool Lane::waiting() const {
+    const std::lock_guard lock(mutex_);
+    return first_ != nullptr;
+}
+
+std::shared_ptr<Delivery> Lane::take_waiting() {
+    const std::lock_guard lock(mutex_);
+    if (first_ == nullptr) return nullptr;
+    std::shared_ptr<Delivery> delivery = std::move(first_);
+    first_ = std::move(delivery->next);
+    if (first_ == nullptr) last_ = nullptr;
+    return delivery;
+}
+
+void Lane::pause() {
+    {
+        const std::lock_guard lock(mutex_);
+        paused_ = true;
+    }
+    while (const auto delivery = take_waiting()) delivery->abandon();
+}
+
+void Lane::resume() {
+    bool ready = false;
+    {
+        const std::lock_guard lock(mutex_);
+        paused_ = false;
+        ready = !closed_ && first_ != nullptr && !std::exchange(scheduled_, true);
+    }
+    if (ready) shop_->ready(shared_from_this());
+}
+
 void Lane::give_back() {
-    for (;;) {
-        std::shared_ptr<Delivery> delivery;
-        {
-            const std::lock_guard lock(mutex_);
-            if (first_ == nullptr) return;
-            delivery = std::move(first_);
-            first_ = std::move(delivery->next);
-            if (first_ == nullptr) last_ = nullptr;
-        }
+    while (const auto delivery = take_waiting()) {
         if (delivery->nak({})) {
             shop_->counters->given_back.fetch_add(1, std::memory_order_relaxed);
         } else {
@@ -166,7 +203,7 @@ bool Lane::running_since(core::Instant before) const {
 std::shared_ptr<Delivery> Lane::begin_next() {
     // Asked inside the lock, with the clock read after it: what close() saw as not begun does not begin.
     const std::lock_guard lock(mutex_);
-    if (closed_ || first_ == nullptr || !state_->valid()) {
+    if (closed_ || paused_ || first_ == nullptr || !state_->valid()) {
         scheduled_ = false;
         return nullptr;
     }
@@ -189,13 +226,18 @@ bool Lane::run(std::uint32_t most) {
         running_.reset();
     }
     const std::lock_guard lock(mutex_);
-    scheduled_ = !closed_ && first_ != nullptr;
+    scheduled_ = !closed_ && !paused_ && first_ != nullptr;
     return scheduled_;
 }
 
 void Lane::call(const std::shared_ptr<Delivery>& delivery) {
     Counters& counters = *shop_->counters;
     const ConsumerConfig& config = shop_->config;
+    if (flow_->done(delivery->sequence)) {
+        counters.repeated.fetch_add(1, std::memory_order_relaxed);
+        static_cast<void>(delivery->ack(std::nullopt));
+        return;
+    }
     if (config.deliveries_unhandled_max > 0 && delivery->delivered > config.deliveries_unhandled_max) {
         failed(delivery, "delivered " + std::to_string(delivery->delivered) + " times and never acknowledged");
         return;
@@ -246,7 +288,7 @@ void Lane::settled(Delivery& delivery, bool done) {
         const std::lock_guard lock(mutex_);
         if (std::exchange(delivery.begun, false)) {
             held_ -= 1;
-            idle = closed_ && held_ == 0;
+            idle = (closed_ || paused_) && held_ == 0;
         }
     }
     flow_->settled(delivery.sequence, delivery.bytes, done);

@@ -31,7 +31,7 @@ class Lane;
 
 struct Counters {
     std::atomic<std::uint64_t> pulled{0}, handled{0}, failed{0}, acked{0}, redelivered{0}, given_back{0}, left{0}, dead_lettered{0},
-        recreations{0}, pulls_lost{0}, acks_lost{0};
+        recreations{0}, pulls_lost{0}, acks_lost{0}, repeated{0};
 };
 
 // What all lanes of a consumer share. Immutable but for the counters; functions may be called from any thread.
@@ -84,7 +84,14 @@ public:
     void push(std::shared_ptr<Delivery> delivery);
     void close();
     bool busy() const;  // something is held
-    void give_back();   // what waits: nak'ed in order while exclusive, else dropped
+    bool in_hand() const;  // something is held or waits
+    // Held while an ack is sent and counted. Whoever holds it and sees a message in hand knows that its ack goes out later: with
+    // max_ack_pending 1 nothing else is on its way.
+    std::mutex& gate() { return gate_; }
+    bool waiting() const;  // messages that have not begun
+    void give_back();      // what waits: nak'ed in order while exclusive, else dropped
+    void pause();         // no handler begins, and what waits is dropped: its durable goes
+    void resume();
     void renew(core::Instant now);
     void set_released() { released_.store(true, std::memory_order_release); }
     // At most `most` messages; true: more are waiting (call again).
@@ -100,6 +107,7 @@ public:
     void settled(Delivery& delivery, bool done);  // by Delivery
 
 private:
+    std::shared_ptr<Delivery> take_waiting();
     std::shared_ptr<Delivery> begin_next();
     void call(const std::shared_ptr<Delivery>& delivery);
     void failed(const std::shared_ptr<Delivery>& delivery, const std::string& why);
@@ -110,6 +118,7 @@ private:
     const std::shared_ptr<Flow> flow_;
     const std::shared_ptr<Shop> shop_;
     std::atomic<bool> released_{false};
+    std::mutex gate_;  // before mutex_
 
     mutable std::mutex mutex_;
     std::shared_ptr<Delivery> first_;
@@ -119,6 +128,7 @@ private:
     std::uint32_t held_ = 0;
     bool scheduled_ = false;
     bool closed_ = false;
+    bool paused_ = false;
 };
 
 }  // namespace parti::consume

@@ -29,6 +29,7 @@ struct DurableSpec {
     std::uint32_t max_ack_pending = 1;
     Duration ack_wait{};
     std::optional<std::uint64_t> start_sequence{};  // absent: all
+    bool work_queue = false;  // of the stream: what was acknowledged is gone, and only "all" is allowed
 };
 // For $JS.API.<subject>: one filter goes the way every server knows, several need 2.10.
 std::string durable_create_subject(const DurableSpec& spec);

@@ -1,5 +1,6 @@
 #include "jetstream/pull.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <utility>
@@ -118,9 +119,9 @@ bool Pull::silent(Clock::time_point now) {
     return true;
 }
 
-void Pull::end(std::function<void()> done) {
+void Pull::end(std::uint32_t most, std::function<void()> done) {
     done_ = std::move(done);
-    const std::uint64_t fill = outstanding_ + kSlack;
+    const std::uint64_t fill = std::min(outstanding_, most) + kSlack;
     if (token_ != 0 && requests_ > 0 && link_->connected() && link_->end_sink_after(token_, received_ + fill)) {
         ends_at_ = received_ + fill;
         for (std::uint64_t i = 0; i < fill; ++i) link_->publish_empty(inbox_);

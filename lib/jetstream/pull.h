@@ -47,8 +47,9 @@ public:
     ~Pull();
     Result<void> open();
     Result<void> request(std::uint32_t batch, std::size_t bytes_max);
-    // Ends the subscription once everything that was on its way has arrived; `done` is called exactly once, never from inside end().
-    void end(std::function<void()> done);
+    // Ends the subscription once everything that was on its way (at most `most` messages) has arrived; `done` is called exactly once, never
+    // from inside end().
+    void end(std::uint32_t most, std::function<void()> done);
     void close();  // at once; what is on its way is dropped by the client
     // Messages that requests may still bring.
     std::uint32_t outstanding() const { return outstanding_; }

@@ -14,7 +14,9 @@ Handler Seen::handler() {
 void Seen::add(const Message& message) {
     const std::uint64_t number = std::stoull(std::string(message.payload()));
     const std::lock_guard lock(mutex_);
-    seen_[message.ownership().partition().id()].push_back(number);
+    const std::string& partition = message.ownership().partition().id();
+    seen_[partition].push_back(number);
+    if (message.delivered() > 1) again_[partition].emplace_back(number, message.delivered());
 }
 
 std::vector<std::uint64_t> Seen::of(const std::string& partition) const {
@@ -44,13 +46,22 @@ std::string Seen::in_order_once(const std::vector<std::string>& partitions, std:
         for (const std::uint64_t number : list) {
             if (number != expected) {
                 return id + ": " + std::to_string(number) + " came where " + std::to_string(expected) + " was due" +
-                       (number < expected ? " (a replay)" : " (a gap)");
+                       (number < expected ? " (a replay)" : " (a gap)") + "; delivered again:" + again(id);
             }
             ++expected;
         }
         if (expected != count) return id + ": " + std::to_string(expected) + " of " + std::to_string(count) + " came";
     }
     return {};
+}
+
+std::string Seen::again(const std::string& partition) const {
+    const std::lock_guard lock(mutex_);
+    std::string out;
+    const auto at = again_.find(partition);
+    if (at == again_.end()) return " none";
+    for (const auto& entry : at->second) out += " " + std::to_string(entry.first) + " (" + std::to_string(entry.second) + " times)";
+    return out;
 }
 
 void ConsumeTest::SetUp() {

@@ -25,8 +25,11 @@ public:
     std::string in_order_once(const std::vector<std::string>& partitions, std::uint64_t count) const;
 
 private:
+    std::string again(const std::string& partition) const;
+
     mutable std::mutex mutex_;
     std::map<std::string, std::vector<std::uint64_t>> seen_;
+    std::map<std::string, std::vector<std::pair<std::uint64_t, std::uint64_t>>> again_;  // message, deliveries
 };
 
 // A worker with a consumer that was started.

@@ -114,6 +114,7 @@ struct ConsumerStats {
     std::uint64_t failed = 0;         // handlers that threw or returned an error
     std::uint64_t acked = 0;
     std::uint64_t redelivered = 0;    // of pulled: not for the first time
+    std::uint64_t repeated = 0;       // delivered again by the server although acknowledged: acknowledged again, not handled
     std::uint64_t given_back = 0;     // fetched, not begun, given back at a revoke
     std::uint64_t left = 0;           // dropped without an answer, because the token was invalid
     std::uint64_t dead_lettered = 0;
