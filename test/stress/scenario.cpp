@@ -1,6 +1,7 @@
 #include "scenario.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <sstream>
@@ -56,6 +57,16 @@ test::Outcome<std::uint64_t> outstanding(const std::string& url) {
     return sum;
 }
 
+Milliseconds duration_of(const ScenarioPlan& plan) {
+    return std::accumulate(plan.phases.begin(), plan.phases.end(), Milliseconds(0),
+                           [](Milliseconds sum, const test::LoadPhase& p) { return sum + p.duration; });
+}
+
+// Waits until a quarter of the load's time is over.
+void load_quarter(const ScenarioPlan& plan, test::LoadGenerator& load) {
+    load.wait_done(duration_of(plan) / 4);
+}
+
 }  // namespace
 
 std::string_view name(Fault fault) {
@@ -75,8 +86,8 @@ std::string_view name(Fault fault) {
 struct ScenarioTest::Live {
     ScenarioPlan plan;
     std::unique_ptr<test::Fleet> fleet;
-    std::optional<test::TempFolder> folder;  // of the files of handled messages
     std::vector<Disturbance> disturbances;
+    std::vector<ScenarioResult::Injected> faults;
     std::uint32_t next_label = 0;
 };
 
@@ -84,7 +95,7 @@ bool ScenarioTest::add_process(Live& live) {
     test::WorkerProcessOptions options;
     options.label = "h" + std::to_string(live.next_label++);
     const ScenarioPlan& plan = live.plan;
-    options.args = {"--consume", kStream, "--subject", "load.{1}", "--handled", live.folder->path() + "/" + options.label + ".handled",
+    options.args = {"--consume", kStream, "--subject", "load.{1}", "--handled", live.fleet->folder() + "/" + options.label + ".handled",
                     "--consume-mode", plan.mode, "--max-ack-pending", std::to_string(plan.max_ack_pending), "--work",
                     std::to_string(plan.work.count()), "--callback-threads", plan.work.count() > 0 ? "16" : "2"};
     if (plan.fail_every != 0) options.args.insert(options.args.end(), {"--fail-every", std::to_string(plan.fail_every)});
@@ -99,10 +110,6 @@ bool ScenarioTest::add_process(Live& live) {
 }
 
 bool ScenarioTest::begin(Live& live) {
-    auto folder = test::TempFolder::make("handled");
-    EXPECT_TRUE(folder) << folder.error();
-    if (!folder) return false;
-    live.folder.emplace(std::move(*folder));
     test::FleetOptions options;
     options.partitions = live.plan.partitions;
     options.server.binary = live.plan.server;
@@ -180,13 +187,15 @@ void ScenarioTest::inject(Live& live, Fault fault) {
 
 // Each fault at its share of the load's time; a fault that takes longer delays the ones after it.
 void ScenarioTest::inject_all(Live& live, test::LoadGenerator& load) {
-    const Milliseconds total = std::accumulate(live.plan.phases.begin(), live.plan.phases.end(), Milliseconds(0), [](Milliseconds sum, const test::LoadPhase& p) { return sum + p.duration; });
+    const Milliseconds total = duration_of(live.plan);
     const std::size_t count = live.plan.faults.size();
     for (std::size_t i = 0; i < count && !HasFailure(); ++i) {
         const std::int64_t due = load.start_ns() + std::chrono::nanoseconds(total).count() * static_cast<std::int64_t>(i + 1) / static_cast<std::int64_t>(count + 1);
         const auto left = std::chrono::nanoseconds(due - test::boot_now_ns());
         if (left.count() > 0) load.wait_done(std::chrono::duration_cast<Milliseconds>(left));
+        const std::int64_t begin = test::boot_now_ns();
         inject(live, live.plan.faults[i]);
+        live.faults.push_back({live.plan.faults[i], begin, test::boot_now_ns()});
     }
 }
 
@@ -211,7 +220,7 @@ std::vector<test::ProcessHandlings> ScenarioTest::read_handlings(Live& live) {
     std::vector<test::ProcessHandlings> all;
     for (std::size_t i = 0; i < live.fleet->size(); ++i) {
         const test::WorkerProcess& process = live.fleet->process(i);
-        std::ifstream file(live.folder->path() + "/" + process.label() + ".handled", std::ios::binary);
+        std::ifstream file(live.fleet->folder() + "/" + process.label() + ".handled", std::ios::binary);
         std::ostringstream text;
         text << file.rdbuf();
         auto handlings = test::parse_handlings(process.label(), text.str(), process.killed());
@@ -222,6 +231,18 @@ std::vector<test::ProcessHandlings> ScenarioTest::read_handlings(Live& live) {
         all.push_back({process.label(), std::move(*handlings)});
     }
     return all;
+}
+
+// What the ledger judged, for whoever looks into it; the fleet's folder is gone by then.
+void ScenarioTest::keep_handlings(const std::vector<test::ProcessHandlings>& handlings) const {
+    const std::string folder = std::string(PARTI_STRESS_KEPT) + "/handled-" + std::to_string(test::boot_now_ns() / 1'000'000);
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    for (const test::ProcessHandlings& process : handlings) {
+        std::ofstream file(folder + "/" + process.label + ".handled", std::ios::binary);
+        for (const test::Handling& h : process.handlings) file << test::to_line(h);
+    }
+    std::printf("  handled messages: %s\n", folder.c_str());
 }
 
 std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
@@ -245,6 +266,10 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
         ADD_FAILURE() << generator.error();
         return std::nullopt;
     }
+    if (plan.after_warmup) {
+        load_quarter(plan, *generator);
+        plan.after_warmup(*live.fleet);
+    }
     inject_all(live, *generator);
     ScenarioResult result;
     result.load = generator->finish();
@@ -253,6 +278,7 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     std::printf("  load: %s\n", test::describe(result.load).c_str());
     const bool drained = drain(live);
     result.drained_ms = static_cast<double>(test::boot_now_ns() - result.end_ns) / 1e6;
+    if (plan.at_end) plan.at_end(*live.fleet);
     const auto left = live.fleet->leave_together(live.fleet->alive(), kPatience);
     EXPECT_TRUE(left) << left.error();
     auto handlings = read_handlings(live);
@@ -260,12 +286,14 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     EXPECT_TRUE(removed) << removed.error();  // with its durables, which the library never removes
     result.timeline = end_fleet(std::move(live.fleet), oracles_);
     result.disturbances = live.disturbances;
+    result.faults = live.faults;
     test::LedgerOptions options;
     options.in_order = plan.max_ack_pending == 1;
     options.check_owners = true;
     options.owners = test::owners_of(result.timeline);
     result.ledger = test::check_ledger(generator->take_published(), handlings, live.disturbances, options);
     std::printf("  ledger: %s\n", test::describe(result.ledger.counts).c_str());
+    if (!result.ledger.violations.empty()) keep_handlings(handlings);
     EXPECT_TRUE(result.ledger.violations.empty()) << test::describe(result.ledger.violations);
     EXPECT_GT(result.ledger.counts.confirmed, 0U);
     record_classes(result);

@@ -14,6 +14,7 @@
 // Source    SUITE.md sections 2, 5 and 6; PROTOCOL.md P-3, P-9, P-10.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,7 @@ struct ScenarioPlan {
     std::vector<test::LoadPhase> phases;
     std::vector<Fault> faults;            // spread evenly over the load, in this order
     test::Milliseconds drain{30000};      // until nothing is left to deliver
+    std::function<void(test::Fleet&)> after_warmup{}, at_end{};  // called at a quarter of the load, and when it is over and drained
 };
 
 struct ScenarioResult {
@@ -50,6 +52,11 @@ struct ScenarioResult {
     std::int64_t start_ns = 0, end_ns = 0;  // of the load
     double drained_ms = 0;                  // from the load's end until nothing was left to deliver
     std::vector<test::Disturbance> disturbances;
+    struct Injected {
+        Fault fault = Fault::kill;
+        std::int64_t begin_ns = 0, end_ns = 0;
+    };
+    std::vector<Injected> faults;
 };
 
 class ScenarioTest : public StressTest {
@@ -71,6 +78,7 @@ private:
     void inject_all(Live& live, test::LoadGenerator& load);
     bool drain(Live& live);
     std::vector<test::ProcessHandlings> read_handlings(Live& live);
+    void keep_handlings(const std::vector<test::ProcessHandlings>& handlings) const;
 };
 
 }  // namespace parti::stress

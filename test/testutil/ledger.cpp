@@ -181,7 +181,9 @@ private:
         ++counts().handled;
         if (message.confirmed_ns == 0) ++counts().unconfirmed_handled;
         report_.first_ns[partition_].push_back(entry.handling->begin_ns);
-        report_.latencies.push_back({message.intended_ns, entry.handling->begin_ns - message.intended_ns});
+        const LedgerReport::Latency latency{message.intended_ns, entry.handling->begin_ns - message.intended_ns};
+        report_.latencies.push_back(latency);
+        report_.partition_latencies[partition_].push_back(latency);
     }
 
     void look_for_lost() {
@@ -254,6 +256,16 @@ std::int64_t LedgerReport::longest_gap_ns(const std::string& partition, std::int
         last = *at;
     }
     return std::max(longest, to_ns - last);
+}
+
+std::int64_t LedgerReport::longest_wait_ns(const std::string& partition, std::int64_t from_ns, std::int64_t to_ns) const {
+    const auto found = partition_latencies.find(partition);
+    std::int64_t longest = 0;
+    if (found == partition_latencies.end()) return longest;
+    for (const Latency& l : found->second) {
+        if (l.intended_ns >= from_ns && l.intended_ns < to_ns) longest = std::max(longest, l.taken_ns);
+    }
+    return longest;
 }
 
 std::int64_t LedgerReport::latency_ns(double q, std::int64_t from_ns, std::int64_t to_ns, std::size_t least) const {

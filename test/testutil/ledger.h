@@ -111,9 +111,12 @@ struct LedgerReport {
         std::int64_t intended_ns = 0, taken_ns = 0;  // from the intended publication to the begin of the first handling
     };
     std::vector<Latency> latencies;  // by intended time
+    std::map<std::string, std::vector<Latency>> partition_latencies;  // in the order handled
 
     // Longest time between two first handlings of a partition within [from, to]; the ends count as handlings. 0: unknown partition.
     std::int64_t longest_gap_ns(const std::string& partition, std::int64_t from_ns, std::int64_t to_ns) const;
+    // The longest that a message of the partition waited, of those intended within [from, to). 0: there are none.
+    std::int64_t longest_wait_ns(const std::string& partition, std::int64_t from_ns, std::int64_t to_ns) const;
     // Of messages intended within [from, to); q in 0..1. -1: there are fewer than `least`.
     std::int64_t latency_ns(double q, std::int64_t from_ns, std::int64_t to_ns, std::size_t least = 1) const;
 };

@@ -70,6 +70,8 @@ TEST_F(LedgerTest, APerfectRunIsSilent) {
     EXPECT_EQ(report.latency_ns(0.5, 0, 10'000 * kMs), 5 * kMs);
     EXPECT_EQ(report.latency_ns(0.5, 0, 10'000 * kMs, 11), -1);
     EXPECT_EQ(report.longest_gap_ns("p", 105 * kMs, 1005 * kMs), 100 * kMs);
+    EXPECT_EQ(report.longest_wait_ns("p", 0, 10'000 * kMs), 5 * kMs);
+    EXPECT_EQ(report.longest_wait_ns("p", 0, 100 * kMs), 0) << "before the first";
     EXPECT_EQ(report.longest_gap_ns("p", 105 * kMs, 2005 * kMs), 1000 * kMs);
 }
 
