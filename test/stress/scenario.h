@@ -42,6 +42,7 @@ struct ScenarioPlan {
     std::vector<test::LoadPhase> phases;
     std::vector<Fault> faults;            // spread evenly over the load, in this order
     test::Milliseconds drain{30000};      // until nothing is left to deliver
+    bool may_stay_behind = false;         // a load that is too much: not drained is a result, not a failure
     std::function<void(test::Fleet&)> after_warmup{}, at_end{};  // called at a quarter of the load, and when it is over and drained
 };
 
@@ -50,6 +51,7 @@ struct ScenarioResult {
     test::LedgerReport ledger;
     test::Timeline timeline;
     std::int64_t start_ns = 0, end_ns = 0;  // of the load
+    bool drained = false;
     double drained_ms = 0;                  // from the load's end until nothing was left to deliver
     std::vector<test::Disturbance> disturbances;
     struct Injected {

@@ -193,6 +193,10 @@ private:
             if (message.confirmed_ns == 0) continue;
             ++counts().confirmed;
             if (first_[i]) continue;
+            if (!options_.complete) {
+                ++counts().undelivered;
+                continue;
+            }
             blame(counts().lost, Oracle::message_lost,
                   "never handled: message " + std::to_string(i + 1) + " of " + partition_ + " (stream sequence " +
                       std::to_string(message.stream_sequence) + "), confirmed at " + ms_of(message.confirmed_ns));
@@ -223,7 +227,7 @@ Owners owners_of(const Timeline& timeline) {
 }
 
 std::string describe(const LedgerCounts& c) {
-    const std::array<std::pair<const char*, std::uint64_t>, 17> classes = {{{"published", c.published},
+    const std::array<std::pair<const char*, std::uint64_t>, 18> classes = {{{"published", c.published},
                                                                             {"confirmed", c.confirmed},
                                                                             {"handled", c.handled},
                                                                             {"of these unconfirmed", c.unconfirmed_handled},
@@ -235,6 +239,7 @@ std::string describe(const LedgerCounts& c) {
                                                                             {"OVERLAP", c.overlaps},
                                                                             {"NOT_OWNED", c.not_owned},
                                                                             {"FOREIGN", c.foreign},
+                                                                            {"undelivered", c.undelivered},
                                                                             {"unacked", c.unacked},
                                                                             {"replayed", c.replayed},
                                                                             {"late_start", c.late_starts},

@@ -89,6 +89,8 @@ struct LedgerOptions {
     bool in_order = true;                           // one message in flight a partition
     std::int64_t ack_window_ns = 1'000'000'000;     // so long an ack may be on its way when the disturbance begins
     std::int64_t replay_window_ns = 2'000'000'000;  // P-9
+    bool complete = true;                           // false: the run ended before everything was delivered: what was not handled is
+                                                    // `undelivered`, not lost
     bool check_owners = false;                      // `owners` is complete
     Owners owners{};
 };
@@ -96,7 +98,7 @@ struct LedgerOptions {
 struct LedgerCounts {
     std::uint64_t published = 0, confirmed = 0, unconfirmed_handled = 0;
     std::uint64_t handlings = 0, handled = 0, failures = 0;  // handled: messages, each counted once
-    std::uint64_t lost = 0, unacked = 0, replayed = 0, late_starts = 0, duplicates = 0;
+    std::uint64_t lost = 0, undelivered = 0, unacked = 0, replayed = 0, late_starts = 0, duplicates = 0;
     std::uint64_t reordered = 0, overlaps = 0, not_owned = 0, foreign = 0, published_twice = 0, stale = 0;
 };
 // "confirmed 4300, handled 4300, lost 0, ..." every class, zero or not.

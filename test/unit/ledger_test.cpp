@@ -82,6 +82,10 @@ TEST_F(LedgerTest, AConfirmedMessageThatIsNeverHandledIsLost) {
     EXPECT_EQ(classes(check()), Classes{}) << "never confirmed: never promised";
     published_["q"].push_back({1, 1, 1, 99});
     EXPECT_EQ(classes(check()), (Classes{{"lost", 1}})) << "a partition nobody handled";
+    options_.complete = false;
+    const LedgerReport report = check();
+    EXPECT_EQ(classes(report), Classes{}) << "the run ended too early to say";
+    EXPECT_EQ(report.counts.undelivered, 1U);
 }
 
 TEST_F(LedgerTest, AFailedHandlingIsNone) {
