@@ -126,8 +126,7 @@ std::string encode(const HeadRecord& head) {
     return out.take();
 }
 
-std::string encode(const AssignmentRecord& record) {
-    Writer out(256 + bytes_of(record.partitions) + bytes_of(record.revoking));
+void append_head(Writer& out, const AssignmentRecord& record) {
     out.id(record.id);
     out.raw(R"(,"epoch":)");
     out.number(record.fence.epoch.value);
@@ -137,11 +136,21 @@ std::string encode(const AssignmentRecord& record) {
     out.number(record.incarnation.value);
     out.raw(R"(,"session":)");
     out.session(record.session);
-    out.raw(R"(,"partitions":)");
+}
+
+void append_lists(Writer& out, const AssignmentRecord& record) {
+    out.raw(R"("partitions":)");
     out.partitions(record.partitions);
     out.raw(R"(,"revoking":)");
     out.partitions(record.revoking);
     out.raw("}");
+}
+
+std::string encode(const AssignmentRecord& record) {
+    Writer out(256 + bytes_of(record.partitions) + bytes_of(record.revoking));
+    append_head(out, record);
+    out.raw(",");
+    append_lists(out, record);
     return out.take();
 }
 
@@ -167,6 +176,32 @@ std::string encode(const RecordValue& record) {
     const auto* control = std::get_if<ControlPtr>(&record);
     PARTI_ASSERT(control != nullptr && "only records have bytes");
     return encode(**control);
+}
+
+Result<Packed> pack_lists(const AssignmentRecord& record) {
+    Writer out(64 + bytes_of(record.partitions) + bytes_of(record.revoking));
+    out.raw("{");
+    append_lists(out, record);
+    return pack(out.take());
+}
+
+std::string encode_head(const AssignmentRecord& record, const Packing& packing) {
+    Writer out(512);
+    append_head(out, record);
+    out.raw(R"(,"packed":{"size":)");
+    out.number(packing.size);
+    out.raw(R"(,"bytes":)");
+    out.number(packing.bytes);
+    out.raw(R"(,"digest":")");
+    out.raw(to_string(packing.digest));
+    if (packing.set == ChunkSet::none) {
+        out.raw("\"}}\n");
+        return out.take();
+    }
+    out.raw(packing.set == ChunkSet::a ? R"(","set":"a","chunks":)" : R"(","set":"b","chunks":)");
+    out.number(packing.chunks);
+    out.raw("}}");
+    return out.take();
 }
 
 }  // namespace parti::wire

@@ -1,0 +1,4 @@
+# Records beyond the payload limit: their bytes.
+add_executable(parti_packed_tests packed_test.cpp)
+target_link_libraries(parti_packed_tests PRIVATE parti_options parti_base parti_wire GTest::gtest_main)
+parti_gtest(parti_packed_tests LABELS unit TIMEOUT 60)
