@@ -16,6 +16,7 @@ namespace parti::jetstream {
 namespace {
 
 constexpr Duration kHeartbeatMin = std::chrono::milliseconds(100);
+constexpr std::size_t kHeaderBytesMax = 128;  // of a put: one expectation
 constexpr Duration kStopLimit = std::chrono::seconds(1);
 
 class WatchHandle final : public Watch {
@@ -67,6 +68,11 @@ public:
                            if (!answer) return handler({PutResult::no_information, 0, std::move(answer.error())});
                            handler(parse_pub_ack(payload(*answer), stream));
                        });
+    }
+
+    std::size_t value_bytes_max() const override {
+        const std::size_t limit = link_->payload_bytes_max();  // headers count
+        return limit > kHeaderBytesMax ? limit - kHeaderBytesMax : 0;
     }
 
     void get(const std::string& bucket, const std::string& key, Duration timeout,

@@ -109,6 +109,9 @@ public:
     virtual void put(const std::string& bucket, const std::string& key, std::string_view bytes, std::uint64_t expected, Duration timeout,
                      std::function<void(PutAnswer)> handler) = 0;
 
+    // The longest value that put() can write on the present connection.
+    virtual std::size_t value_bytes_max() const = 0;
+
     // The key's last message through the stream's leader (STREAM.MSG.GET), never a direct get.
     virtual void get(const std::string& bucket, const std::string& key, Duration timeout, std::function<void(Result<RawEntry>)> handler) = 0;
 

@@ -38,7 +38,8 @@ Group::Group(ContextImpl& context, const Config& config)
       create_(config.create_buckets != CreateBuckets::never),
       operation_timeout_(config.timing.operation_timeout),
       back_off_(kBackOffFirst),
-      retry_(context.timers(), [this] { check(); }) {}
+      retry_(context.timers(), [this] { check(); }),
+      hub_tick_(context.timers(), [this] { hub_->tick(); }) {}
 
 Group::~Group() = default;
 
@@ -130,7 +131,11 @@ void Group::conclude() {
 }
 
 Hub& Group::hub() {
-    if (!hub_) hub_ = Hub::make(context_.client(), lease_bucket_name(name_), assignment_bucket_name(name_), shell_of(context_));
+    if (!hub_) {
+        HubShell shell = shell_of(context_);
+        shell.wake = [this](core::Instant at) { hub_tick_.set(at); };
+        hub_ = Hub::make(context_.client(), lease_bucket_name(name_), assignment_bucket_name(name_), std::move(shell));
+    }
     return *hub_;
 }
 

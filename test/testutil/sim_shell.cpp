@@ -254,6 +254,12 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
         return shared_.codec.decode(bucket, key, bytes);
     };
     shell.encode = [this](const RecordValue& record) { return shared_.codec.encode(record); };
+    shell.wake = [this](core::Instant at) {
+        const Nanos due = std::max(clock_.true_time(at), shared_.scheduler.now());
+        shared_.scheduler.at(due, lane_, [this, generation = ++hub_tick_] {
+            if (generation == hub_tick_) hub_->tick();
+        });
+    };
     shell.log = [this](LogLevel, std::string_view line) {
         if (shared_.tracing()) shared_.trace(name_ + " hub: " + std::string(line));
     };

@@ -163,6 +163,7 @@ private:
     std::function<void(SimProcess&, std::uint32_t)> on_stopped_;
     std::unique_ptr<SimClient> client_;
     std::unique_ptr<runtime::Hub> hub_;
+    std::uint64_t hub_tick_ = 0;
     std::vector<std::shared_ptr<SimWorker>> workers_;
 };
 

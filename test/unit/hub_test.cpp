@@ -70,6 +70,11 @@ protected:
         HubShell shell;
         shell.now = [this] { return Instant(Duration(scheduler_.now())); };
         shell.defer = [this, lane](std::function<void()> task) { scheduler_.after(0, lane, std::move(task)); };
+        shell.wake = [this, lane](Instant at) {
+            scheduler_.at(at.time_since_epoch().count(), lane, [this, generation = ++tick_] {
+                if (generation == tick_ && hub_) hub_->tick();
+            });
+        };
         shell.decode = wire::decode;
         shell.encode = wire::encode;
         shell.put_timeout = std::chrono::seconds(2);
@@ -139,6 +144,7 @@ protected:
     std::unique_ptr<Hub> hub_;
     std::vector<std::string> log_;
     bool inside_ = false;
+    std::uint64_t tick_ = 0;
 };
 
 Interest wide() {
