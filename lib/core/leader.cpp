@@ -206,8 +206,10 @@ void Leader::lost(Env& env, WorkerNumber number, Slot& slot, const CasWrite::Out
         return;
     }
     if (slot.sealed) {
-        slot.overwritten = true;
         slot.revision = outcome.entry->revision;
+        // The record as it is, written anew: so ends a write in chunks that another had begun (docs/PROTOCOL.md, "Large records").
+        if (found != nullptr && slot.record && (*found)->id == slot.record->id) return;
+        slot.overwritten = true;
         env.note_error(Errc::malformed_record, "record worker." + std::to_string(number.value) +
                                                    " was changed by something that does not lead; writing it again");
     }

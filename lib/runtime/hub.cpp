@@ -575,7 +575,7 @@ private:
 
     static constexpr std::uint64_t kForeignKeysLogged = 16;
     static constexpr std::size_t kEventsKept = 256;  // room for so many events outlives a turn
-    static constexpr std::size_t kChunkBytesMin = 2 * wire::kChunkHeadBytesMax;
+    static constexpr std::size_t kChunkBytesMin = wire::kChunkHeadBytesMax + 16;
     static constexpr Duration kLookInterval = std::chrono::milliseconds(250);
 
     jetstream::Client& client_;

@@ -153,12 +153,14 @@ void Invariants::check_number(Nanos now, WorkerId worker) {
 
 void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record) {
     auto& history = history_[number.value];
+    // The very same record again, at a new revision: so ends a write in chunks that somebody else has begun.
+    if (!history.empty() && record.fence == history.back().fence && record.id == history.back().id) return;
     if (!history.empty() && record.fence <= history.back().fence) {
         report(now, Promise::p2_order,
                "record of worker." + std::to_string(number.value) + " at revision " + std::to_string(revision) + " carries " +
                    text_of(record.fence) + ", not above the " + text_of(history.back().fence) + " before it");
     }
-    Written written{record.fence, revision, record.session, {}};
+    Written written{record.id, record.fence, revision, record.session, {}};
     written.partitions.reserve(record.partitions.size());
     for (const Partition& p : record.partitions) written.partitions.push_back(index(p.id()));
     std::sort(written.partitions.begin(), written.partitions.end());

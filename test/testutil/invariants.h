@@ -117,6 +117,7 @@ private:
         std::vector<WorkerId> holders;  // may hold a worker twice: draining and owned again
     };
     struct Written {
+        WriteId id;
         Fence fence;
         Revision revision = 0;
         SessionId session;

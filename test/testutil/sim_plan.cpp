@@ -51,7 +51,8 @@ std::string_view to_string(Fault fault) {
                                                                      "callback never",
                                                                      "clock skew",
                                                                      "partitions changed",
-                                                                     "deaf"};
+                                                                     "deaf",
+                                                                     "payload limit"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
@@ -88,6 +89,13 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
     plan.callback_never = rate(Fault::callback_never, 60'000);
     plan.clock_ppm = static_cast<std::int32_t>(rate(Fault::clock_skew, 48'000));
     plan.fault_gap = rng.between(6, 60) * kSecond;
+    base::Rng large(seed ^ 0x6c61726765ULL);  // of its own: seeds without it stay what they were
+    plan.on[static_cast<std::size_t>(Fault::payload_limit)] = large.chance(1, 5);
+    if (plan.on[static_cast<std::size_t>(Fault::payload_limit)]) {
+        plan.payload_bytes_max = 700;
+        plan.limits = {static_cast<std::size_t>(large.between(200, 300)), large.chance(1, 2) ? 64U : 420U,
+                       static_cast<std::size_t>(large.between(144, 260))};
+    }
     return plan;
 }
 

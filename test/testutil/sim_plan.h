@@ -11,6 +11,7 @@
 #include <parti/config.h>
 #include <parti/strategy.h>
 
+#include "runtime/hub.h"
 #include "testutil/sim_client.h"
 
 namespace parti::testutil {
@@ -35,8 +36,9 @@ enum class Fault : std::uint8_t {
     clock_skew,
     partitions_changed,
     deaf,
+    payload_limit,  // a server that takes short messages only: records go in chunks
 };
-inline constexpr std::size_t kFaults = 19;
+inline constexpr std::size_t kFaults = 20;
 std::string_view to_string(Fault fault);
 using FaultCounts = std::array<std::uint64_t, kFaults>;
 
@@ -52,6 +54,8 @@ struct SimPlan {
     SimRates rates;
     std::uint32_t answer_doubled = 0;  // per million
     std::array<bool, kFaults> on{};
+    std::size_t payload_bytes_max = 1U << 20U;  // of the server
+    runtime::RecordLimits limits;
     Nanos fault_gap = 20 * kSecond;   // mean time between faults that are not drawn per request
     std::int32_t clock_ppm = 0;       // rates of the processes' clocks within +- this
     std::uint32_t callback_slow = 0;  // per million of revoke callbacks

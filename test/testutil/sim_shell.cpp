@@ -34,6 +34,7 @@ std::string SimCodec::encode(const RecordValue& record) {
 SimShared::SimShared(const SimOptions& given)
     : options(given), plan(SimPlan::draw(given.seed)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
     network.rates = plan.rates;
+    network.payload_bytes_max = plan.payload_bytes_max;
     strategy = plan.make_strategy();
 }
 
@@ -254,6 +255,7 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
         return shared_.codec.decode(bucket, key, bytes);
     };
     shell.encode = [this](const RecordValue& record) { return shared_.codec.encode(record); };
+    shell.limits = shared.plan.limits;
     shell.wake = [this](core::Instant at) {
         const Nanos due = std::max(clock_.true_time(at), shared_.scheduler.now());
         shared_.scheduler.at(due, lane_, [this, generation = ++hub_tick_] {

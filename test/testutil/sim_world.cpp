@@ -1,3 +1,4 @@
+#include "testutil/sim_records.h"
 #include "testutil/sim_world.h"
 
 #include <algorithm>
@@ -98,7 +99,10 @@ void SimWorld::Impl::build() {
         if (message.marker() || stream.bucket != runtime::assignment_bucket_name(shared.plan.config.group)) return;
         const auto parsed = wire::parse_key(Bucket::assignment, key);
         if (!parsed || parsed->kind != Key::Kind::worker) return;
-        const RecordValue value = shared.codec.decode(Bucket::assignment, *parsed, *message.bytes);
+        const bool chunked = wire::read_manifest(*message.bytes).has_value();
+        if (chunked) shared.count(Fault::payload_limit);
+        const RecordValue value = chunked ? stored_assignment(shared.store, stream.bucket, *parsed)
+                                          : shared.codec.decode(Bucket::assignment, *parsed, *message.bytes);
         const auto* record = std::get_if<AssignmentPtr>(&value);
         if (record == nullptr) {
             shared.judge.report(scheduler.now(), Promise::other, "a record of " + key + " was written that cannot be read");
@@ -426,7 +430,7 @@ void SimWorld::Impl::sabotage() {
         for (const auto& [key, message] : shared.store.matching(bucket, "worker.*")) {
             const auto parsed = wire::parse_key(Bucket::assignment, key);
             if (message.marker() || !parsed) continue;
-            const RecordValue value = shared.codec.decode(Bucket::assignment, *parsed, *message.bytes);
+            const RecordValue value = stored_assignment(shared.store, bucket, *parsed);
             AssignmentRecord record = *std::get<AssignmentPtr>(value);
             if (record.partitions.empty()) continue;
             record.partitions.clear();

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "runtime/hub.h"
 #include "testutil/sim_client.h"
+#include "testutil/sim_records.h"
 #include "wire/codec.h"
 
 namespace parti::runtime {
@@ -51,19 +52,8 @@ AssignmentPtr record(WriteId id, std::size_t count, std::uint64_t seed) {
     return out;
 }
 
-// What the store holds for the key now, read as a reader would that is infinitely fast.
 RecordValue stored(const SimStore& store) {
-    const SimMessage* main = store.last(kAssignment, "worker.7");
-    if (main == nullptr || main->marker()) return Absent{};
-    const auto manifest = wire::read_manifest(*main->bytes);
-    if (!manifest) return wire::decode(Bucket::assignment, kKey, *main->bytes);
-    std::string blob;
-    for (std::uint32_t i = 0; i < manifest->packing.chunks; ++i) {
-        const SimMessage* chunk = store.last(kAssignment, wire::chunk_key(kKey.number, manifest->packing.set, i));
-        if (chunk == nullptr || chunk->marker()) continue;
-        if (const auto piece = wire::parse_chunk(*chunk->bytes)) blob += piece->piece;
-    }
-    return wire::decode_chunked(kKey, *main->bytes, blob);
+    return testutil::stored_assignment(store, kAssignment, kKey);
 }
 
 // One process: a client, a hub, a member that hears of everything.
