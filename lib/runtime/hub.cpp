@@ -278,7 +278,12 @@ private:
 
     std::optional<wire::Manifest> manifest_of(Bucket bucket, const Key& key, const jetstream::RawEntry& raw) const {
         if (bucket != Bucket::assignment || key.kind != Key::Kind::worker || raw.kind != jetstream::EntryKind::value) return std::nullopt;
-        return wire::read_manifest(raw.bytes);
+        auto manifest = wire::read_manifest(raw.bytes);
+        if (!manifest) return std::nullopt;
+        const RecordValue head = shell_.decode(bucket, key, raw.bytes);  // unreadable without its chunks: but is it for us?
+        const auto* bad = std::get_if<UnreadablePtr>(&head);
+        if (bad != nullptr && (*bad)->future) return std::nullopt;
+        return manifest;
     }
 
     // True when the answer to this fetch comes later, or never (then the core asks again).

@@ -15,8 +15,7 @@ namespace {
 
 using Kind = Tape::Kind;
 
-constexpr std::uint64_t kMajor = 1;
-constexpr std::size_t kDrainMax = 100'000;
+constexpr std::size_t kDrainMax = 10'000;
 
 void read_id(Fields& in, WriteId& out) {
     in.session("w", out.writer);
@@ -120,6 +119,8 @@ void read(Fields& in, LeaseRecord& out) {
     in.number("floor", out.floor.value);
     in.number("capacity", out.capacity, 1, base::kCapacityMax);
     read_name(in, "zone", out.zone, base::kZoneBytesMax);
+    out.speaks = kRecordMajorOldest;
+    in.number("speaks", out.speaks, kRecordMajorOldest, std::numeric_limits<std::uint32_t>::max(), Presence::optional);
 }
 
 void read(Fields& in, HeadRecord& out) {
@@ -138,6 +139,7 @@ void read(Fields& in, HeadRecord& out) {
     read_standbys(in, out.standbys);
     read_policy(in, out.policy);
     in.number("partition_count", out.partition_count, 0, kPartitionsMax);
+    in.number("rebalanced", out.rebalanced, 0, std::numeric_limits<std::uint64_t>::max(), Presence::optional);
 }
 
 void read_packing(Fields& outer, Tape::Value value, Packing& out) {
@@ -203,6 +205,7 @@ void read(Fields& in, ControlRecord& out) {
         }
     }
     in.number("rebalance", out.rebalance, 0, std::numeric_limits<std::uint64_t>::max(), Presence::optional);
+    in.number("refresh", out.refresh, 0, std::numeric_limits<std::uint64_t>::max(), Presence::optional);
 }
 
 RecordValue unreadable(Errc code, const Key& key, std::string_view why) {
@@ -212,8 +215,9 @@ RecordValue unreadable(Errc code, const Key& key, std::string_view why) {
 }
 
 template <class Record>
-RecordValue read_record(const Key& key, Fields& in) {
+RecordValue read_record(const Key& key, Fields& in, std::uint64_t major) {
     auto record = std::make_shared<Record>();
+    if constexpr (requires { record->major; }) record->major = static_cast<std::uint32_t>(major);
     read(in, *record);
     if (!in.finish()) return unreadable(Errc::malformed_record, key, in.problem());
     return std::shared_ptr<const Record>(std::move(record));
@@ -235,8 +239,9 @@ RecordValue read_packed(const Key& key, std::shared_ptr<AssignmentRecord> record
 }
 
 // `blob`: what followed the head, or the chunks.
-RecordValue read_assignment(const Key& key, Fields& in, std::string_view blob, bool chunked) {
+RecordValue read_assignment(const Key& key, Fields& in, std::uint64_t major, std::string_view blob, bool chunked) {
     auto record = std::make_shared<AssignmentRecord>();
+    record->major = static_cast<std::uint32_t>(major);
     std::optional<Packing> packing;
     read_head(in, *record, packing);
     if (!packing) read_lists(in, *record);
@@ -248,11 +253,12 @@ RecordValue read_assignment(const Key& key, Fields& in, std::string_view blob, b
     return read_packed(key, std::move(record), *packing, blob);
 }
 
-bool may_be_packed(Bucket bucket, const Key& key) {
-    return bucket == Bucket::assignment && key.kind == Key::Kind::worker;
-}
+struct Form {
+    std::string_view blob;
+    bool chunked = false;
+};
 
-RecordValue decode_form(Bucket bucket, const Key& key, std::string_view bytes, std::string_view blob, bool chunked) {
+RecordValue decode_form(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads, const Form& form) {
     if (bytes.empty()) return unreadable(Errc::malformed_record, key, "it is empty; a JSON object is required");
     if (bytes.size() > kRecordBytesMax) {
         return unreadable(
@@ -268,35 +274,35 @@ RecordValue decode_form(Bucket bucket, const Key& key, std::string_view bytes, s
     Fields in(tape->root());
     std::uint64_t major = 0;
     in.number("v", major, 1);
-    if (in.ok() && major > kMajor) {
+    if (in.ok() && major > reads) {
         return unreadable(Errc::future_record, key,
-                          "field 'v' is " + std::to_string(major) + "; this version of parti reads up to 1");
+                          "field 'v' is " + std::to_string(major) + "; this version of parti reads up to " + std::to_string(reads));
     }
     if (bucket == Bucket::lease) {
-        if (key.kind == Key::Kind::worker) return read_record<LeaseRecord>(key, in);
+        if (key.kind == Key::Kind::worker) return read_record<LeaseRecord>(key, in, major);
         return unreadable(Errc::malformed_record, key, "the lease bucket has no such key");
     }
     switch (key.kind) {
         case Key::Kind::worker:
-            return read_assignment(key, in, blob, chunked);
+            return read_assignment(key, in, major, form.blob, form.chunked);
         case Key::Kind::head:
-            return read_record<HeadRecord>(key, in);
+            return read_record<HeadRecord>(key, in, major);
         case Key::Kind::control:
-            return read_record<ControlRecord>(key, in);
+            return read_record<ControlRecord>(key, in, major);
     }
     return unreadable(Errc::malformed_record, key, "no such kind of key");
 }
 
 }  // namespace
 
-RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes) {
-    if (!may_be_packed(bucket, key)) return decode_form(bucket, key, bytes, {}, false);
+RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads) {
+    if (bucket != Bucket::assignment || key.kind != Key::Kind::worker) return decode_form(bucket, key, bytes, reads, {});
     const auto [head, blob] = split_packed(bytes);
-    return decode_form(bucket, key, head, blob, false);
+    return decode_form(bucket, key, head, reads, {blob, false});
 }
 
 RecordValue decode_chunked(const Key& key, std::string_view bytes, std::string_view blob) {
-    return decode_form(Bucket::assignment, key, bytes, blob, true);
+    return decode_form(Bucket::assignment, key, bytes, kRecordMajor, {blob, true});
 }
 
 std::optional<Manifest> read_manifest(std::string_view bytes) {
@@ -307,7 +313,7 @@ std::optional<Manifest> read_manifest(std::string_view bytes) {
     if (!tape || !tape->root().is(Kind::object)) return std::nullopt;
     Fields in(tape->root());
     std::uint64_t major = 0;
-    in.number("v", major, kMajor, kMajor);
+    in.number("v", major, 1, kRecordMajor);
     AssignmentRecord record;
     std::optional<Packing> packing;
     read_head(in, record, packing);

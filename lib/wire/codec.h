@@ -1,4 +1,4 @@
-// Codec: records <-> bytes. Versioned JSON ("v":1); unknown fields are ignored; a higher major is refused as future_record.
+// Codec: records <-> bytes. Versioned JSON ("v": the record's major); unknown fields are ignored; a higher major is refused as future_record.
 //
 // Model     decode is total: any bytes give a record or an Unreadable, never an exception or assertion. decode(encode(x)) == x.
 //           An assignment record can be written in three forms: plainly; packed, its lists compressed behind the head's line; in chunks,
@@ -19,7 +19,8 @@ namespace parti::wire {
 // Requires: the value is a record (not Absent, not Unreadable).
 std::string encode(const RecordValue& record);
 // What the key of this bucket must hold. Empty bytes are malformed (markers are told apart by headers, not here).
-RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes);
+// `reads`: the highest major to accept; a higher one is future_record.
+RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads = kRecordMajor);
 
 // The lists of an assignment record, packed. Errors: invalid_argument (too long).
 Result<Packed> pack_lists(const AssignmentRecord& record);
