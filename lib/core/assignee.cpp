@@ -106,6 +106,7 @@ void Assignee::on_release_done(Env& env, const std::vector<std::uint64_t>& grant
 }
 
 void Assignee::advance(Env& env) {
+    if (draining_count() == 0) return;  // the usual: it may hold a hundred thousand
     std::vector<std::uint64_t> late;
     std::vector<Grant> granted;
     std::string names;

@@ -167,6 +167,7 @@ void Leader::write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRec
     ++env.stats.records_written;
 }
 
+// Both lists are ascending, as the record's are.
 void Leader::index(Slot& slot, const std::vector<Revoking>& keep_since) {
     slot.owned.clear();
     slot.revoking.clear();
@@ -179,8 +180,9 @@ void Leader::index(Slot& slot, const std::vector<Revoking>& keep_since) {
     for (const Partition& partition : slot.record->revoking) {
         const auto at = planner_.find(partition.id());
         if (!at) continue;
-        const auto old = std::find_if(keep_since.begin(), keep_since.end(), [&](const Revoking& item) { return item.partition == *at; });
-        const Fence since = old != keep_since.end() ? old->since : slot.record->fence;
+        const auto old = std::lower_bound(keep_since.begin(), keep_since.end(), *at,
+                                          [](const Revoking& item, std::size_t wanted) { return item.partition < wanted; });
+        const Fence since = old != keep_since.end() && old->partition == *at ? old->since : slot.record->fence;
         slot.revoking.push_back({static_cast<std::uint32_t>(*at), since});
     }
 }

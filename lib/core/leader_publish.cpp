@@ -109,12 +109,11 @@ bool Leader::keep_and_revoke(const Env& env, WorkerNumber number, const Slot& sl
         }
     }
     std::vector<Partition> open;
+    auto known = slot.revoking.begin();  // in the same order
     for (const Partition& partition : slot.record->revoking) {
         const auto at = planner_.find(partition.id());
         Fence since = slot.record->fence;
-        for (const Revoking& item : slot.revoking) {
-            if (at && item.partition == *at) since = item.since;
-        }
+        if (at && known != slot.revoking.end() && known->partition == *at) since = (known++)->since;
         if (!acknowledged(env, number, *slot.record, since)) open.push_back(partition);
     }
     next.revoking = merge(lost, open);

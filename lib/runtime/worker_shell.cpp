@@ -202,10 +202,11 @@ void WorkerShell::on(core::Granted& granted) {
 
 void WorkerShell::on(core::Revoked& revoked) {
     std::vector<Held> lost;
+    std::sort(revoked.grants.begin(), revoked.grants.end());
     {
         const std::lock_guard lock(view_mutex_);
         std::erase_if(owned_, [&](Held& held) {
-            if (std::find(revoked.grants.begin(), revoked.grants.end(), held.grant) == revoked.grants.end()) return false;
+            if (!std::binary_search(revoked.grants.begin(), revoked.grants.end(), held.grant)) return false;
             held.state->over.store(true, std::memory_order_release);
             lost.push_back(std::move(held));
             return true;
@@ -278,10 +279,11 @@ void WorkerShell::observe_gone(const std::vector<Held>& gone, Gone how) const {
     }
 }
 
-void WorkerShell::forget_draining(const std::vector<std::uint64_t>& grants) {
+void WorkerShell::forget_draining(std::vector<std::uint64_t> grants) {
     std::vector<Held> gone;
+    std::sort(grants.begin(), grants.end());
     std::erase_if(draining_, [&](Held& held) {
-        if (std::find(grants.begin(), grants.end(), held.grant) == grants.end()) return false;
+        if (!std::binary_search(grants.begin(), grants.end(), held.grant)) return false;
         gone.push_back(std::move(held));
         return true;
     });

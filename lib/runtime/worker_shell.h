@@ -117,7 +117,7 @@ private:
     void on(core::Stopped&);
     void change_state(State from, State to);
     void release_done(std::vector<std::uint64_t> grants);
-    void forget_draining(const std::vector<std::uint64_t>& grants);
+    void forget_draining(std::vector<std::uint64_t> grants);
     enum class Gone : std::uint8_t { revoked, released };
     void observe_gone(const std::vector<Held>& gone, Gone how) const;
 

@@ -9,6 +9,9 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <string_view>
+
+#include "base/rng.h"
 
 namespace parti::host {
 
@@ -20,6 +23,7 @@ const char* const usage =
     "  --group GROUP          the group's name\n"
     "  --workers N            1..10000\n"
     "  --partitions P         0..1000000; named part.00000 ...\n"
+    "  --id-bytes N           partitions have ids of N random letters and digits instead, the same in every host; 12..200\n"
     "  --strategy S           sticky (default), round_robin or consistent_hash\n"
     "  --config FILE|JSON     a Config, merged over fast_test_timing()\n"
     "  --expected-workers N   a settle window ends as soon as so many are there\n"
@@ -145,6 +149,7 @@ private:
         text("--group", options_.config.group);
         number("--workers", options_.workers, 1, 10'000);
         number("--partitions", options_.partitions, 0, kPartitionsMax);
+        number("--id-bytes", options_.id_bytes, 12, 200);
         setters_["--strategy"] = [this](Text value) -> Result<void> {
             auto s = strategy_of(value);
             if (!s) return tl::unexpected(s.error());
@@ -216,13 +221,17 @@ Result<Options> parse_options(const std::vector<std::string>& args) {
     return options;
 }
 
-std::vector<Partition> partitions_of(std::uint32_t count) {
+std::vector<Partition> partitions_of(std::uint32_t count, std::uint32_t id_bytes) {
+    constexpr std::string_view kLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    base::Rng rng(id_bytes);
     std::vector<Partition> out;
     out.reserve(count);
     for (std::uint32_t i = 0; i < count; ++i) {
-        char id[16];
-        std::snprintf(id, sizeof id, "part.%05u", i);
-        if (auto p = Partition::from_id(id)) out.push_back(std::move(*p));
+        std::string id(id_bytes, ' ');
+        for (char& c : id) c = kLetters[rng.below(kLetters.size())];
+        char name[16];
+        std::snprintf(name, sizeof name, "part.%05u", i);
+        if (auto p = Partition::from_id(id_bytes == 0 ? std::string_view(name) : id)) out.push_back(std::move(*p));
     }
     return out;
 }

@@ -1,0 +1,133 @@
+// Groups of a hundred thousand partitions and of a thousand workers, on a real server.
+#include <sys/resource.h>
+
+#include <fstream>
+#include <thread>
+
+#include "raw_nats.h"
+#include "testutil/server_monitor.h"
+#include "worker_fixture.h"
+
+namespace parti::test {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kMany = 100'000;
+constexpr Milliseconds kLong{90'000};
+
+std::int64_t ms_since(Clock::time_point begin) {
+    return std::chrono::duration_cast<Milliseconds>(Clock::now() - begin).count();
+}
+std::size_t resident_bytes() {
+    std::ifstream in("/proc/self/statm");
+    std::size_t pages = 0;
+    in >> pages >> pages;
+    return pages * 4096;
+}
+
+class LargeGroup : public WorkerTest {
+protected:
+    // Ids of 40 letters and digits that hardly compress.
+    static std::shared_ptr<StaticSource> many(std::size_t count) {
+        constexpr std::string_view kLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+        std::vector<Partition> out;
+        std::uint64_t state = 88172645463325252ULL;
+        for (std::size_t i = 0; i < count; ++i) {
+            std::string id(40, ' ');
+            for (char& c : id) {
+                state ^= state << 13U;
+                state ^= state >> 7U;
+                state ^= state << 17U;
+                c = kLetters[(state >> 32U) % kLetters.size()];
+            }
+            out.push_back(*Partition::from_id(id));
+        }
+        return *StaticSource::make(std::move(out));
+    }
+    // Slow enough for a busy machine and a hundred thousand callbacks' worth of work.
+    Config slow() const {
+        Config c = config();
+        c.timing.heartbeat = 800ms;
+        c.timing.ttl = 4s;
+        c.timing.margin = 800ms;
+        c.timing.stop_budget = 500ms;
+        c.timing.drain_timeout = 5s;
+        c.timing.shutdown_timeout = 20s;
+        c.timing.grant_timeout = 20s;
+        c.timing.leader_publish_timeout = 15s;
+        return c;
+    }
+    static std::uint64_t owned(const std::vector<Worker*>& workers) {
+        std::uint64_t sum = 0;
+        for (const Worker* w : workers) sum += w->stats().owned;
+        return sum;
+    }
+    std::vector<std::size_t> value_sizes(std::uint32_t numbers) {
+        auto raw = RawNats::connect(server_->url());
+        std::vector<std::size_t> out;
+        if (!raw) return out;
+        for (std::uint32_t n = 0; n < numbers; ++n) {
+            auto bytes = raw->get("parti_g_assignment", "worker." + std::to_string(n));
+            if (bytes) out.push_back(bytes->size());
+        }
+        return out;
+    }
+    // One worker owns everything; a second joins; a third joins, and the leader's process dies while partitions move.
+    void hand_over_everything() {
+        const auto list = many(kMany);
+        auto begin = Clock::now();
+        auto leading = std::make_unique<Context>(connect());
+        auto a = std::make_unique<Worker>(worker(*leading, list, slow()));
+        a->start();
+        ASSERT_TRUE(eventually([&] { return a->stats().owned == kMany; }, kLong)) << notes_.text();
+        std::printf("one worker owns %zu partitions after %lld ms; resident %zu MB; record %zu bytes\n", kMany,
+                    static_cast<long long>(ms_since(begin)), resident_bytes() >> 20U, value_sizes(1).at(0));
+        begin = Clock::now();
+        Context context_b = connect();
+        Worker b = worker(context_b, list, slow());
+        b.start();
+        ASSERT_TRUE(eventually([&] { return a->stats().owned == kMany / 2 && b.stats().owned == kMany / 2; }, kLong)) << notes_.text();
+        EXPECT_TRUE(covered({a.get(), &b}, kMany));
+        std::printf("a second one owns its half after %lld ms; resident %zu MB\n", static_cast<long long>(ms_since(begin)),
+                    resident_bytes() >> 20U);
+        Context context_c = connect();
+        Worker c = worker(context_c, list, slow());
+        c.start();
+        ASSERT_TRUE(eventually([&] { return b.stats().owned < kMany / 2; }, kLong)) << notes_.text();  // they move
+        begin = Clock::now();
+        ASSERT_TRUE(a->is_leader());
+        a.reset();  // gone without leaving, from one instant to the next
+        leading.reset();
+        ASSERT_TRUE(eventually([&] { return b.stats().owned == kMany / 2 && c.stats().owned == kMany / 2; }, kLong)) << notes_.text();
+        EXPECT_TRUE(covered({&b, &c}, kMany));
+        std::printf("without the leader, which died meanwhile, the two others own all after %lld ms\n", static_cast<long long>(ms_since(begin)));
+        EXPECT_TRUE(c.stop());
+        EXPECT_TRUE(eventually([&] { return b.stats().owned == kMany; }, kLong));
+        EXPECT_TRUE(b.stop());
+        for (const Error& error : notes_.errors()) EXPECT_NE(error.code, Errc::malformed_record) << error.message();
+    }
+};
+
+TEST_F(LargeGroup, AHundredThousandPartitionsOfOneWorkerMoveAndSurviveTheirLeader) {
+    hand_over_everything();
+    const auto stats = read_server_stats(server_->monitor_url());
+    ASSERT_TRUE(stats) << stats.error();
+    // One message of each chunk key at most, whatever happened: two sets for each of the numbers used.
+    const StreamInfo* stream = stats->stream("KV_parti_g_assignment");
+    ASSERT_NE(stream, nullptr);
+    std::printf("the bucket holds %llu messages, %llu bytes\n", static_cast<unsigned long long>(stream->messages),
+                static_cast<unsigned long long>(stream->bytes));
+    EXPECT_LE(stream->messages, 1U + 3U * (1U + 2U * 12U));
+}
+
+TEST_F(LargeGroup, AServerThatTakesShortMessagesOnlyIsServedTheSameWay) {
+    NatsServerOptions options;
+    options.extra_config = "max_payload: 65536\n";
+    serve(options);
+    hand_over_everything();
+}
+
+}  // namespace
+}  // namespace parti::test
