@@ -1,5 +1,5 @@
 # Large groups on a real nats-server.
-add_executable(large_test large_group_test.cpp raw_nats.cpp worker_fixture.cpp)
+add_executable(large_test large_group_test.cpp raw_nats.cpp watch_heal_test.cpp worker_fixture.cpp)
 target_link_libraries(large_test PRIVATE parti_options parti parti::natsc nlohmann_json::nlohmann_json GTest::gtest_main Threads::Threads)
 target_include_directories(large_test PRIVATE "${PROJECT_SOURCE_DIR}/lib")  # base/rng.h
 target_compile_definitions(large_test PRIVATE "PARTI_WORKER_HOST_FILE=\"$<TARGET_FILE:worker-host>\"")

@@ -1,6 +1,8 @@
 // Groups of a hundred thousand partitions and of a thousand workers, on a real server.
 #include <sys/resource.h>
 
+#include <array>
+#include <cstdio>
 #include <fstream>
 #include <thread>
 
@@ -126,6 +128,68 @@ TEST_F(LargeGroup, AServerThatTakesShortMessagesOnlyIsServedTheSameWay) {
     options.extra_config = "max_payload: 65536\n";
     serve(options);
     hand_over_everything();
+}
+
+// All in one process but for the leader, whose process is killed once everything is at rest.
+TEST_F(LargeGroup, AThousandWorkersShareFiveThousandPartitionsAndLoseTheirLeader) {
+    constexpr std::uint32_t kWorkers = 1000;
+    constexpr std::uint32_t kPartitions = 5000;
+    Host lead = host({"--workers", "1", "--partitions", std::to_string(kPartitions), "--autostart", "--config",
+                      R"({"number_max":4000,"timing":{"heartbeat":"2000ms","ttl":"6000ms","margin":"600ms","stop_budget":"1000ms"}})"});
+    ASSERT_TRUE(lead.wait("covered", kLong));
+    Config c = config();
+    c.timing.heartbeat = 2s;
+    c.timing.ttl = 6s;
+    c.timing.margin = 600ms;
+    c.timing.stop_budget = 1s;
+    c.number_max = 4000;
+    std::vector<Partition> list;
+    for (std::uint32_t i = 0; i < kPartitions; ++i) {
+        std::array<char, 16> name{};
+        std::snprintf(name.data(), name.size(), "part.%05u", i);
+        list.push_back(*Partition::from_id(name.data()));
+    }
+    const auto shared = *StaticSource::make(std::move(list));
+    Context context = connect();
+    const std::size_t before = resident_bytes();
+    auto begin = Clock::now();
+    std::vector<Worker> workers;
+    std::vector<Worker*> all;
+    for (std::uint32_t i = 0; i < kWorkers; ++i) workers.push_back(worker(context, shared, c));
+    for (Worker& w : workers) {
+        all.push_back(&w);
+        w.start();
+    }
+    const auto stable = [&] {
+        return std::all_of(workers.begin(), workers.end(), [](const Worker& w) { return w.state() == State::stable; });
+    };
+    ASSERT_TRUE(eventually(stable, kLong)) << notes_.text();
+    std::printf("%u workers are Stable after %lld ms\n", kWorkers, static_cast<long long>(ms_since(begin)));
+    const auto counts = [&](std::size_t low, std::size_t high, std::size_t total) {
+        std::size_t sum = 0;
+        for (const Worker& w : workers) {
+            const std::size_t owned_now = w.stats().owned;
+            if (owned_now < low || owned_now > high) return false;
+            sum += owned_now;
+        }
+        return sum == total;
+    };
+    ASSERT_TRUE(eventually([&] { return owned(lead) <= 5 && counts(4, 5, kPartitions - owned(lead)); }, kLong));
+    std::printf("balanced after %lld ms; %zu KB resident a worker\n", static_cast<long long>(ms_since(begin)),
+                (resident_bytes() - before) / 1024 / kWorkers);
+    begin = Clock::now();
+    lead.process().kill_now();
+    ASSERT_TRUE(eventually([&] { return counts(5, 5, kPartitions); }, kLong)) << notes_.text();
+    std::printf("the killed leader's partitions are owned again after %lld ms\n", static_cast<long long>(ms_since(begin)));
+    EXPECT_TRUE(covered(all, kPartitions));
+    EXPECT_TRUE(stable());
+    std::uint64_t leaders = 0;
+    for (const Worker& w : workers) leaders += w.is_leader() ? 1U : 0U;
+    EXPECT_EQ(leaders, 1U);
+    // One process: its watches do not depend on the number of its workers (R-8).
+    const auto stats = read_server_stats(server_->monitor_url());
+    ASSERT_TRUE(stats) << stats.error();
+    EXPECT_LE(stats->consumer_count, 8U);
 }
 
 }  // namespace
