@@ -103,6 +103,7 @@ private:
     bool frozen_ = false;
     bool dirty_ = false;
     Instant next_look_{};
+    Instant last_look_{};
     bool busy_ = false;               // something unpublished or unacknowledged
     bool emergency_ = false;
     std::uint64_t highest_slot_wanted_ = 0;

@@ -11,6 +11,8 @@ namespace parti::core {
 
 namespace {
 
+constexpr std::size_t kSlotsSmall = 64;
+
 // Sorted union; where both have a partition, `a` decides its weight.
 std::vector<Partition> merge(const std::vector<Partition>& a, const std::vector<Partition>& b) {
     std::vector<Partition> out;
@@ -287,6 +289,15 @@ void Leader::advance(Env& env, Session& session, Membership& membership) {
     if (!dirty_ && env.now < next_look_) {
         env.wake_at(next_look_);
         return;
+    }
+    // A look is at every record. In a large group what happens meanwhile waits for the next one.
+    if (slots_.size() > kSlotsSmall) {
+        const Instant earliest = last_look_ + std::chrono::microseconds(10) * slots_.size();
+        if (env.now < earliest) {
+            env.wake_at(earliest);
+            return;
+        }
+        last_look_ = env.now;
     }
     dirty_ = false;
     const Instant before = env.wake;

@@ -15,11 +15,12 @@ bool is_member(const std::vector<Member>& members, std::int64_t number) {
     return it != members.end() && std::int64_t{it->number.value} == number;
 }
 
+// Both are ascending by number.
 bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& now) {
+    auto old = before.begin();
     return std::any_of(now.begin(), now.end(), [&](const Member& member) {
-        return std::none_of(before.begin(), before.end(), [&](const Member& old) {
-            return old.number == member.number && old.incarnation == member.incarnation;
-        });
+        while (old != before.end() && old->number < member.number) ++old;
+        return old == before.end() || old->number != member.number || old->incarnation != member.incarnation;
     });
 }
 

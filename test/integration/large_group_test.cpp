@@ -190,6 +190,7 @@ TEST_F(LargeGroup, AThousandWorkersShareFiveThousandPartitionsAndLoseTheirLeader
     const auto stats = read_server_stats(server_->monitor_url());
     ASSERT_TRUE(stats) << stats.error();
     EXPECT_LE(stats->consumer_count, 8U);
+    for (Worker& w : workers) w.request_stop();
 }
 
 }  // namespace
