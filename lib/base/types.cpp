@@ -79,6 +79,12 @@ Result<std::shared_ptr<const PartitionSet>> make_partition_set(std::vector<Parti
         return fail(Errc::invalid_argument, std::to_string(partitions.size()) + " partitions; at most " +
                                                 std::to_string(kPartitionsMax) + " are allowed");
     }
+    std::size_t bytes = 0;
+    for (const Partition& partition : partitions) bytes += partition.id().size();
+    if (bytes > kPartitionBytesMax) {
+        return fail(Errc::invalid_argument, "the ids of " + std::to_string(partitions.size()) + " partitions have " + std::to_string(bytes) +
+                                                " bytes; at most " + std::to_string(kPartitionBytesMax) + " are allowed");
+    }
     std::sort(partitions.begin(), partitions.end());
     const auto twice = std::adjacent_find(partitions.begin(), partitions.end());
     if (twice != partitions.end()) return fail(Errc::invalid_argument, "partition '" + twice->id() + "' occurs twice; ids are unique");

@@ -19,6 +19,7 @@ void CasWrite::begin(Env& env, Request request) {
     operation_ = env.next_operation++;
     attempts_ = 0;
     conflict_ = 0;
+    last_refusal_.clear();
     first_sent_ = env.now;
     send(env);
 }
@@ -57,7 +58,7 @@ std::optional<CasWrite::Outcome> CasWrite::on_answer(Env& env, const WriteAnswer
     if (state_ == State::idle || answer.token.operation != operation_) return std::nullopt;
     switch (answer.result) {
         case WriteResult::done: return finish({Kind::stored, answer.revision, std::nullopt});
-        case WriteResult::no_information: return std::nullopt;  // on_time repeats it
+        case WriteResult::no_information: last_refusal_ = answer.detail; return std::nullopt;  // on_time repeats it
         case WriteResult::wrong_revision: break;
     }
     if (state_ == State::resolving) {

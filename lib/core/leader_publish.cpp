@@ -209,14 +209,18 @@ void Leader::write_head(Env& env, Session& session, const std::vector<Member>& m
 
 void Leader::time_limits(Env& env, Session& session, Membership& membership) {
     std::optional<Instant> oldest;
+    std::string refusal;
     const auto older = [&](const CasWrite& write) {
-        if (write.busy() && (!oldest || write.first_sent() < *oldest)) oldest = write.first_sent();
+        if (!write.busy() || (oldest && write.first_sent() >= *oldest)) return;
+        oldest = write.first_sent();
+        refusal = write.last_refusal();
     };
     older(head_write_);
     for (const Slot& slot : slots_) older(slot.write);
     const Timing& timing = env.config.timing;
     if (oldest && env.due(*oldest + timing.leader_publish_timeout)) {
-        env.note_error(Errc::timeout, "a write of the leader has been unanswered for leader_publish_timeout; it steps down");
+        env.note_error(Errc::timeout, "a write of the leader has been unanswered for leader_publish_timeout; it steps down" +
+                                          (refusal.empty() ? std::string() : "; the last attempt: " + refusal));
         stand_again_at_ = env.now + timing.ttl;
         end(env, "cannot publish");
         return;

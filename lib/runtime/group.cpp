@@ -13,6 +13,8 @@ namespace {
 
 constexpr Duration kBackOffFirst = std::chrono::milliseconds(50);
 constexpr Duration kBackOffMax = std::chrono::seconds(2);
+// A lease with the longest names, a head, a record that names its chunks.
+constexpr std::size_t kPayloadBytesMin = 1024;
 
 const char* name_of(Storage storage) {
     return storage == Storage::file ? "file" : "memory";
@@ -97,7 +99,12 @@ void Group::check() {
     }
 }
 
-void Group::checked(const std::string& bucket, const Result<jetstream::BucketInfo>& result) {
+void Group::checked(const std::string& bucket, const Result<jetstream::BucketInfo>& answer) {
+    const bool too_short = answer && answer->payload_bytes_max < kPayloadBytesMin;
+    const Result<jetstream::BucketInfo> result =
+        !too_short ? answer
+                   : fail(Errc::unsupported_server, fmt::format("the server takes messages of at most {} bytes (max_payload); parti needs {}",
+                                                                answer->payload_bytes_max, kPayloadBytesMin));
     if (!result) {
         // An error that will stay is the one to tell; among equals the first.
         const bool stays = reaction_to(result.error().code) != Reaction::retry;

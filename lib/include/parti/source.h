@@ -13,9 +13,10 @@
 
 namespace parti {
 
-// Strictly ascending by id; at most kPartitionsMax.
+// Strictly ascending by id; at most kPartitionsMax, with at most kPartitionBytesMax of ids.
 using PartitionSet = std::vector<Partition>;
 inline constexpr std::size_t kPartitionsMax = 1'000'000;
+inline constexpr std::size_t kPartitionBytesMax = 48'000'000;  // of all ids together: one worker may own them all, and a record ends at 64 MB
 
 class Source {
 public:
