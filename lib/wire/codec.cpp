@@ -295,7 +295,11 @@ RecordValue decode_form(Bucket bucket, const Key& key, std::string_view bytes, s
 
 }  // namespace
 
-RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads) {
+RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes) {
+    return decode_up_to(kRecordMajor, bucket, key, bytes);
+}
+
+RecordValue decode_up_to(std::uint32_t reads, Bucket bucket, const Key& key, std::string_view bytes) {
     if (bucket != Bucket::assignment || key.kind != Key::Kind::worker) return decode_form(bucket, key, bytes, reads, {});
     const auto [head, blob] = split_packed(bytes);
     return decode_form(bucket, key, head, reads, {blob, false});

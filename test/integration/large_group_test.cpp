@@ -130,6 +130,22 @@ TEST_F(LargeGroup, AServerThatTakesShortMessagesOnlyIsServedTheSameWay) {
     hand_over_everything();
 }
 
+TEST_F(LargeGroup, AServerWhoseMessagesAreTooShortForAnyRecordIsNamed) {
+    NatsServerOptions options;
+    options.extra_config = "max_payload: 1000\n";
+    serve(options);
+    Context context = connect();
+    Worker w = worker(context, source(3));
+    w.start();
+    const auto waited = w.wait_for(State::stable, 20s);
+    ASSERT_FALSE(waited);
+    EXPECT_EQ(waited.error().code, Errc::unsupported_server) << waited.error().message();
+    EXPECT_NE(waited.error().detail.find("at most 1000 bytes (max_payload); parti needs 1024"), std::string::npos)
+        << waited.error().detail;
+    EXPECT_EQ(w.state(), State::stopped);
+    EXPECT_TRUE(w.stop());
+}
+
 // All in one process but for the leader, whose process is killed once everything is at rest.
 TEST_F(LargeGroup, AThousandWorkersShareFiveThousandPartitionsAndLoseTheirLeader) {
     constexpr std::uint32_t kWorkers = 1000;

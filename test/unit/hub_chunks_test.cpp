@@ -68,7 +68,7 @@ struct Process {
                 if (generation == ticks) hub->tick();
             });
         };
-        shell.decode = [](Bucket bucket, const Key& key, std::string_view bytes) { return wire::decode(bucket, key, bytes); };
+        shell.decode = wire::decode;
         shell.encode = wire::encode;
         shell.put_timeout = std::chrono::seconds(2);
         shell.limits = {300, kPayload, 400};

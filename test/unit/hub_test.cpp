@@ -75,7 +75,7 @@ protected:
                 if (generation == tick_ && hub_) hub_->tick();
             });
         };
-        shell.decode = [](Bucket bucket, const Key& key, std::string_view bytes) { return wire::decode(bucket, key, bytes); };
+        shell.decode = wire::decode;
         shell.encode = wire::encode;
         shell.put_timeout = std::chrono::seconds(2);
         shell.log = [this](LogLevel, std::string_view line) { log_.emplace_back(line); };

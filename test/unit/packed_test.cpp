@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <parti/source.h>
+
 #include "base/rng.h"
 #include "wire/codec.h"
 
@@ -161,6 +163,24 @@ TEST(Packed, ABombIsRefusedBeforeItUnpacks) {
     ASSERT_FALSE(lied);
     EXPECT_NE(lied.error().detail.find("cannot unpack"), std::string::npos);
     EXPECT_FALSE(pack(std::string(kRecordBytesMax + 1, ' ')));
+}
+
+TEST(Packed, ASetWhoseIdsNoRecordCouldHoldIsRefused) {
+    std::vector<Partition> list;
+    const std::size_t count = kPartitionBytesMax / 200 + 1;
+    list.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        std::string id = std::to_string(i);
+        list.push_back(Partition::from_id(std::string(200 - id.size(), 'p') + id).value());
+    }
+    const auto refused = make_partition_set(list);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::invalid_argument);
+    EXPECT_NE(refused.error().detail.find(std::to_string(kPartitionBytesMax)), std::string::npos) << refused.error().detail;
+    list.pop_back();
+    AssignmentRecord all = record(0);
+    all.partitions = *make_partition_set(list).value();
+    EXPECT_TRUE(pack_lists(all)) << "one worker may own the largest set";
 }
 
 TEST(Packed, NoBytesBreakIt) {
