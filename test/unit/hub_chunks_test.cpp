@@ -264,7 +264,8 @@ TEST_F(HubChunks, AMeddledChunkIsAnErrorAndTheNextRecordHeals) {
     reader.watch();
     ASSERT_TRUE(run_until([&] { return !reader.all<SnapshotDone>().empty(); }));
     ASSERT_EQ(reader.entries().size(), 1U);
-    const auto* bad = std::get_if<UnreadablePtr>(&reader.entries()[0].entry.value);
+    const RecordValue damaged = reader.entries()[0].entry.value;
+    const auto* bad = std::get_if<UnreadablePtr>(&damaged);
     ASSERT_NE(bad, nullptr);
     EXPECT_NE((*bad)->error.detail.find("worker.7.a.1 is not one"), std::string::npos) << (*bad)->error.detail;
     EXPECT_FALSE((*bad)->future);
