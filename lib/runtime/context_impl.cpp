@@ -93,13 +93,13 @@ Result<void> ContextImpl::open(const ConnectOptions& options, natsConnection* bo
     if (executor_->threads() < options.callback_threads) return fail(Errc::internal, "the system gives no more threads");
     io_.start([this] { context_of_this_io_thread = this; });
 
-    Result<std::shared_ptr<jetstream::Client>> client = fail(Errc::internal);
+    Result<std::shared_ptr<jetstream::NatsClient>> client = fail(Errc::internal);
     run_on_io([&] {
         jetstream::ClientOptions client_options;
         client_options.seed = random_bits();
         client_options.log = log_sink();
         name_this_thread(kNatsThreads);  // for the delivery pool, which begins with the first subscription
-        client = jetstream::Client::make(io_.io(), connection_->get(), client_options);
+        client = jetstream::make_nats_client(io_.io(), connection_->get(), client_options, {});
         name_this_thread(kIoThread);
         if (client && connection_->borrowed()) {
             link_poll_ = std::make_unique<TimerQueue::Timer>(*timers_, [this] { poll_link(); });

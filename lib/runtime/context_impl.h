@@ -16,7 +16,7 @@
 #include <parti/context.h>
 
 #include "core/io.h"
-#include "jetstream/client.h"
+#include "jetstream/nats_client.h"
 #include "runtime/connection.h"
 #include "runtime/executor.h"
 #include "runtime/io_thread.h"
@@ -53,7 +53,7 @@ public:
     core::Instant now();  // never goes back
     core::Effects& scratch() { return scratch_; }
     TimerQueue& timers() { return *timers_; }
-    jetstream::Client& client() { return *client_; }
+    jetstream::NatsClient& client() { return *client_; }
     Result<std::shared_ptr<Group>> group(const Config& config);
     void add(WorkerShell* worker) { workers_.push_back(worker); }
     void remove(WorkerShell* worker);
@@ -77,7 +77,7 @@ private:
 
     // The io thread's.
     std::unique_ptr<TimerQueue> timers_;
-    std::shared_ptr<jetstream::Client> client_;
+    std::shared_ptr<jetstream::NatsClient> client_;
     std::unique_ptr<TimerQueue::Timer> watchdog_;
     std::unique_ptr<TimerQueue::Timer> link_poll_;  // for a borrowed connection
     std::map<std::string, std::weak_ptr<Group>> groups_;
