@@ -13,6 +13,7 @@
 #include "jetstream/server_version.h"
 #include "runtime/boot_clock.h"
 #include "runtime/group.h"
+#include "runtime/source_reader.h"
 #include "runtime/worker_shell.h"
 
 #include <parti/nats.h>
@@ -178,8 +179,18 @@ Result<std::shared_ptr<Group>> ContextImpl::group(const Config& config) {
     return made;
 }
 
+// A reader that has gone may have left its source's address to another one: what is expired counts as absent.
+std::shared_ptr<SourceReader> ContextImpl::source_reader(const std::shared_ptr<Source>& source, Duration limit) {
+    std::weak_ptr<SourceReader>& remembered = readers_[source.get()];
+    if (auto present = remembered.lock()) return present;
+    auto made = std::make_shared<SourceReader>(*this, source, limit);
+    remembered = made;
+    return made;
+}
+
 void ContextImpl::remove(WorkerShell* worker) {
     std::erase(workers_, worker);
+    std::erase_if(readers_, [](const auto& entry) { return entry.second.expired(); });
     std::erase_if(groups_, [](const auto& entry) { return entry.second.expired(); });
 }
 

@@ -121,7 +121,7 @@ private:
         } else {
             set_.put(entry.key, plan_.weights ? parse_weight(entry.bytes) : Result<std::int64_t>(1));
         }
-        if (set_.keys() > kPartitionsMax) return give_up();
+        if (set_.keys() > plan_.times.keys_max) return give_up();
         if (live_) change_seen();
     }
 
@@ -130,7 +130,7 @@ private:
         set_.clear();
         timer_->set(std::nullopt);
         in_trouble({Errc::overloaded, fmt::format("{} has more than {} keys; nothing further is read until refresh_partitions()",
-                                                  plan_.what, kPartitionsMax)});
+                                                  plan_.what, plan_.times.keys_max)});
     }
 
     // A flow of changes ends in one set: when it pauses for `settle`, or when its first change is `settle_max` old.
@@ -273,6 +273,9 @@ Result<void> check_times(const WatchOptions& times) {
     if (times.settle < Duration::zero() || times.settle > times.settle_max || times.settle_max > kSettleLimit) {
         return fail(Errc::invalid_argument, fmt::format("settle ({} ms) must be in 0..settle_max ({} ms), which is at most 60000 ms",
                                                         ms(times.settle), ms(times.settle_max)));
+    }
+    if (times.keys_max < 1 || times.keys_max > kPartitionsMax) {
+        return fail(Errc::invalid_argument, fmt::format("keys_max ({}) must be in 1..{}", times.keys_max, kPartitionsMax));
     }
     if (times.wait < Duration::zero()) return fail(Errc::invalid_argument, fmt::format("wait ({} ms) must be >= 0", ms(times.wait)));
     return {};

@@ -174,6 +174,12 @@ TEST(Executor, ReplacesABoundedNumberOfThreads) {
         }
         EXPECT_TRUE(executor.wait_idle(queue, 0s));
     }
+    // What has returned gives its place back: the pool serves again, and the next one that hangs is replaced.
+    Gate served;
+    const auto later = executor.make_queue(1s, listener);
+    executor.submit(later, task([&] { served.open(); }));
+    EXPECT_TRUE(served.pass());
+    EXPECT_EQ(executor.threads(), 1U);
 }
 
 TEST(Executor, DropsTheTasksOfAClosedQueue) {

@@ -14,7 +14,7 @@
 // Errors    Here: invalid_argument; not_found (no such bucket or stream), permission, timeout (nothing read within `wait`).
 //           Later, through every worker's on_error (and the log), while the last set is kept:
 //           a value that is no weight (its partition is there, with weight 1) or a key that makes no partition (it is left out), named
-//           with the rule; the bucket or stream is gone (not_found), until it is back; more than kPartitionsMax keys (overloaded:
+//           with the rule; the bucket or stream is gone (not_found), until it is back; more than keys_max keys (overloaded:
 //           nothing further is read until refresh_partitions()).
 // Threads   Called from any thread but parti's io thread; blocks for at most `wait`. Listeners are called on the io thread: they must
 //           not block.
@@ -36,6 +36,7 @@ struct WatchOptions {
     Duration settle = std::chrono::milliseconds(50);  // told when nothing has changed for so long
     Duration settle_max = std::chrono::seconds(1);    // or when the first change is so old
     Duration wait = std::chrono::seconds(5);          // for the first read; 0 = do not wait, workers start once it is there
+    std::size_t keys_max = kPartitionsMax;            // bounds the memory; 1..kPartitionsMax
 };
 
 struct KvSourceOptions {
