@@ -66,7 +66,7 @@ public:
         if (trouble_ && settled()) return tl::unexpected(*trouble_);
         const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(plan_.times.wait).count();
         return fail(Errc::timeout, fmt::format("{} was not read within wait ({} ms){}", plan_.what, ms,
-                                               last_failure_ ? ": " + last_failure_->message()
+                                               last_failure_          ? ": " + last_failure_->message()
                                                : context_.connected() ? std::string()
                                                                       : ": not connected to NATS"));
     }
@@ -271,13 +271,15 @@ private:
 Result<void> check_times(const WatchOptions& times) {
     const auto ms = [](Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); };
     if (times.settle < Duration::zero() || times.settle > times.settle_max || times.settle_max > kSettleLimit) {
-        return fail(Errc::invalid_argument, fmt::format("settle ({} ms) must be in 0..settle_max ({} ms), which is at most 60000 ms",
-                                                        ms(times.settle), ms(times.settle_max)));
+        return fail(Errc::invalid_argument,
+                    fmt::format("settle ({} ms) must be in 0..settle_max ({} ms), which is at most 60000 ms", ms(times.settle),
+                                ms(times.settle_max)));
     }
     if (times.keys_max < 1 || times.keys_max > kPartitionsMax) {
         return fail(Errc::invalid_argument, fmt::format("keys_max ({}) must be in 1..{}", times.keys_max, kPartitionsMax));
     }
-    if (times.wait < Duration::zero()) return fail(Errc::invalid_argument, fmt::format("wait ({} ms) must be >= 0", ms(times.wait)));
+    if (times.wait < Duration::zero())
+        return fail(Errc::invalid_argument, fmt::format("wait ({} ms) must be >= 0", ms(times.wait)));
     return {};
 }
 
@@ -302,8 +304,9 @@ Result<std::shared_ptr<Source>> kv_source(const Context& context, const KvSource
     if (!jetstream::valid_bucket_name(options.bucket))
         return fail(Errc::invalid_argument, "bucket '" + options.bucket + "': a name is 1 to 200 of A-Z a-z 0-9 _ -");
     if (!jetstream::valid_key(options.filter, true)) {
-        return fail(Errc::invalid_argument, "filter '" + options.filter + "' of bucket '" + options.bucket +
-                                                "': a filter is tokens of A-Z a-z 0-9 _ - / = or '*', joined by single dots; the last may be '>'");
+        return fail(Errc::invalid_argument,
+                    "filter '" + options.filter + "' of bucket '" + options.bucket +
+                        "': a filter is tokens of A-Z a-z 0-9 _ - / = or '*', joined by single dots; the last may be '>'");
     }
     runtime::Plan plan;
     plan.what = "bucket '" + options.bucket + "'";
@@ -322,8 +325,9 @@ Result<std::shared_ptr<Source>> stream_subjects_source(const Context& context, c
                     "stream '" + options.stream + "': a name is 1 to 255 characters without '.', '*', '>', '/', '\\' and blanks");
     }
     if (!jetstream::valid_filter(options.filter)) {
-        return fail(Errc::invalid_argument, "filter '" + options.filter + "' of stream '" + options.stream +
-                                                "': a filter is subject tokens joined by single dots; '*' is a token, '>' the last one");
+        return fail(Errc::invalid_argument,
+                    "filter '" + options.filter + "' of stream '" + options.stream +
+                        "': a filter is subject tokens joined by single dots; '*' is a token, '>' the last one");
     }
     runtime::Plan plan;
     plan.what = "stream '" + options.stream + "'";

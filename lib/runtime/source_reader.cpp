@@ -124,10 +124,11 @@ void SourceReader::tell(const Users& users, const PartitionNews& news, bool aske
 
 void SourceReader::callback_stuck(const char* kind, const Subject&, Duration age, bool replaced) {
     const auto ms = [](Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); };
-    const Error error{Errc::callback_failed,
-                      fmt::format("{} has not returned for {} ms (drain_timeout {} ms); its thread is written off {}; the partitions "
-                                  "known before stay",
-                                  kind, ms(age), ms(limit_), replaced ? "and replaced" : "and not replaced: too many were")};
+    const Error error{
+        Errc::callback_failed,
+        fmt::format("{} has not returned for {} ms (drain_timeout {} ms); its thread is written off {}; the partitions "
+                    "known before stay",
+                    kind, ms(age), ms(limit_), replaced ? "and replaced" : "and not replaced: too many were")};
     context_.log()->print(LogLevel::error, "{}", error.message());
     told(tl::unexpected(error));
 }

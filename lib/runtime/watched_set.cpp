@@ -86,7 +86,8 @@ Result<std::int64_t> parse_weight(std::string_view value) {
         number = *found;
     }
     constexpr std::uint64_t kMax = 1'000'000'000;
-    if (!number.is(wire::Tape::Kind::unsigned_number) || number.number() < 1 || number.number() > kMax) return bad("is no weight");
+    if (!number.is(wire::Tape::Kind::unsigned_number) || number.number() < 1 || number.number() > kMax)
+        return bad("is no weight");
     return static_cast<std::int64_t>(number.number());
 }
 
