@@ -102,12 +102,13 @@ public:
 
     std::unique_ptr<SubjectsWatch> watch_subjects(SubjectsSpec spec, WatchHandlers handlers) override {
         if (!stopping_ && (!valid_stream_name(spec.stream) || !valid_filter(spec.filter))) {
-            boost::asio::post(link_->io(), [failed = std::move(spec.on_attempt_failed),
-                                            error = Error{Errc::invalid_argument,
-                                                          "stream \"" + spec.stream + "\", filter \"" + spec.filter +
-                                                              "\": a name has no '.', '*', '>', '/', blank; a filter is a subject"}] {
-                if (failed) failed(error);
-            });
+            boost::asio::post(link_->io(),
+                              [failed = std::move(spec.on_attempt_failed),
+                               error = Error{Errc::invalid_argument,
+                                             "stream \"" + spec.stream + "\", filter \"" + spec.filter +
+                                                 "\": a name has no '.', '*', '>', '/', blank; a filter is a subject"}] {
+                                  if (failed) failed(error);
+                              });
             return std::make_unique<DeadWatch>();
         }
         return open(std::move(spec), std::move(handlers));
@@ -188,8 +189,8 @@ private:
 
 }  // namespace
 
-Result<std::shared_ptr<NatsClient>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
-                                                     ClientHooks hooks) {
+Result<std::shared_ptr<NatsClient>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection,
+                                                     ClientOptions options, ClientHooks hooks) {
     if (connection == nullptr) return fail(Errc::internal, "no connection");
     if (options.watch_heartbeat < kHeartbeatMin) {
         return fail(Errc::internal,

@@ -53,8 +53,8 @@ void WatchState::arm(Duration after) {
     });
 }
 
-// While waiting: the next attempt. While active: one look per heartbeat interval; counting intervals, not time, so that a pause of this
-// process counts once.
+// While waiting: the next attempt. While active: one look per heartbeat interval; counting intervals, not time, so that a pause
+// of this process counts once.
 void WatchState::on_timer() {
     if (phase_ == Phase::closed) return;
     if (phase_ == Phase::waiting) {
@@ -110,9 +110,8 @@ void WatchState::create() {
     token_ = *sink;
     consumer_ = link_->consumer_name(token_);
     created_ = true;
-    const std::string body = consumer_create_json(
-        {spec_.stream, consumer_, link_->sink_subject(token_), spec_.filter,
-                                                  link_->options().watch_heartbeat, kInactiveThreshold, spec_.headers_only});
+    const std::string body = consumer_create_json({spec_.stream, consumer_, link_->sink_subject(token_), spec_.filter,
+                                                   link_->options().watch_heartbeat, kInactiveThreshold, spec_.headers_only});
     const std::string subject = "$JS.API.CONSUMER.CREATE." + spec_.stream + "." + consumer_ + "." + spec_.filter;
     link_->request({subject, body, {}, kRequestTimeout, false},
                    [weak = weak_from_this(), generation = generation_](Result<Message> answer) {
@@ -137,8 +136,8 @@ bool WatchState::history_differs(const StreamState& state, std::string& why) con
         return true;
     }
     if (state.last_sequence < highest_) {
-        why = spec_.stream + " ends at sequence " + std::to_string(state.last_sequence) + ", revision " + std::to_string(highest_) +
-              " was seen before";
+        why = spec_.stream + " ends at sequence " + std::to_string(state.last_sequence) + ", revision " +
+              std::to_string(highest_) + " was seen before";
         return true;
     }
     return false;
@@ -239,7 +238,8 @@ void WatchState::on_entry(const Message& message, const Delivery& delivery) {
         handlers_.on_entry(std::move(entry));
         if (generation_ != generation || !active()) return;
     }
-    // Deliveries come in stream order, and `initial_` counts one that was overwritten meanwhile too: whatever says first that it is all.
+    // Deliveries come in stream order, and `initial_` counts one that was overwritten meanwhile too: whatever says first that it
+    // is all.
     const bool all = delivery.pending == 0 || delivered_ >= initial_ || delivery.stream_sequence >= initial_last_sequence_;
     if (phase_ == Phase::reading && all) initial_complete();
 }
@@ -279,7 +279,8 @@ void WatchState::reread() {
 
 // An attempt that came to nothing.
 void WatchState::back_off(const Error& why) {
-    if (!std::exchange(warned_, true)) link_->log(LogLevel::warning, "watch of " + spec_.filter + ": " + why.message() + "; trying again");
+    if (!std::exchange(warned_, true))
+        link_->log(LogLevel::warning, "watch of " + spec_.filter + ": " + why.message() + "; trying again");
     abandon();
     if (spec_.on_attempt_failed) {
         const std::uint64_t generation = generation_;
