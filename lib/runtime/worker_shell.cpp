@@ -121,6 +121,7 @@ void WorkerShell::show() {
         view_.state = core_->state();
         view_.phase = core_->phase();
         view_.leader = core_->leading();
+        view_.alert = core_->alert();
         view_.number = core_->number();
         view_.stats = core_->stats();
     }
@@ -164,13 +165,16 @@ void WorkerShell::on(core::SessionStarted& started) {
 
 void WorkerShell::on(core::LeaseExtended& extended) {
     PARTI_ASSERT(session_ != nullptr);
-    session_->deadline_ns.store(to_ns(extended.deadline), std::memory_order_release);
+    if (!session_->extend(extended.deadline)) {
+        post([session = session_->info.session](WorkerShell& self) { self.feed(core::SessionLapsed{session}); });
+        return;
+    }
     if (Observer* o = context_.observer()) o->lease_extended(session_->info, extended.deadline);
 }
 
 void WorkerShell::on(core::SessionEnded& ended) {
     PARTI_ASSERT(session_ != nullptr);
-    session_->ended.store(true, std::memory_order_release);
+    session_->end();
     if (Observer* o = context_.observer()) o->session_ended(session_->info, ended.reason);
 }
 
@@ -237,8 +241,22 @@ void WorkerShell::on(core::PhaseChanged& changed) {
     log_->print(LogLevel::info, "worker {}: leader's phase {}", ordinal_, to_string(changed.phase));
 }
 
+void WorkerShell::on(core::RefreshPartitions&) {
+    log(LogLevel::info, "operators ask for the partitions to be listed again");
+    refresh_partitions();
+}
+
+void WorkerShell::on(core::AlertChanged& changed) {
+    if (!callbacks_->on_alert) return;
+    queue_task("on_alert", nullptr, [level = changed.level, since = changed.since](const Callbacks& user) { user.on_alert(level, since); });
+}
+
 void WorkerShell::on(core::Note& note) {
     log(note.level, note.text);
+    if (note.error && note.error->code == Errc::instance_replaced) {
+        const std::lock_guard lock(view_mutex_);
+        view_.fatal = note.error;
+    }
     if (note.error) tell_error(std::move(*note.error));
 }
 
@@ -281,7 +299,7 @@ void WorkerShell::release_done(std::vector<std::uint64_t> grants) {
 void WorkerShell::finish() {
     if (phase_ == Phase::finished) return;
     phase_ = Phase::finished;
-    if (session_) session_->ended.store(true, std::memory_order_release);
+    if (session_) session_->end();
     if (timer_) timer_->set(std::nullopt);
     if (member_) group_->hub().leave(*member_);
     member_.reset();

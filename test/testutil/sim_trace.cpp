@@ -101,6 +101,7 @@ std::string describe(const core::Event& event) {
                           [](const core::PartitionsChanged& e) { return "PartitionsChanged " + num(e.partitions->size()); },
                           [](const core::ReleaseDone& e) { return "ReleaseDone " + list(e.grants); },
                           [](const core::LinkChanged& e) { return std::string("LinkChanged ") + (e.up ? "up" : "down"); },
+                          [](const core::SessionLapsed& e) { return "SessionLapsed " + short_of(e.session); },
                       },
                       event);
 }
@@ -141,6 +142,8 @@ std::string describe(const core::Effect& effect) {
                                      num(e.epoch.value);
                           },
                           [](const core::PhaseChanged& e) { return "PhaseChanged " + std::string(parti::to_string(e.phase)); },
+                          [](const core::RefreshPartitions&) { return std::string("RefreshPartitions"); },
+                          [](const core::AlertChanged& e) { return "AlertChanged " + std::string(parti::to_string(e.level)); },
                           [](const core::Note& e) {
                               return "Note " + std::string(parti::to_string(e.level)) + ": " + e.text +
                                      (e.error ? " [" + e.error->message() + "]" : "");
