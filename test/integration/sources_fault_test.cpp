@@ -65,6 +65,23 @@ TEST_F(SourcesFaults, ABucketThatIsMadeAnewBehindItsBackIsReadAnew) {
     EXPECT_TRUE(eventually([&] { return own({w.get()}, {"y", "z"}); }));
 }
 
+TEST_F(SourcesFaults, WhatIsReadAnewIsToldAsOneSet) {
+    Context context = connect();
+    KvSourceOptions o = options();
+    o.watch.settle = Duration::zero();
+    const auto list = kv_source(context, o);
+    ASSERT_TRUE(list);
+    const Told told(**list);
+    ASSERT_TRUE(raw().api("STREAM.DELETE.KV_b"));
+    ASSERT_TRUE(raw().make_bucket("b"));
+    constexpr int kKeys = 3000;
+    for (int i = 0; i < kKeys; ++i) ASSERT_TRUE(raw().publish("$KV.b.k" + std::to_string(i), ""));
+    ASSERT_TRUE(raw().flush());
+    ASSERT_TRUE(eventually([&] { return told.last().size() == kKeys; })) << told.last().size();
+    // One for what was read; a second when the watch was back before the last key was stored.
+    EXPECT_LE(told.sets(), 2U);
+}
+
 TEST_F(SourcesFaults, AKilledServerIsSurvivedWithEveryChangeOfTheMeantime) {
     Context context = connect();
     const auto list = source(context);
