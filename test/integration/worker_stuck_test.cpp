@@ -1,6 +1,5 @@
 // User code that never returns, each kind: it holds up its own worker's callbacks only, never a lease, never another worker.
 #include <atomic>
-#include <future>
 
 #include "worker_fixture.h"
 
@@ -12,19 +11,9 @@ using namespace std::chrono_literals;
 class WorkerStuck : public WorkerTest {
 protected:
     void TearDown() override {
-        let_go();
-        // What was inside leaves what it touches.
-        EXPECT_TRUE(eventually([&] { return inside_ == 0; }));
+        hold_.open();
+        EXPECT_TRUE(eventually([&] { return hold_.inside() == 0; }));
         WorkerTest::TearDown();
-    }
-    void let_go() {
-        if (!released_.exchange(true)) release_.set_value();
-    }
-    void hang() {
-        ++inside_;
-        ++hung_;
-        gate_.wait();
-        --inside_;
     }
     Config quick() const {
         Config c = config();
@@ -52,13 +41,7 @@ protected:
         EXPECT_EQ(w.state(), State::stable);
     }
 
-    std::atomic<int> inside_{0};
-    std::atomic<int> hung_{0};
-
-private:
-    std::promise<void> release_;
-    std::shared_future<void> gate_ = release_.get_future().share();
-    std::atomic<bool> released_{false};
+    Hold hold_;
 };
 
 // Sources whose functions hang when they are told to.
@@ -94,7 +77,7 @@ class WorkerStuckIn : public WorkerStuck, public testing::WithParamInterface<con
 TEST_P(WorkerStuckIn, HoldsUpItsOwnCallbacksOnly) {
     const std::string kind = GetParam();
     const auto hang_in = [this, kind](const char* name) {
-        if (kind == name) hang();
+        if (kind == name) hold_.wait();
     };
     Context context = connect();
     const auto list = source(8);
@@ -123,7 +106,7 @@ TEST_P(WorkerStuckIn, HoldsUpItsOwnCallbacksOnly) {
         b.start();
         // The pool has one thread, and a's callback is inside of it for ever.
         EXPECT_TRUE(eventually([&] { return gained == 4; })) << gained;
-        EXPECT_TRUE(eventually([&] { return hung_ == 1; }));
+        EXPECT_TRUE(eventually([&] { return hold_.entered() == 1; }));
         EXPECT_TRUE(covered({&a, &b}, 8));
         expect_lease_goes_on(a);
         expect_lease_goes_on(b);
@@ -136,7 +119,7 @@ TEST_P(WorkerStuckIn, HoldsUpItsOwnCallbacksOnly) {
     const auto stopped = a.stop();
     ASSERT_FALSE(stopped);
     EXPECT_EQ(stopped.error().code, Errc::timeout);
-    EXPECT_EQ(hung_, 1);
+    EXPECT_EQ(hold_.entered(), 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, WorkerStuckIn, testing::Values("on_assigned", "on_revoked", "on_state", "on_leader", "on_error"),
@@ -145,16 +128,16 @@ INSTANTIATE_TEST_SUITE_P(All, WorkerStuckIn, testing::Values("on_assigned", "on_
 TEST_F(WorkerStuck, ASourceThatNeverAnswersCostsOneThreadWhateverTheNumberOfItsWorkers) {
     Context context = connect();
     const auto set = *source(4)->list();
-    const auto silent = std::make_shared<HangingSource>(set, [this] { hang(); });
+    const auto silent = std::make_shared<HangingSource>(set, [this] { hold_.wait(); });
     silent->hang_list = true;
-    const auto deaf = std::make_shared<HangingSource>(set, [this] { hang(); });
+    const auto deaf = std::make_shared<HangingSource>(set, [this] { hold_.wait(); });
     deaf->hang_listen = true;
     std::vector<Worker> waiting;
     Config other = quick();
     other.group = "waiting";
     for (int i = 0; i < 20; ++i) waiting.push_back(worker(context, i % 2 == 0 ? silent : deaf, other));
     for (Worker& w : waiting) w.start();
-    ASSERT_TRUE(eventually([&] { return hung_ == 2; }));
+    ASSERT_TRUE(eventually([&] { return hold_.entered() == 2; }));
     std::atomic<int> gained{0};
     Callbacks counting;
     counting.on_assigned = [&](std::span<const Ownership> p) { gained += static_cast<int>(p.size()); };
@@ -163,7 +146,7 @@ TEST_F(WorkerStuck, ASourceThatNeverAnswersCostsOneThreadWhateverTheNumberOfItsW
     EXPECT_TRUE(eventually([&] { return gained == 6; }));
     expect_lease_goes_on(good);
     EXPECT_TRUE(eventually([&] { return told("Source::list has not returned"); })) << notes_.text();
-    EXPECT_EQ(hung_, 2);
+    EXPECT_EQ(hold_.entered(), 2);
     EXPECT_EQ(callback_threads(), 3U);  // those that are inside, and the one that serves
     for (Worker& w : waiting) {
         const auto ready = w.wait_for(State::stable, 20s);
@@ -178,7 +161,7 @@ TEST_F(WorkerStuck, ASourceThatNeverAnswersCostsOneThreadWhateverTheNumberOfItsW
 
 TEST_F(WorkerStuck, ARefreshThatNeverReturnsLeavesTheWorkersAsTheyAre) {
     Context context = connect();
-    const auto silent = std::make_shared<HangingSource>(*source(8)->list(), [this] { hang(); });
+    const auto silent = std::make_shared<HangingSource>(*source(8)->list(), [this] { hold_.wait(); });
     std::atomic<int> lost{0};
     Callbacks counting;
     counting.on_revoked = [&](std::span<const Ownership> p, const RevokeDone& done) {
@@ -190,7 +173,7 @@ TEST_F(WorkerStuck, ARefreshThatNeverReturnsLeavesTheWorkersAsTheyAre) {
     ASSERT_TRUE(eventually([&] { return covered({&a}, 8); }));
     silent->hang_refresh = true;
     for (int i = 0; i < 50; ++i) a.refresh_partitions();
-    ASSERT_TRUE(eventually([&] { return hung_ == 1; }));
+    ASSERT_TRUE(eventually([&] { return hold_.entered() == 1; }));
     EXPECT_TRUE(eventually([&] { return told("Source::list has not returned"); })) << notes_.text();
     expect_lease_goes_on(a);
     // Its own callbacks run: it hands over what another worker is to have.
@@ -201,7 +184,7 @@ TEST_F(WorkerStuck, ARefreshThatNeverReturnsLeavesTheWorkersAsTheyAre) {
     EXPECT_EQ(a.stats().drain_timeouts, 0U);
     EXPECT_EQ(silent->refreshes, 1);
     silent->hang_refresh = false;
-    let_go();
+    hold_.open();
     EXPECT_TRUE(eventually([&] { return silent->refreshes == 2; }));  // the 49 others share one answer
     ASSERT_TRUE(a.stop());
     EXPECT_EQ(lost, 8);
@@ -228,7 +211,7 @@ TEST_F(WorkerStuck, AStrategyThatNeverReturnsEndsItsProcessesTokensInTimeAndAnot
     Context here = connect();
     Context there = connect();
     const auto list = source(8);
-    const auto strategy = std::make_shared<EndlessStrategy>([this] { hang(); });
+    const auto strategy = std::make_shared<EndlessStrategy>([this] { hold_.wait(); });
     auto made = Worker::make(here, quick(), list, strategy, {});
     ASSERT_TRUE(made);
     Worker a = std::move(*made);
@@ -238,11 +221,11 @@ TEST_F(WorkerStuck, AStrategyThatNeverReturnsEndsItsProcessesTokensInTimeAndAnot
     strategy->hangs = true;
     Worker b = worker(there, list, quick());
     b.start();
-    ASSERT_TRUE(eventually([&] { return hung_ == 1; }));
+    ASSERT_TRUE(eventually([&] { return hold_.entered() == 1; }));
     EXPECT_TRUE(eventually([&] { return covered({&b}, 8); }));
     for (const Ownership& o : owned) EXPECT_FALSE(o.valid()) << o.partition().id();
     strategy->hangs = false;
-    let_go();
+    hold_.open();
     EXPECT_TRUE(eventually([&] { return covered({&a, &b}, 8) && a.assignment().size() == 4; }));
     for (const Ownership& o : owned) EXPECT_FALSE(o.valid()) << o.partition().id();
     EXPECT_GE(a.stats().sessions_lost, 1U);
