@@ -25,13 +25,14 @@ bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& n
 
 }  // namespace
 
-void Planner::begin(std::vector<Member> inherited, bool fresh) {
+void Planner::begin(std::vector<Member> inherited, bool fresh, bool unfinished) {
     planned_members_ = std::move(inherited);
     planned_partitions_ = partitions_;
     seen_members_ = planned_members_;
     fresh_ = fresh;
     settling_ = false;
     orphans_ = false;
+    unfinished_ = unfinished;
     last_full_plan_.reset();
     retry_at_ = {};
     std::fill(target_.begin(), target_.end(), kUnassigned);
@@ -74,18 +75,26 @@ bool Planner::window_over(Env& env, const std::vector<Member>& members) {
     return paused || env.due(settle_started_ + (fresh_ ? timing.cold_start_window : timing.planned_scale_window));
 }
 
-bool Planner::advance(Env& env, const std::vector<Member>& members) {
+bool Planner::step_due(Env& env, bool in_force) const {
+    if (!unfinished_ || !in_force) return false;
+    const Timing& timing = env.config.timing;
+    return !last_full_plan_ || env.due(*last_full_plan_ + std::max(timing.min_rebalance_interval, timing.settle_pause));
+}
+
+bool Planner::advance(Env& env, const std::vector<Member>& members, bool in_force) {
     PARTI_ASSERT(partitions_ != nullptr);
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
-    const bool differs = members != planned_members_ || planned_partitions_ != partitions_;
+    // A fresh group has never had a full plan, whatever a predecessor wrote.
+    const bool differs = fresh_ || members != planned_members_ || planned_partitions_ != partitions_;
     if (!differs) settling_ = false;
-    const bool full = differs && window_over(env, members);
+    const bool full = differs ? window_over(env, members) : step_due(env, in_force);
     if (full) {
         const bool changed = run(env, members, true);
         if (env.now < retry_at_) return changed;
         settling_ = false;
         fresh_ = false;
+        unfinished_ = changed && env.strategy->works_in_steps();
         planned_members_ = members;
         planned_partitions_ = partitions_;
         last_full_plan_ = env.now;
