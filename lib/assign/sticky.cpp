@@ -11,8 +11,8 @@
 // Zones     A zone's overload is the sum of its workers'. It decides among equals who gives and who takes; and a partition that
 //           leaves the workers no less even (w <= overload(d) - overload(r)) moves between zones when that evens those (w <
 //           overload(zone of d) - overload(zone of r)). Workers first, zones second, both only ever better: it ends.
-// Budget    A move of a partition that is where it was before costs one; who has none left stops giving. Every call that has such
-//           moves to make makes one, so the calls come to an end as one call without a budget does.
+// Budget    A move of a partition that is where it was before costs one; the first that cannot be paid ends the plan. The next call
+//           goes on from there: all together they do what one call without a budget does.
 // Bound     At the end a giver's lightest partition is >= overload(d) - overload(r), and overload(r) <= 0: hence
 //           load <= fair + the heaviest partition. The result given as the previous assignment is returned unchanged.
 // Cost      O(P + W + moves * log P); partitions of workers that give nothing are not sorted. A move between zones alone: O(W + Z^2).
@@ -76,7 +76,7 @@ public:
         for (std::size_t i = 0; i < workers_.size(); ++i) offer(static_cast<std::int32_t>(i));
         for (std::size_t zone = 0; zone < zones_.size(); ++zone) touch(zone);
         balance();
-        while (zones_.size() > 1 && move_between_zones()) balance();
+        while (zones_.size() > 1 && !spent_ && move_between_zones()) balance();
         return std::move(owner_);
     }
 
@@ -182,9 +182,9 @@ private:
     bool pay(std::int32_t partition) {
         const auto i = static_cast<std::size_t>(partition);
         if (input_.previous_owner[i] == kNobody || owner_[i] != input_.previous_owner[i]) return true;
-        if (budget_ == 0) return false;
-        --budget_;
-        return true;
+        spent_ = budget_ == 0;
+        if (!spent_) --budget_;
+        return !spent_;
     }
     void move(std::int32_t partition, std::int32_t from, std::int32_t to) {
         Slot& giver = at(from);
@@ -205,11 +205,12 @@ private:
             const std::int32_t receiver = least_loaded();
             if (Wide{lightest_} * capacity_ >= top->overload - at(receiver).overload) return;  // for nobody is any move worth it
             const std::int32_t partition = choose(top->worker, receiver);
-            if (partition != kNobody && pay(partition)) {
-                move(partition, top->worker, receiver);
-            } else {
+            if (partition == kNobody) {
                 touch(zone);
+                continue;
             }
+            if (!pay(partition)) return;
+            move(partition, top->worker, receiver);
         }
     }
 
@@ -277,6 +278,7 @@ private:
     const StrategyInput& input_;
     std::int64_t epsilon_ppm_;
     std::int64_t budget_;
+    bool spent_ = false;  // a move could not be paid
     std::int64_t total_ = 0;  // weight
     std::int64_t lightest_ = std::numeric_limits<std::int64_t>::max();
     std::int64_t capacity_ = 0;  // of all workers
