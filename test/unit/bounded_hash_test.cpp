@@ -34,7 +34,7 @@ TEST(BoundedHash, HoldsItsBoundForAnyGroup) {
     const std::uint64_t seed = strategy_seed();
     SCOPED_TRACE(strategy_replay(seed));
     base::Rng rng(seed);
-    for (int round = 0; round < 200; ++round) {
+    for (int round = 0; round < 80; ++round) {
         const Group group = draw_group(rng);
         for (const Bounded& bounded : kBounded) {
             for (const std::int64_t percent : {101, 125, 200}) {
