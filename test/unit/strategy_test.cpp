@@ -3,6 +3,7 @@
 #include "strategy_cases.h"
 
 #include <functional>
+#include <iostream>
 #include <limits>
 #include <numeric>
 
@@ -164,6 +165,61 @@ TEST(Strategy, PlansAreTheOnesWrittenDown) {
         group.leave(7);
         group.plan(*strategy);
         EXPECT_EQ(plan_digest(group.last_plan()), golden.left);
+    }
+}
+
+// The table of docs/STRATEGIES.md. Movement against the theoretical minimum: the newcomer's fair share; what the leaver had.
+struct Documented {
+    std::string_view name;
+    bool equal;  // weights; else by rank to the power of -0.6
+    double most_over_fair, joined, left;
+};
+constexpr std::array<Documented, 10> kDocumented = {{
+    {"sticky", true, 1.02, 1.001, 1.001},
+    {"sticky", false, 1.02, 1.8, 1.8},
+    {"rendezvous", true, 1.27, 1.3, 1.3},  // 1.25, rounded up to whole partitions
+    {"rendezvous", false, 1.27, 1.4, 1.4},
+    {"weighted_consistent_hash", true, 1.27, 1.3, 1.3},
+    {"weighted_consistent_hash", false, 1.27, 1.4, 1.4},
+    {"consistent_hash", true, 2.2, 1.3, 1.001},
+    {"consistent_hash", false, 3.5, 1.4, 1.001},
+    {"round_robin", true, 1.02, 17, 17},
+    {"round_robin", false, 3.5, 17, 18},
+}};
+
+TEST(Strategy, BalancesAndMovesAsDocumented) {
+    const std::uint64_t seed = strategy_seed();
+    SCOPED_TRACE(strategy_replay(seed));
+    constexpr int kRounds = 20;
+    for (const Documented& documented : kDocumented) {
+        SCOPED_TRACE(testing::Message() << documented.name << (documented.equal ? ", equal" : ", zipf"));
+        const auto strategy = strategy_from_name(documented.name).value();
+        base::Rng rng(seed);
+        double joined = 0;
+        double left = 0;
+        double most = 0;
+        for (int round = 0; round < kRounds; ++round) {
+            // The plain weights are alike each time: other numbers make another fleet.
+            const auto first = static_cast<std::uint32_t>(rng.below(10'000));
+            Group group(0, documented.equal ? equal_partitions(1024) : zipf_partitions(1024, 0.6, rng.next()));
+            for (std::uint32_t n = 0; n < 16; ++n) group.join(first + 2 * n);
+            most = std::max(most, group.plan(*strategy).max_over_fair);
+            group.join(first + 2 * static_cast<std::uint32_t>(rng.below(17)) + 1);
+            const PlanMeasure plus = group.plan(*strategy);
+            joined += 17 * static_cast<double>(plus.moved_weight) / static_cast<double>(plus.total_weight) / kRounds;
+            most = std::max(most, plus.max_over_fair);
+            const std::uint32_t gone = first + 2 * static_cast<std::uint32_t>(rng.below(16));
+            const std::int64_t orphaned = group.load_of(gone);
+            group.leave(gone);
+            const PlanMeasure minus = group.plan(*strategy);
+            left += static_cast<double>(minus.moved_weight + orphaned) / static_cast<double>(orphaned) / kRounds;
+            most = std::max(most, minus.max_over_fair);
+        }
+        std::cout << "[ figure   ] " << documented.name << (documented.equal ? " equal" : " zipf") << " 1024p/16w: max/mean " << most
+                  << ", +1 moves " << joined << " x the minimum, -1 " << left << " x\n";
+        EXPECT_LE(most, documented.most_over_fair);
+        EXPECT_LE(joined, documented.joined);
+        EXPECT_LE(left, documented.left);
     }
 }
 
