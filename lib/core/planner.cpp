@@ -25,7 +25,8 @@ bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& n
 
 }  // namespace
 
-void Planner::begin(std::vector<Member> inherited, bool fresh, bool unfinished) {
+void Planner::begin(std::vector<Member> inherited, bool fresh, bool unfinished, std::uint64_t request) {
+    carried_out_ = request;
     planned_members_ = std::move(inherited);
     planned_partitions_ = partitions_;
     seen_members_ = planned_members_;
@@ -85,22 +86,27 @@ bool Planner::advance(Env& env, const std::vector<Member>& members, bool in_forc
     PARTI_ASSERT(partitions_ != nullptr);
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
+    const ControlRecord& control = env.view.control();
+    // Any other number than the last one: an operator may have removed the record and begun anew.
+    const bool asked = control.rebalance != 0 && control.rebalance != carried_out_;
     // A fresh group has never had a full plan, whatever a predecessor wrote.
-    const bool differs = fresh_ || members != planned_members_ || planned_partitions_ != partitions_;
+    const bool differs =
+        !control.frozen && (asked || fresh_ || members != planned_members_ || planned_partitions_ != partitions_);
     if (!differs) settling_ = false;
-    const bool full = differs ? window_over(env, members) : step_due(env, in_force);
+    const bool full = differs ? asked || window_over(env, members) : !control.frozen && step_due(env, in_force);
     if (full) {
         const bool changed = run(env, members, true);
         if (env.now < retry_at_) return changed;
         settling_ = false;
         fresh_ = false;
         unfinished_ = changed && env.strategy->works_in_steps();
+        if (control.rebalance != 0) carried_out_ = control.rebalance;
         planned_members_ = members;
         planned_partitions_ = partitions_;
         last_full_plan_ = env.now;
         return changed;
     }
-    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait)) return false;
+    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait && !control.frozen)) return false;
     return run(env, members, false);
 }
 

@@ -45,7 +45,7 @@ protected:
     }
     // A group of two in which `from` owns everything, inherited.
     void inherit_all_on(std::uint32_t from, std::uint32_t workers) {
-        planner_.begin(members(workers), false, counted_->works_in_steps());
+        planner_.begin(members(workers), false, counted_->works_in_steps(), 0);
         for (std::size_t i = 0; i < planner_.partitions()->size(); ++i) planner_.inherit(i, {from});
     }
     bool advance(const std::vector<Member>& who, bool in_force = true) {
@@ -140,7 +140,7 @@ TEST_F(PlannerTest, AsksOtherStrategiesOnce) {
 TEST_F(PlannerTest, AFreshGroupGetsItsPlanUnderTheSecondLeaderToo) {
     config_.cold_start = ColdStart::wait;
     make(sticky());
-    planner_.begin(members(2), true, false);
+    planner_.begin(members(2), true, false, 0);
     EXPECT_FALSE(advance(members(2)));
     EXPECT_TRUE(planner_.settling());
     env_->now += config_.timing.cold_start_window;

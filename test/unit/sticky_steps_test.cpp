@@ -61,6 +61,16 @@ TEST(StickyZones, AnUnevenStartIsMendedWithTheFewestMoves) {
     EXPECT_EQ(ignored.plan(*sticky({.spread_zones = false})).moved, 0U);
 }
 
+// Who gives is chosen by zone among equals: the newcomer's partition comes from the other zone, and nothing needs mending.
+TEST(StickyZones, ANewcomerTakesFromTheZoneThatHasMore) {
+    Group group = two_zones(12);
+    group.plan(*sticky());
+    group.join(8, 1, "a");
+    EXPECT_EQ(group.plan(*sticky()).moved, 1U);
+    EXPECT_EQ(zone_loads(group), (Loads{{"a", 7}, {"b", 5}}));
+    expect_even(group);
+}
+
 TEST(StickyZones, ATolerantOneLeavesZonesAloneToo) {
     Group group(0, equal_partitions(100));
     for (std::uint32_t n = 0; n < 8; ++n) group.join(n, 1, n < 4 ? "a" : "b");
