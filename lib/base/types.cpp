@@ -153,6 +153,17 @@ std::string_view to_string(AlertLevel level) {
     return "unknown";
 }
 
+std::string_view to_string(LeaseState state) {
+    switch (state) {
+        case LeaseState::live: return "live";
+        case LeaseState::draining: return "draining";
+        case LeaseState::released: return "released";
+        case LeaseState::dead: return "dead";
+        case LeaseState::evicted: return "evicted";
+    }
+    return "unknown";
+}
+
 std::string_view to_string(Policy policy) {
     switch (policy) {
         case Policy::relinquish: return "relinquish";

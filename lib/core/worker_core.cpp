@@ -111,7 +111,7 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
 void WorkerCore::Impl::on_control(const ControlRecord& control) {
     // What was asked before this worker came is in the list it started with.
     if (control_known && control.refresh > refreshed) env.emit(RefreshPartitions{});
-    refreshed = std::max(refreshed, control.refresh);
+    refreshed = control.refresh;  // also when it goes back: the record was replaced
     control_known = true;
 }
 

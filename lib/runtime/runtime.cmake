@@ -2,8 +2,11 @@
 parti_layer(parti_runtime
   connection.cpp
   context_impl.cpp
+  control.cpp
   executor.cpp
   group.cpp
+  group_reader.cpp
+  group_status.cpp
   io_thread.cpp
   logger.cpp
   sources.cpp

@@ -3,6 +3,7 @@
 
 #include <parti/config.h>
 #include <parti/context.h>
+#include <parti/control.h>
 #include <parti/log.h>
 #include <parti/result.h>
 #include <parti/source.h>
