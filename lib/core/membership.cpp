@@ -98,6 +98,8 @@ void Membership::on_answer(Env& env, const WriteAnswered& answer) {
         if (!done) continue;
         if (done->kind == CasWrite::Kind::stored) {
             env.view.learn({Bucket::lease, worker_key(number), done->revision, record}, env.now);
+            const bool dead = std::get<LeasePtr>(record)->state == LeaseState::dead;
+            ++(dead ? env.stats.deaths_declared : env.stats.evictions);
         }
         finish(env, WorkerNumber{number}, *done);
         return;

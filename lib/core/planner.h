@@ -49,6 +49,7 @@ public:
     bool settled() const { return !settling_ && !orphans_; }
 
 private:
+    PlanReason reason(const Env& env) const;  // of a full plan
     bool run(Env& env, const std::vector<Member>& members, bool move_owned);
     bool window_over(Env& env, const std::vector<Member>& members);
 

@@ -324,6 +324,8 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
         case Writing::renewal: {
             revision_ = outcome.revision;
             ++env.stats.renewals;
+            env.stats.renewal_time += env.now - write_.first_sent();
+            env.stats.renewal_time_max = std::max(env.stats.renewal_time_max, env.now - write_.first_sent());
             if (phase_ != Phase::held && phase_ != Phase::leaving) break;
             const Instant next = write_.first_sent() + env.lease_span();
             if (!tokens_ || next <= deadline_) break;

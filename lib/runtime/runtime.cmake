@@ -9,6 +9,7 @@ parti_layer(parti_runtime
   group_status.cpp
   io_thread.cpp
   logger.cpp
+  metrics.cpp
   sources.cpp
   timers.cpp
   worker.cpp

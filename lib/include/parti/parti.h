@@ -5,6 +5,7 @@
 #include <parti/context.h>
 #include <parti/control.h>
 #include <parti/log.h>
+#include <parti/metrics.h>
 #include <parti/result.h>
 #include <parti/source.h>
 #include <parti/strategy.h>
