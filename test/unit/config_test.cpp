@@ -321,13 +321,13 @@ TEST(Config, WarnsOfWhatIsAllowedAndRarelyMeant) {
 }
 
 TEST(ConfigJson, AppliesAPresetFirstWhereverItStands) {
-    for (const std::string_view timing : {R"({"preset":"aggressive","ttl":"4s"})", R"({"ttl":"4s","preset":"aggressive"})",
-                                          R"({"drain_timeout":"10s","ttl":"4s","preset":"aggressive"})"}) {
+    for (const std::string_view timing : {R"({"preset":"aggressive","ttl":"2900ms"})", R"({"ttl":"2900ms","preset":"aggressive"})",
+                                          R"({"drain_timeout":"10s","ttl":"2900ms","preset":"aggressive"})"}) {
         const auto read = Config::from_json(R"({"group":"orders","timing":)" + std::string(timing) + "}");
         ASSERT_TRUE(read) << read.error().message();
         Config expected = valid_config();
         expected.timing = aggressive_timing();
-        expected.timing.ttl = 4s;
+        expected.timing.ttl = 2900ms;
         EXPECT_EQ(read->to_json(), expected.to_json()) << timing;
     }
     EXPECT_EQ(Config::from_json(R"({"group":"orders","timing":{"preset":"conservative"}})")->timing.ttl, 15s);
