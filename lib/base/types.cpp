@@ -160,6 +160,7 @@ std::string_view to_string(PlanReason reason) {
         case PlanReason::membership: return "membership";
         case PlanReason::partitions: return "partitions";
         case PlanReason::request: return "request";
+        case PlanReason::step: return "step";
     }
     return "unknown";
 }

@@ -25,7 +25,7 @@ bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& n
 
 }  // namespace
 
-void Planner::begin(std::vector<Member> inherited, bool fresh, std::uint64_t request) {
+void Planner::begin(std::vector<Member> inherited, bool fresh, bool unfinished, std::uint64_t request) {
     carried_out_ = request;
     planned_members_ = std::move(inherited);
     planned_partitions_ = partitions_;
@@ -33,6 +33,7 @@ void Planner::begin(std::vector<Member> inherited, bool fresh, std::uint64_t req
     fresh_ = fresh;
     settling_ = false;
     orphans_ = false;
+    unfinished_ = unfinished;
     last_full_plan_.reset();
     retry_at_ = {};
     std::fill(target_.begin(), target_.end(), kUnassigned);
@@ -75,33 +76,45 @@ bool Planner::window_over(Env& env, const std::vector<Member>& members) {
     return paused || env.due(settle_started_ + (fresh_ ? timing.cold_start_window : timing.planned_scale_window));
 }
 
-bool Planner::advance(Env& env, const std::vector<Member>& members) {
+bool Planner::step_due(Env& env, bool in_force) const {
+    if (!unfinished_ || !in_force) return false;
+    const Timing& timing = env.config.timing;
+    return !last_full_plan_ || env.due(*last_full_plan_ + std::max(timing.min_rebalance_interval, timing.settle_pause));
+}
+
+bool Planner::advance(Env& env, const std::vector<Member>& members, bool in_force) {
     PARTI_ASSERT(partitions_ != nullptr);
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
     const ControlRecord& control = env.view.control();
-    const bool asked = control.rebalance > carried_out_;
-    const bool differs = !control.frozen && (asked || members != planned_members_ || planned_partitions_ != partitions_);
+    // Any other number than the last one: an operator may have removed the record and begun anew.
+    const bool asked = control.rebalance != 0 && control.rebalance != carried_out_;
+    // A fresh group has never had a full plan, whatever a predecessor wrote.
+    const bool differs =
+        !control.frozen && (asked || fresh_ || members != planned_members_ || planned_partitions_ != partitions_);
     if (!differs) settling_ = false;
-    const bool full = differs && (asked || window_over(env, members));
+    const bool full = differs ? asked || window_over(env, members) : !control.frozen && step_due(env, in_force);
     if (full) {
         const bool changed = run(env, members, true);
         if (env.now < retry_at_) return changed;
         settling_ = false;
         fresh_ = false;
-        carried_out_ = std::max(carried_out_, control.rebalance);
+        unfinished_ = changed && env.strategy->works_in_steps();
+        if (control.rebalance != 0) carried_out_ = control.rebalance;
         planned_members_ = members;
         planned_partitions_ = partitions_;
         last_full_plan_ = env.now;
         return changed;
     }
-    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait)) return false;
+    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait && !control.frozen)) return false;
     return run(env, members, false);
 }
 
-PlanReason Planner::reason(const Env& env) const {
-    if (env.view.control().rebalance > carried_out_) return PlanReason::request;
-    return planned_partitions_ != partitions_ ? PlanReason::partitions : PlanReason::membership;
+PlanReason Planner::reason(const Env& env, const std::vector<Member>& members) const {
+    const std::uint64_t asked = env.view.control().rebalance;
+    if (asked != 0 && asked != carried_out_) return PlanReason::request;
+    if (planned_partitions_ != partitions_) return PlanReason::partitions;
+    return unfinished_ && members == planned_members_ ? PlanReason::step : PlanReason::membership;
 }
 
 bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned) {
@@ -140,7 +153,7 @@ bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned)
         return false;
     }
     ++env.stats.plans;
-    ++env.stats.plans_by[static_cast<std::size_t>(move_owned ? reason(env) : PlanReason::orphans)];
+    ++env.stats.plans_by[static_cast<std::size_t>(move_owned ? reason(env, members) : PlanReason::orphans)];
     bool changed = false;
     for (std::size_t i = 0; i < target_.size(); ++i) {
         if (!move_owned && previous[i] != kNobody) continue;

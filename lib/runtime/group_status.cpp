@@ -165,7 +165,7 @@ GroupStatus group_status(const std::string& group, const GroupEntries& entries) 
     out.record_major = head->major;
     out.policy = head->policy;
     out.partition_count = head->partition_count;
-    out.rebalance_pending = control.rebalance > head->rebalanced;
+    out.rebalance_pending = control.rebalance != 0 && control.rebalance != head->rebalanced;
     const bool is_sealed = sealed(entries, head->epoch);
     if (assignments_readable && is_sealed) out.without_owner = head->partition_count > owned ? head->partition_count - owned : 0;
     out.phase = phase_of(out, is_sealed);

@@ -15,7 +15,7 @@ constexpr std::array kStates{State::init,     State::claiming_id, State::waiting
                              State::degraded, State::draining,    State::fenced,             State::stopped};
 constexpr std::array kPhases{LeaderPhase::idle,        LeaderPhase::sealing,   LeaderPhase::settling,
                              LeaderPhase::rebalancing, LeaderPhase::emergency, LeaderPhase::frozen};
-constexpr std::array kReasons{PlanReason::orphans, PlanReason::membership, PlanReason::partitions, PlanReason::request};
+constexpr std::array kReasons{PlanReason::orphans, PlanReason::membership, PlanReason::partitions, PlanReason::request, PlanReason::step};
 
 struct Sample {
     std::string labels;  // group="g",slot="0"

@@ -179,7 +179,7 @@ TEST(Codec, ReadsWhatItWroteForAnyRecord) {
 
 TEST(Codec, IgnoresUnknownFieldsAndTheirOrder) {
     const std::string bytes = encode(value(sample_lease()));
-    const std::string more = with(bytes, "{", R"({"murmurs":[1,{"a":[null,true,-1,1.5]}],"load":0.5,)");
+    const std::string more = with(bytes, "{", R"({"whistles":[1,{"a":[null,true,-1,1.5]}],"load":0.5,)");
     EXPECT_EQ(*as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), more)), sample_lease());
     const std::string moved = with(with(bytes, R"("v":1,)", ""), R"("zone":"eu-1"})", R"("zone":"eu-1","v":1})");
     EXPECT_EQ(*as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), moved)), sample_lease());
@@ -220,16 +220,16 @@ TEST(Codec, RefusesANewerMajorAsFuture) {
 TEST(Codec, ReadsAsFarAsItIsTold) {
     const std::string bytes = with(encode(value(sample_assignment())), R"("v":1)", R"("v":3)");
     EXPECT_NE(refusal(Bucket::assignment, worker_key({7}), bytes).find("'v' is 3; this version of parti reads up to 1"), std::string::npos);
-    const RecordValue refused = decode(Bucket::assignment, worker_key({7}), bytes, 2);
+    const RecordValue refused = decode_up_to(2, Bucket::assignment, worker_key({7}), bytes);
     ASSERT_TRUE(std::holds_alternative<UnreadablePtr>(refused));
     EXPECT_TRUE(std::get<UnreadablePtr>(refused)->future);
     EXPECT_NE(std::get<UnreadablePtr>(refused)->error.detail.find("reads up to 2"), std::string::npos);
-    const auto read = as<AssignmentRecord>(decode(Bucket::assignment, worker_key({7}), bytes, 3));
+    const auto read = as<AssignmentRecord>(decode_up_to(3, Bucket::assignment, worker_key({7}), bytes));
     EXPECT_EQ(read->major, 3U);
     EXPECT_EQ(encode(value(AssignmentRecord(*read))), bytes) << "written again in the major it was read in";
     HeadRecord head = sample_head();
     head.major = 2;
-    EXPECT_EQ(*as<HeadRecord>(decode(Bucket::assignment, head_key(), encode(value(head)), 2)), head);
+    EXPECT_EQ(*as<HeadRecord>(decode_up_to(2, Bucket::assignment, head_key(), encode(value(head)))), head);
 }
 
 TEST(Codec, LeasesAreWrittenForEverybodyAndSayWhatTheirWorkerReads) {

@@ -66,6 +66,7 @@ enum class PlanReason : std::uint8_t {
     membership,  // workers came or went, or changed capacity or zone
     partitions,  // the set of partitions changed
     request,     // operators asked
+    step,        // a further step of a plan, of a strategy that works in steps
 };
 std::string_view to_string(PlanReason reason);
 
@@ -86,7 +87,7 @@ struct WorkerStats {
     std::uint64_t malformed_records = 0;
     std::array<std::uint64_t, 8> states_entered{};  // by State
     std::uint64_t leaderships_lost = 0;
-    std::array<std::uint64_t, 4> plans_by{};        // as leader, by PlanReason
+    std::array<std::uint64_t, 5> plans_by{};        // as leader, by PlanReason
     std::uint64_t plans_failed = 0;        // as leader: the strategy threw or broke its contract
     std::uint64_t rebalances = 0;          // as leader: from the first change until everything was owned and acknowledged
     Duration rebalance_time{};             // of all of them
@@ -116,7 +117,7 @@ struct WorkerStats {
 
 class Worker {
 public:
-    // Strategy: nullptr = sticky(). Errors: invalid_config.
+    // Strategy: nullptr = sticky(). Errors: invalid_config (also of the strategy's options).
     static Result<Worker> make(Context context, Config config, std::shared_ptr<Source> source,
                                std::shared_ptr<const Strategy> strategy = nullptr, Callbacks callbacks = {});
 
