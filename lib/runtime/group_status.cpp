@@ -44,7 +44,7 @@ WorkerStatus worker_of(WorkerNumber number, const LeaseRecord& lease, const Assi
     out.acknowledged = lease.applied >= record->fence;
     if (!lease_lives(lease.state)) return out;
     out.owned = record->partitions.size();
-    out.revoking = record->revoking.size();
+    if (!out.acknowledged) out.revoking = record->revoking.size();
     return out;
 }
 

@@ -94,6 +94,8 @@ TEST(GroupStatus, NamesLeaderStandbyAndCounts) {
 
 TEST(GroupStatus, TellsThePhaseAsFarAsRecordsTell) {
     EXPECT_EQ(healthy().assignment(2, 20, {{3}, 9}, 2, 1).status().phase, LeaderPhase::rebalancing) << "not acknowledged";
+    EXPECT_EQ(healthy().assignment(2, 20, {{3}, 9}, 2, 1).status().workers[1].revoking, 1U);
+    EXPECT_EQ(healthy().assignment(2, 20, {{3}, 7}, 2, 1).status().workers[1].revoking, 0U) << "acknowledged: it is over";
     EXPECT_EQ(healthy().assignment(2, 20, {{3}, 7}, 2).status().phase, LeaderPhase::rebalancing) << "one without owner";
     EXPECT_EQ(healthy().control({.rebalance = 6}).status().phase, LeaderPhase::rebalancing) << "asked for";
     EXPECT_EQ(healthy().control({.rebalance = 5}).status().phase, LeaderPhase::idle) << "carried out";

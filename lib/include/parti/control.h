@@ -34,7 +34,7 @@ struct WorkerStatus {
     std::uint32_t capacity = 1;
     std::uint32_t speaks = 1;       // the highest record major this worker reads
     std::size_t owned = 0;          // partitions its published record lists
-    std::size_t revoking = 0;       // taken away by that record
+    std::size_t revoking = 0;       // taken away, and not acknowledged yet
     Fence published;                // that record's; {} = no record names this session
     Fence applied;                  // what the worker said it has applied
     bool acknowledged = false;      // applied reaches published: it holds exactly what its record lists
