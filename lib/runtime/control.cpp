@@ -2,17 +2,23 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <functional>
 #include <utility>
 
+#include "runtime/control_change.h"
 #include "runtime/group_reader.h"
 
 namespace parti {
 
 namespace {
 
+using runtime::ask_by;
+using runtime::Change;
+using runtime::change_control;
+using runtime::edit_drain;
 using runtime::GroupReader;
+using runtime::OnUnreadable;
+using runtime::set_frozen;
 
 constexpr Duration kTimeoutMin = std::chrono::milliseconds(1);
 constexpr Duration kTimeoutMax = std::chrono::hours(24);
@@ -21,62 +27,6 @@ Result<void> may_wait(const Context& context) {
     if (!context.impl()->on_io_thread()) return {};
     return fail(Errc::invalid_argument,
                 "Control was called on the context's io thread (inside a LogSink), which would wait for itself; call it from another thread");
-}
-
-// The next number of a request. Above every earlier one, also when the record was replaced or deleted in between: a number is never
-// higher than the revision of the write that brought it.
-std::uint64_t next_request(std::uint64_t present, Revision revision) {
-    return std::max(present, revision) + 1;
-}
-
-// What a change does to the record as it is now. False: nothing, it is as wanted already.
-using Change = std::function<Result<bool>(ControlRecord& record, Revision revision)>;
-
-enum class OnUnreadable : std::uint8_t { refuse, replace };
-
-// Reads, changes, writes, until it is stored or seen to be as wanted. Whatever an answer that was lost did, reading back tells.
-Result<void> change_control(GroupReader& reader, const Change& change, OnUnreadable on_unreadable = OnUnreadable::refuse) {
-    bool unsure = false;  // an earlier write may still arrive
-    Error last{Errc::timeout, "other operators kept changing the control record"};
-    do {
-        const auto entry = reader.control();
-        if (!entry) return tl::unexpected(entry.error());
-        ControlRecord record;
-        if (const auto* present = std::get_if<ControlPtr>(&entry->value)) record = **present;
-        if (const auto* bad = std::get_if<UnreadablePtr>(&entry->value)) {
-            if (on_unreadable == OnUnreadable::refuse || (*bad)->future) {
-                return fail((*bad)->error.code, (*bad)->error.detail + ((*bad)->future ? "; only that version can change it" : "; reset replaces it"));
-            }
-        }
-        const auto changed = change(record, entry->revision);
-        if (!changed) return tl::unexpected(changed.error());
-        const bool unreadable = std::holds_alternative<UnreadablePtr>(entry->value);
-        if (!*changed && !unreadable) return {};
-        const jetstream::PutAnswer answer = reader.put_control(record, entry->revision);
-        if (answer.result == jetstream::PutResult::done) return {};
-        if (answer.result == jetstream::PutResult::wrong_revision) continue;  // somebody else's is there now
-        if (reaction_to(answer.error.code) != Reaction::retry) return tl::unexpected(answer.error);
-        unsure = true;
-        last = answer.error;
-        if (!reader.back_off()) break;
-    } while (!reader.over());
-    Error timeout = reader.timed_out(last);
-    if (unsure) timeout.detail += "; the change may still take effect";
-    return tl::unexpected(std::move(timeout));
-}
-
-// A counter that grew since the call began has been asked for by us or by another operator: either way after the call began.
-Change ask_by(std::uint64_t ControlRecord::*counter) {
-    return [counter, first = std::optional<std::uint64_t>()](ControlRecord& record, Revision revision) mutable -> Result<bool> {
-        if (first && record.*counter > *first) return false;
-        first = record.*counter;
-        record.*counter = next_request(record.*counter, revision);
-        return true;
-    };
-}
-
-Change set_frozen(bool frozen) {
-    return [frozen](ControlRecord& record, Revision) -> Result<bool> { return std::exchange(record.frozen, frozen) != frozen; };
 }
 
 using Edit = std::function<Result<std::vector<std::string>>(std::vector<std::string> list, const std::vector<std::string>& known,
@@ -91,14 +41,7 @@ Result<void> change_drain(GroupReader& reader, const std::string& group, const E
     const auto entries = reader.everything();
     if (!entries) return tl::unexpected(entries.error());
     const GroupStatus status = runtime::group_status(group, *entries);
-    bool edited = false;  // a later look finds our own write when its answer was lost
-    return change_control(reader, [&](ControlRecord& record, Revision) -> Result<bool> {
-        auto list = edit(record.drain, known, status);
-        if (!list && edited && list.error().code == Errc::not_found) return false;
-        if (!list) return tl::unexpected(list.error());
-        edited = true;
-        return std::exchange(record.drain, *list) != *list;
-    });
+    return change_control(reader, edit_drain([&](std::vector<std::string> list) { return edit(std::move(list), known, status); }));
 }
 
 Result<void> command(const Context& context, const std::string& group, Duration timeout, const Change& change) {

@@ -12,27 +12,25 @@
 
 #include "jetstream/client.h"
 #include "runtime/context_impl.h"
+#include "runtime/control_change.h"
 #include "runtime/group_status.h"
 
 namespace parti::runtime {
 
-class GroupReader {
+class GroupReader final : public ControlStore {
 public:
     GroupReader(ContextImpl& context, std::string group, Duration timeout);
 
     Result<void> exists();
-    Result<Entry> control();  // the record as it is now; Absent with its marker's revision
     Result<GroupEntries> everything();
-    // One attempt; no_information with an error that stays (reaction not retry) will not succeed later.
-    jetstream::PutAnswer put_control(const ControlRecord& record, Revision expected);
 
-    bool over() const;
-    // Before a further attempt; false: no time is left for one.
-    bool back_off();
-    Error timed_out(const Error& last) const;
+    Result<Entry> control() override;
+    jetstream::PutAnswer put_control(const ControlRecord& record, Revision expected) override;
+    bool back_off() override;
+    bool over() const override;
+    Error timed_out(const Error& last) const override;
 
 private:
-    using Trouble = std::optional<Error>;
     Duration left() const;
     Duration attempt() const;
     Result<void> exists(const std::string& bucket);

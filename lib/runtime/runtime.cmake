@@ -3,6 +3,7 @@ parti_layer(parti_runtime
   connection.cpp
   context_impl.cpp
   control.cpp
+  control_change.cpp
   executor.cpp
   group.cpp
   group_reader.cpp

@@ -206,6 +206,8 @@ TEST_F(ControlTest, AnUnreadableRecordIsReportedAndReset) {
     Worker a = started(context, source(4), config());
     ASSERT_TRUE(eventually([&] { return covered({&a}, 4); }));
     const Control operators = control(context);
+    ASSERT_TRUE(operators.rebalance());
+    ASSERT_TRUE(eventually([&] { return !status(operators).rebalance_pending; }));
     ASSERT_TRUE(operators.freeze());
     ASSERT_TRUE(operators.refresh());
     auto raw = RawNats::connect(server_->url());
