@@ -16,14 +16,6 @@ namespace parti {
 
 using Revision = std::uint64_t;  // 0 = no such key
 
-enum class LeaseState : std::uint8_t {
-    live,      // renewed by its session
-    draining,  // renewed by its session, which wants nothing more
-    released,  // ended by its session: nothing is held
-    dead,      // ended by somebody else who had seen silence
-    evicted,   // to be treated as dead ttl + margin after this write was confirmed
-};
-
 struct WriteId {
     SessionId writer;
     std::uint64_t sequence = 0;
@@ -82,6 +74,8 @@ struct AssignmentRecord {
     std::vector<Partition> revoking;   // taken away, release not acknowledged when this was written; ascending by id
     friend bool operator==(const AssignmentRecord&, const AssignmentRecord&) = default;
 };
+
+inline constexpr std::size_t kDrainMax = 10'000;  // names in a control record
 
 struct ControlRecord {
     bool frozen = false;

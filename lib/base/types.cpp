@@ -1,6 +1,7 @@
 #include <parti/types.h>
 
 #include <parti/source.h>
+#include <parti/worker.h>
 
 #include <algorithm>
 
@@ -155,6 +156,28 @@ std::string_view to_string(AlertLevel level) {
         case AlertLevel::warning: return "warning";
         case AlertLevel::error: return "error";
         case AlertLevel::critical: return "critical";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(PlanReason reason) {
+    switch (reason) {
+        case PlanReason::orphans: return "orphans";
+        case PlanReason::membership: return "membership";
+        case PlanReason::partitions: return "partitions";
+        case PlanReason::request: return "request";
+        case PlanReason::step: return "step";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(LeaseState state) {
+    switch (state) {
+        case LeaseState::live: return "live";
+        case LeaseState::draining: return "draining";
+        case LeaseState::released: return "released";
+        case LeaseState::dead: return "dead";
+        case LeaseState::evicted: return "evicted";
     }
     return "unknown";
 }

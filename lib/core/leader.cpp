@@ -53,6 +53,7 @@ void Leader::begin(Env& env, HeadRecord head, Revision revision) {
     slots_.clear();
     slots_.resize(head_.slots);
     mass_failure_.begin();
+    metrics_.begin();
     said_all_drained_ = false;
     frozen_ = false;
     highest_slot_wanted_ = head_.slots;
@@ -74,6 +75,7 @@ void Leader::end(Env& env, const std::string& why) {
     head_write_.abandon();
     head_pending_.reset();
     env.note(LogLevel::info, "no longer leads epoch " + std::to_string(head_.epoch.value) + ": " + why);
+    if (acting) ++env.stats.leaderships_lost;
     if (acting) env.emit(LeadershipChanged{false, head_.epoch});
     env.again = true;
 }
@@ -197,6 +199,8 @@ void Leader::stored(Env& env, WorkerNumber number, Slot& slot, Revision revision
     slot.sealed = true;
     slot.overwritten = false;
     slot.confirmed_at = env.now;
+    ++env.stats.records_confirmed;
+    env.stats.publish_time += env.now - slot.write.first_sent();
     const std::vector<Revoking> before = same_session ? slot.revoking : std::vector<Revoking>{};
     index(slot, before);
     env.view.learn({Bucket::assignment, worker_key(number), revision, slot.record}, env.now);
@@ -236,6 +240,8 @@ void Leader::head_outcome(Env& env, const CasWrite::Outcome& outcome) {
     if (outcome.kind == CasWrite::Kind::stored) {
         head_ = *head_pending_;
         head_revision_ = outcome.revision;
+        ++env.stats.records_confirmed;
+        env.stats.publish_time += env.now - head_write_.first_sent();
         head_pending_.reset();
         if (slots_.size() < head_.slots) slots_.resize(head_.slots);
         env.view.learn({Bucket::assignment, head_key(), head_revision_, std::make_shared<const HeadRecord>(head_)}, env.now);

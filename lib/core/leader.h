@@ -16,6 +16,7 @@
 
 #include "core/cas_write.h"
 #include "core/env.h"
+#include "core/leader_metrics.h"
 #include "core/mass_failure.h"
 #include "core/membership.h"
 #include "core/planner.h"
@@ -98,6 +99,7 @@ private:
     std::vector<Slot> slots_;
     Planner planner_;
     MassFailure mass_failure_;
+    LeaderMetrics metrics_;
     std::uint32_t major_ = kRecordMajor;  // that every living worker reads
     bool said_all_drained_ = false;
     bool frozen_ = false;

@@ -135,7 +135,7 @@ void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot
         next.incarnation = slot.record->incarnation;
         next.session = slot.record->session;
         if (keep_and_revoke(env, number, slot, next)) {
-            env.stats.moved_partitions += next.revoking.size();
+            env.stats.moved_partitions += slot.record->partitions.size() - next.partitions.size();
             write = true;
         }
     } else if (willing) {
@@ -277,10 +277,12 @@ void Leader::reconcile(Env& env, Session& session) {
         if (slot.strangers > 0) busy_ = true;
         for (const std::uint32_t partition : slot.owned) placed[partition] = true;
     }
-    if (std::find(placed.begin(), placed.end(), false) != placed.end()) {
+    const auto orphaned = static_cast<std::uint64_t>(std::count(placed.begin(), placed.end(), false));
+    if (orphaned > 0) {
         busy_ = true;
         emergency_ = planner_.settled() && present.empty();
     }
+    metrics_.look(env, present, placed.size(), orphaned, busy_);
     if (was_busy && !busy_ && planner_.unfinished()) {  // the next step of the plan may be due
         dirty_ = true;
         env.again = true;

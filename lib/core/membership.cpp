@@ -87,6 +87,10 @@ void Membership::finish(Env& env, WorkerNumber number, const CasWrite::Outcome& 
         env.view.outdated(Bucket::lease, worker_key(number), outcome.revision);
     } else {
         env.view.outdated(Bucket::lease, worker_key(number), outcome.revision);
+        const SeenLease* seen = env.view.lease(number);
+        if (seen != nullptr && seen->record && seen->revision == outcome.revision) {
+            ++(seen->record->state == LeaseState::dead ? env.stats.deaths_declared : env.stats.evictions);
+        }
     }
     env.again = true;
 }

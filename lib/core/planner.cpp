@@ -111,6 +111,13 @@ bool Planner::advance(Env& env, const std::vector<Member>& members, bool in_forc
     return run(env, members, false);
 }
 
+PlanReason Planner::reason(const Env& env, const std::vector<Member>& members) const {
+    const std::uint64_t asked = env.view.control().rebalance;
+    if (asked != 0 && asked != carried_out_) return PlanReason::request;
+    if (planned_partitions_ != partitions_) return PlanReason::partitions;
+    return unfinished_ && members == planned_members_ ? PlanReason::step : PlanReason::membership;
+}
+
 bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned) {
     std::vector<StrategyWorker> workers;
     workers.reserve(members.size());
@@ -141,11 +148,13 @@ bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned)
     if (!broken.empty()) {
         env.note_error(Errc::callback_failed, "strategy '" + std::string(env.strategy->name()) + "' failed: " + broken +
                                                   "; the assignment stays as it is and the plan is tried again");
+        ++env.stats.plans_failed;
         retry_at_ = env.now + std::max<Duration>(env.config.timing.settle_pause, std::chrono::milliseconds(100));
         env.wake_at(retry_at_);
         return false;
     }
     ++env.stats.plans;
+    ++env.stats.plans_by[static_cast<std::size_t>(move_owned ? reason(env, members) : PlanReason::orphans)];
     bool changed = false;
     for (std::size_t i = 0; i < target_.size(); ++i) {
         if (!move_owned && previous[i] != kNobody) continue;

@@ -54,6 +54,7 @@ public:
     bool unfinished() const { return unfinished_; }
 
 private:
+    PlanReason reason(const Env& env, const std::vector<Member>& members) const;  // of a full plan
     bool run(Env& env, const std::vector<Member>& members, bool move_owned);
     bool window_over(Env& env, const std::vector<Member>& members);
     bool step_due(Env& env, bool in_force) const;

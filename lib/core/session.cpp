@@ -13,17 +13,6 @@ constexpr std::uint32_t kClaimWindowGrowth = 4;  // after each conflict: total a
 
 std::string label(WorkerNumber number) { return std::to_string(number.value); }
 
-std::string_view to_text(LeaseState state) {
-    switch (state) {
-        case LeaseState::live: return "live";
-        case LeaseState::draining: return "draining";
-        case LeaseState::released: return "released";
-        case LeaseState::dead: return "dead";
-        case LeaseState::evicted: return "evicted";
-    }
-    return "unknown";
-}
-
 }  // namespace
 
 void Session::start(Env& env) {
@@ -140,7 +129,7 @@ void Session::on_entry(Env& env, const Entry& entry) {
     if (lease == nullptr) {
         fence(env, "its lease record was removed or overwritten by something that is not a lease");
     } else if (!taken_over_by(env, **lease)) {
-        fence(env, "its lease record says " + std::string(to_text((*lease)->state)) + ", incarnation " +
+        fence(env, "its lease record says " + std::string(to_string((*lease)->state)) + ", incarnation " +
                        std::to_string((*lease)->incarnation.value) + ", written by another");
     }
 }
@@ -335,6 +324,8 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
         case Writing::renewal: {
             revision_ = outcome.revision;
             ++env.stats.renewals;
+            env.stats.renewal_time += env.now - write_.first_sent();
+            env.stats.renewal_time_max = std::max(env.stats.renewal_time_max, env.now - write_.first_sent());
             if (phase_ != Phase::held && phase_ != Phase::leaving) break;
             const Instant next = write_.first_sent() + env.lease_span();
             if (!tokens_ || next <= deadline_) break;

@@ -236,6 +236,7 @@ void WorkerCore::Impl::go(State to) {
     if (to == State::stopped && working) go(State::draining);
     PARTI_ASSERT(edge_allowed(state, to));
     env.emit(StateChanged{state, to});
+    ++env.stats.states_entered[static_cast<std::size_t>(to)];
     state = to;
     if (to == State::stopped) env.emit(Stopped{});
 }
@@ -346,6 +347,8 @@ WorkerStats WorkerCore::stats() const {
     WorkerStats out = impl_->env.stats;
     out.owned = impl_->assignee.owned_count();
     out.draining = impl_->assignee.draining_count();
+    out.alert = impl_->alert.level();
+    if (!impl_->leader.on()) out.partitions = out.orphaned = out.active_workers = 0;
     return out;
 }
 

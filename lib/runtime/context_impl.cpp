@@ -132,8 +132,12 @@ ContextImpl::~ContextImpl() {
     connection_.reset();
 }
 
+bool ContextImpl::on_io_thread() const {
+    return context_of_this_io_thread == this;
+}
+
 bool ContextImpl::on_own_thread() const {
-    return context_of_this_io_thread == this || (executor_ && executor_->on_callback_thread());
+    return on_io_thread() || (executor_ && executor_->on_callback_thread());
 }
 
 void ContextImpl::run_on_io(std::function<void()> function) {

@@ -46,6 +46,7 @@ public:
     const std::shared_ptr<Logger>& log() const { return log_; }
     LogSink log_sink() const;  // for the layers below; absent when the user gave none
     Executor& executor() { return *executor_; }
+    bool on_io_thread() const;
     bool on_own_thread() const;                      // the io thread or a callback thread
     void run_on_io(std::function<void()> function);  // waits for it; directly when called there
     std::uint64_t process() const { return process_; }

@@ -98,6 +98,9 @@ void Worker::refresh_partitions() {
     impl_->shell->refresh_partitions();
 }
 
+std::string Worker::group() const {
+    return impl_->shell->config().group;
+}
 std::optional<WorkerNumber> Worker::number() const {
     return impl_->shell->number();
 }
@@ -121,7 +124,7 @@ std::vector<Ownership> Worker::assignment() const {
     return impl_->shell->assignment();
 }
 WorkerStats Worker::stats() const {
-    return impl_->shell->view().stats;
+    return impl_->shell->stats();
 }
 std::optional<Error> Worker::last_error() const {
     return impl_->shell->view().last_error;

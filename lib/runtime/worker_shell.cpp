@@ -38,6 +38,16 @@ WorkerShell::View WorkerShell::view() const {
     return view_;
 }
 
+WorkerStats WorkerShell::stats() const {
+    const std::lock_guard lock(view_mutex_);
+    WorkerStats out = view_.stats;
+    if (view_.number) {
+        const core::Instant sent = view_.lease_deadline - (config_.timing.ttl - config_.timing.margin);
+        out.since_renewal = std::max<Duration>(boot_now() - sent, Duration::zero());
+    }
+    return out;
+}
+
 std::optional<WorkerNumber> WorkerShell::number() const {
     const std::lock_guard lock(view_mutex_);
     return view_.number;
@@ -124,9 +134,13 @@ void WorkerShell::show() {
         view_.alert = core_->alert();
         view_.number = core_->number();
         view_.stats = core_->stats();
+        view_.lease_deadline = core_->lease_deadline();
     }
     for (const State state : passed_) {
-        if (!core_) view_.state = state;
+        if (!core_) {
+            view_.state = state;
+            ++view_.stats.states_entered[static_cast<std::size_t>(state)];
+        }
         for (Waiter* waiter : waiters_) waiter->hit |= waiter->wanted == state;
     }
     if (!passed_.empty()) view_changed_.notify_all();

@@ -59,8 +59,10 @@ public:
         std::optional<Error> fatal;
         std::optional<Error> last_error;
         WorkerStats stats;
+        core::Instant lease_deadline{};
     };
     View view() const;
+    WorkerStats stats() const;
     std::optional<WorkerNumber> number() const;
     State state() const;
     bool leader() const;

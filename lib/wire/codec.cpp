@@ -7,15 +7,12 @@
 
 #include "base/config_fields.h"
 #include "wire/fields.h"
-#include "wire/names.h"
 
 namespace parti::wire {
 
 namespace {
 
 using Kind = Tape::Kind;
-
-constexpr std::size_t kDrainMax = 10'000;
 
 void read_id(Fields& in, WriteId& out) {
     in.session("w", out.writer);
@@ -38,8 +35,8 @@ void read_name(Fields& in, std::string_view field, std::string& out, std::size_t
 void read_state(Fields& in, LeaseState& out) {
     const auto text = in.text("state");
     if (!text) return;
-    for (const auto& [name, state] : kLeaseStates) {
-        if (name == *text) {
+    for (const LeaseState state : {LeaseState::live, LeaseState::draining, LeaseState::released, LeaseState::dead, LeaseState::evicted}) {
+        if (to_string(state) == *text) {
             out = state;
             return;
         }

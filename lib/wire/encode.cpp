@@ -3,7 +3,6 @@
 #include "base/assert.h"
 #include "wire/codec.h"
 #include "wire/json_text.h"
-#include "wire/names.h"
 
 namespace parti::wire {
 
@@ -77,7 +76,7 @@ std::string encode(const LeaseRecord& lease) {
     out.raw(R"(,"session":)");
     out.session(lease.session);
     out.raw(R"(,"state":)");
-    out.text(name_of(lease.state));
+    out.text(to_string(lease.state));
     if (!lease.instance.empty()) {
         out.raw(R"(,"instance":)");
         out.text(lease.instance);

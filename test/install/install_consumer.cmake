@@ -34,6 +34,12 @@ foreach(header IN LISTS installed)
   endforeach()
 endforeach()
 
+# The command works from where it was installed to, and says no with the code it documents.
+execute_process(COMMAND "${WORK_DIR}/prefix/bin/partictl" --group orders sattus RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE output)
+if(NOT result EQUAL 2 OR NOT output MATCHES "unknown command 'sattus'")
+  message(FATAL_ERROR "the installed partictl ended with ${result}: ${output}")
+endif()
+
 # Nothing that was installed names a folder of this machine's source or build tree.
 file(GLOB_RECURSE package_files "${WORK_DIR}/prefix/*.cmake")
 if(NOT package_files)

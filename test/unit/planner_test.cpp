@@ -92,6 +92,7 @@ TEST_F(PlannerTest, AsksInStepsUntilNothingChanges) {
     EXPECT_FALSE(planner_.unfinished());
     const int calls = counted_->calls;
     EXPECT_EQ(calls, 4);
+    EXPECT_EQ(env_->stats.plans_by[static_cast<std::size_t>(PlanReason::step)], 4U);
     env_->now += 10 * config_.timing.min_rebalance_interval;
     EXPECT_FALSE(advance(members(2)));
     EXPECT_EQ(counted_->calls, calls);

@@ -3,7 +3,9 @@
 
 #include <parti/config.h>
 #include <parti/context.h>
+#include <parti/control.h>
 #include <parti/log.h>
+#include <parti/metrics.h>
 #include <parti/nats_sources.h>
 #include <parti/result.h>
 #include <parti/source.h>
