@@ -1,6 +1,7 @@
 #include "testutil/sim_shell.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "base/assert.h"
@@ -34,7 +35,17 @@ std::string SimCodec::encode(const RecordValue& record) {
 SimShared::SimShared(const SimOptions& given)
     : options(given), plan(SimPlan::draw(given.seed)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
     network.rates = plan.rates;
-    strategy = plan.make_strategy();
+    strategy = std::make_shared<SimStrategy>(*this, plan.make_strategy());
+    judge.policy_keep(plan.config.policy == Policy::keep);
+    if (plan.config.policy == Policy::keep) count(Fault::policy_keep);
+}
+
+std::vector<std::int32_t> SimStrategy::assign(const StrategyInput& input) const {
+    if (shared_.faults && shared_.network.draw(shared_.plan.strategy_throws)) {
+        shared_.count(Fault::strategy_throws);
+        throw std::runtime_error("the simulated strategy has a bad day");
+    }
+    return inner_->assign(input);
 }
 
 void SimShared::trace(const std::string& line) const {
@@ -141,7 +152,8 @@ void SimWorker::execute(core::Effect& effect) {
         ++shared_.totals.claims;
         holdings_changed_ = true;
         judge.session_started(now, id_, started->number, started->incarnation, started->session,
-                              process_.clock().true_time(started->deadline));
+                              process_.clock().true_time(core_->lease_deadline()));
+        lease_told_ = core_->lease_deadline();
     } else if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) {
         judge.session_extended(now, id_, process_.clock().true_time(extended->deadline));
         process_.lease_extended();
@@ -167,6 +179,8 @@ void SimWorker::execute(core::Effect& effect) {
         ++shared_.totals.drain_timeouts;
     } else if (const auto* leads = std::get_if<core::LeadershipChanged>(&effect)) {
         if (leads->leader) ++shared_.totals.leader_changes;
+    } else if (const auto* note = std::get_if<core::Note>(&effect)) {
+        if (note->error) judge.error_told(now);
     } else if (std::holds_alternative<core::Stopped>(effect)) {
         finished_ = true;
     }
@@ -179,7 +193,10 @@ void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
         shared_.count(Fault::callback_never);
         return;
     }
-    if (shared_.faults && shared_.network.draw(shared_.plan.callback_slow)) {
+    if (shared_.faults && shared_.network.draw(shared_.plan.callback_throws)) {
+        shared_.count(Fault::callback_throws);  // the executor reports it and takes it for done
+        delay = 0;
+    } else if (shared_.faults && shared_.network.draw(shared_.plan.callback_slow)) {
         shared_.count(Fault::callback_slow);
         delay = shared_.rng.between(100 * kMilli, shared_.plan.config.timing.drain_timeout.count() * 3 / 2);
     }
@@ -187,8 +204,23 @@ void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
                             [self = shared_from_this(), grants] { self->feed(core::ReleaseDone{grants}); });
 }
 
+// Policy keep: tokens outlive the lease, a number does not, and who goes on without one says so.
+void SimWorker::judge_keep(Nanos now) {
+    if (!core_->number()) return;
+    if (core_->lease_deadline() != lease_told_) {
+        lease_told_ = core_->lease_deadline();
+        shared_.judge.session_extended(now, id_, process_.clock().true_time(lease_told_));
+    }
+    const State state = core_->state();
+    if (process_.now() >= lease_told_ && (state == State::stable || state == State::waiting_assignment)) {
+        shared_.judge.report(now, Promise::p12_visible,
+                             name_ + " goes on without a lease and says that it is " + std::string(parti::to_string(state)));
+    }
+}
+
 void SimWorker::judge(const core::Event&) {
     const Nanos now = shared_.scheduler.now();
+    if (shared_.plan.config.policy == Policy::keep) judge_keep(now);
     if (own_steps_ % 16 == 0) core_->check();
     if (holdings_changed_ || own_steps_ % 64 == 0) {
         const auto holdings = core_->holdings();
