@@ -51,11 +51,16 @@ void Leader::begin(Env& env, HeadRecord head, Revision revision) {
     slots_.resize(head_.slots);
     highest_slot_wanted_ = head_.slots;
     phase_ = Phase::sealing;
+    cautious_ = env.doubtful;
     dirty_ = true;
     busy_ = true;
     emergency_ = false;
     ++env.stats.leaderships;
     env.note(LogLevel::info, "leads epoch " + std::to_string(head_.epoch.value) + "; sealing " + std::to_string(head_.slots) + " records");
+    if (cautious_) {
+        env.note_error(Errc::wrong_revision, "the assignments went back or were lost; epoch " + std::to_string(head_.epoch.value) +
+                                                 " grants nothing before every session has acknowledged it or is dead");
+    }
     env.again = true;
 }
 
@@ -149,6 +154,7 @@ void Leader::sealed(Env& env) {
 
 void Leader::write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected) {
     record.fence = {head_.epoch, ++version_};
+    record.keep_only = cautious_;
     slot.pending = std::make_shared<const AssignmentRecord>(std::move(record));
     CasWrite::Request request;
     request.bucket = Bucket::assignment;
@@ -299,11 +305,12 @@ void Leader::on_entry(Env& env, Session& session, const Entry& entry) {
 
 bool Leader::acknowledged(const Env& env, WorkerNumber number, const AssignmentRecord& record, Fence since) const {
     const SeenLease* lease = env.view.lease(number);
-    return lease != nullptr && lease->record && lease->record->session == record.session && lease->record->applied >= since;
+    return lease != nullptr && lease->record && lease->record->session == record.session && lease->record->applied >= since &&
+           lease->record->applied.epoch <= head_.epoch;
 }
 
 void Leader::check(const Env& env) const {
-    if (phase_ != Phase::acting || !planner_.partitions()) return;
+    if (phase_ != Phase::acting || !planner_.partitions() || cautious_) return;
     // What the confirmed records of sessions that may live list is disjoint.
     std::vector<bool> listed(planner_.partitions()->size(), false);
     for (std::size_t n = 0; n < slots_.size(); ++n) {

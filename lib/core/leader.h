@@ -81,6 +81,8 @@ private:
     void suspects(Env& env, Session& session, Membership& membership);
     void reconcile(Env& env, Session& session);
     std::vector<bool> blocked(Env& env);
+    bool everyone_heard(const Env& env) const;
+    bool overtaken(Env& env);
     bool keep_and_revoke(const Env& env, WorkerNumber number, const Slot& slot, AssignmentRecord& next) const;
     void publish(Env& env, Session& session, WorkerNumber number, Slot& slot, const std::vector<std::uint32_t>& gains);
     void write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected);
@@ -96,6 +98,7 @@ private:
     std::uint64_t version_ = 0;
     std::vector<Slot> slots_;
     Planner planner_;
+    bool cautious_ = false;           // after a history loss: nothing is granted before every session has been heard of
     bool dirty_ = false;
     Instant next_look_{};
     bool busy_ = false;               // something unpublished or unacknowledged

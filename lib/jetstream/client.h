@@ -77,6 +77,7 @@ struct WatchHandlers {
     std::function<void(const std::string& why)> on_lost;    // the consumer is dead; re-creation is under way
     std::function<void()> on_recovered;                     // re-created and re-read (after on_initial_done, when still due)
     std::function<void(const std::string& why)> on_history_lost;  // the stream is another one, or went back: before the re-read
+    std::function<void()> on_missing;                       // an attempt to create the consumer found that the stream does not exist
 };
 
 class Watch {                         // destroying it ends the watch and deletes its consumer

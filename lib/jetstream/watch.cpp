@@ -92,6 +92,11 @@ void WatchState::look(void (WatchState::*next)(const StreamState&)) {
                        auto self = weak.lock();
                        if (!self || self->generation_ != generation || !self->active()) return;
                        if (!answer) return self->back_off(answer.error().message());
+                       const auto error = api_error(payload(*answer));
+                       if (error && error->code == kApiStreamNotFound && self->handlers_.on_missing) {
+                           self->handlers_.on_missing();
+                           if (self->generation_ != generation || !self->active()) return;
+                       }
                        const auto state = parse_stream_info(payload(*answer));
                        if (!state) return self->back_off(state.error().message());
                        ((*self).*next)(*state);

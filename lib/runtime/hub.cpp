@@ -49,6 +49,8 @@ struct BucketView {
     Bucket bucket = Bucket::lease;
     std::string name;
     std::map<Key, Known> known;
+    bool missing = false;   // the stream does not exist
+    bool creating = false;  // create() is under way
     std::vector<ChannelPtr> channels;
 
     Channel* find(const Pattern& pattern) const {
@@ -144,7 +146,29 @@ public:
                 enqueue(id, core::EntrySeen{known.entry, known.first_seen});
             }
         }
+        for (const BucketView& v : views_) {
+            if (v.missing && !before) enqueue(id, core::BucketMissing{v.bucket, true});
+        }
         announce_snapshot(id, member);
+    }
+
+    void create(Bucket bucket) {
+        BucketView& v = view(bucket);
+        if (std::exchange(v.creating, true)) return;
+        jetstream::BucketSpec spec = shell_.spec;
+        spec.name = v.name;
+        spec.create = true;
+        client_.ensure_bucket(spec, shell_.put_timeout, [weak = weak_from_this(), bucket](const Result<jetstream::BucketInfo>& made) {
+            const auto self = weak.lock();
+            if (!self) return;
+            BucketView& made_view = self->view(bucket);
+            made_view.creating = false;
+            if (!made) {
+                self->log(LogLevel::error, "bucket " + made_view.name + " could not be created again: " + made.error().message());
+            } else if (made->was_created) {
+                self->log(LogLevel::warning, "created bucket " + made_view.name + " again");
+            }
+        });
     }
 
     void put(Hub::MemberId id, const core::Put& put) {
@@ -170,6 +194,7 @@ public:
                     });
     }
 
+    std::size_t queued() const { return queue_.size() + turn_.size(); }
     std::size_t watches() const { return views_[0].channels.size() + views_[1].channels.size(); }
 
 private:
@@ -294,10 +319,11 @@ private:
         handlers.on_entry = [guarded, bucket](jetstream::RawEntry raw) {
             guarded([&](HubState& self, Channel&) { self.take_in(self.view(bucket), raw); });
         };
-        handlers.on_initial_done = [guarded] {
-            guarded([](HubState& self, Channel& c) {
+        handlers.on_initial_done = [guarded, bucket] {
+            guarded([&](HubState& self, Channel& c) {
                 c.initial = true;
                 c.lost = false;
+                self.set_missing(self.view(bucket), false);
                 self.completed();
             });
         };
@@ -312,14 +338,26 @@ private:
                 c.initial = true;
                 c.lost = false;
                 self.log(LogLevel::info, "watch of " + c.pattern.text() + " in " + self.view(bucket).name + " recovered");
+                self.set_missing(self.view(bucket), false);
                 self.completed();
             });
         };
         handlers.on_history_lost = [guarded, bucket](const std::string& why) {
             guarded([&](HubState& self, Channel& c) { self.history_lost(self.view(bucket), c, why); });
         };
+        handlers.on_missing = [guarded, bucket] {
+            guarded([&](HubState& self, Channel&) { self.set_missing(self.view(bucket), true); });
+        };
         auto watch = client_.watch(v.name, pattern.text(), std::move(handlers));
         channel->watch = std::move(watch);
+    }
+
+    void set_missing(BucketView& v, bool missing) {
+        if (std::exchange(v.missing, missing) == missing) return;
+        if (missing) log(LogLevel::error, "bucket " + v.name + " does not exist any more");
+        for (auto& [id, member] : members_) {
+            if (member.interest) enqueue(id, core::BucketMissing{v.bucket, missing});
+        }
     }
 
     void completed() {
@@ -410,6 +448,8 @@ public:
     void set_interest(MemberId member, const core::Interest& interest) override { state_->set_interest(member, interest); }
     void put(MemberId member, const core::Put& put) override { state_->put(member, put); }
     void fetch(MemberId member, const core::Fetch& fetch) override { state_->fetch(member, fetch); }
+    void create(Bucket bucket) override { state_->create(bucket); }
+    std::size_t queued() const override { return state_->queued(); }
     std::size_t watches() const override { return state_->watches(); }
 
 private:

@@ -48,7 +48,11 @@ void WatchState::create_consumer(std::uint64_t generation) {
     if (closed) return;
     const SimStore::Stream* stream = network.store.find(bucket);
     if (!link->up || link->generation != generation || !network.server_up() || stream == nullptr) {
-        network.scheduler.after(network.latency(), lane, [self = shared_from_this()] { self->retry_later(); });
+        const bool told = link->up && link->generation == generation && network.server_up();
+        network.scheduler.after(network.latency(), lane, [self = shared_from_this(), told] {
+            if (told && !self->closed && self->handlers.on_missing) self->handlers.on_missing();
+            self->retry_later();
+        });
         return;
     }
     ++consumer;
