@@ -133,6 +133,11 @@ struct Fetch {
 struct SetInterest {
     Interest interest;
 };
+// The server named a revision below one that was seen: what is known of the bucket is of a lost history. HistoryLost follows.
+struct Distrust {
+    Bucket bucket = Bucket::lease;
+    std::string detail;
+};
 // The bucket was deleted; make it again. No answer: BucketMissing tells.
 struct CreateBucket {
     Bucket bucket = Bucket::lease;
@@ -192,7 +197,7 @@ struct Note {
 // The core is done: nothing more will come of it.
 struct Stopped {};
 
-using Effect = std::variant<Put, Fetch, SetInterest, CreateBucket, SessionStarted, LeaseExtended, SessionEnded, Granted, Revoked, DrainTimedOut,
+using Effect = std::variant<Put, Fetch, SetInterest, Distrust, CreateBucket, SessionStarted, LeaseExtended, SessionEnded, Granted, Revoked, DrainTimedOut,
                             StateChanged, LeadershipChanged, PhaseChanged, Note, Stopped>;
 using Effects = std::vector<Effect>;
 

@@ -101,8 +101,8 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
             return;
         }
         record = *seen->record;
-    } else if (seen != nullptr && seen->unreadable) {
-        if (seen->unreadable->future) {
+    } else if (seen != nullptr && seen->revision != 0) {  // an operator deleted it, or put something else there
+        if (seen->unreadable && seen->unreadable->future) {
             env.note_error(Errc::future_record, "record worker." + std::to_string(number.value) +
                                                     " was written by a newer version of parti; this worker cannot lead");
             stand_again_at_ = env.now + env.config.timing.ttl;
@@ -110,12 +110,13 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
             return;
         }
         slot.unknown = true;
+        slot.unknown_since = env.now;
         if (const LeaseRecord* lease = Membership::living(env, number)) {
             record.incarnation = lease->incarnation;
             record.session = lease->session;
         }
-        env.note_error(Errc::malformed_record, "record worker." + std::to_string(number.value) +
-                                                   " is unreadable and is replaced by an empty one: " + seen->unreadable->error.detail);
+        env.note_error(Errc::malformed_record, "record worker." + std::to_string(number.value) + " is replaced by an empty one: " +
+                                                   (seen->unreadable ? seen->unreadable->error.detail : "it was deleted"));
     }
     record.id = session.next_write_id();
     write_slot(env, number, slot, std::move(record), seen != nullptr ? seen->revision : 0);
@@ -154,7 +155,7 @@ void Leader::sealed(Env& env) {
 
 void Leader::write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected) {
     record.fence = {head_.epoch, ++version_};
-    record.keep_only = cautious_;
+    record.keep_only = cautious_ || slot.unknown;
     slot.pending = std::make_shared<const AssignmentRecord>(std::move(record));
     CasWrite::Request request;
     request.bucket = Bucket::assignment;

@@ -59,7 +59,8 @@ private:
         CasWrite write;
         AssignmentPtr pending;
         bool sealed = false;
-        bool unknown = false;         // an unreadable record was replaced: what it held is not known
+        bool unknown = false;         // a deleted or unreadable record was replaced: what it held is not known
+        Instant unknown_since{};
         bool overwritten = false;     // somebody put something else there: write again
         Instant confirmed_at{};
         std::vector<std::uint32_t> owned;    // indices of record->partitions that are in the partition set

@@ -88,7 +88,11 @@ std::vector<bool> Leader::blocked(Env& env) {
     for (std::size_t n = 0; n < slots_.size(); ++n) {
         Slot& slot = slots_[n];
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
-        if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
+        if (slot.unknown && slot.record && slot.record->session.empty()) {
+            // Nobody holds its lease visibly: a session that does cannot renew it, and has ended by then.
+            if (env.due(slot.unknown_since + env.silence())) slot.unknown = false;
+            else std::fill(out.begin(), out.end(), true);
+        } else if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
             for (const std::uint32_t partition : slot.owned) out[partition] = true;
             for (const Revoking& item : slot.revoking) {
                 if (!acknowledged(env, number, *slot.record, item.since)) out[item.partition] = true;
@@ -143,7 +147,7 @@ void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot
     // A worker that leaves or is being evicted is left alone: what it holds comes free with its session.
     if (fate == Fate::behind || (lease != nullptr && !willing) || (fate == Fate::alive && !willing)) return;
     AssignmentRecord next;
-    bool write = slot.overwritten || (slot.record && slot.record->keep_only && !cautious_ && fate == Fate::alive);
+    bool write = slot.overwritten || (slot.record && slot.record->keep_only && !cautious_ && !slot.unknown && fate == Fate::alive);
     if (fate == Fate::alive) {
         next.incarnation = slot.record->incarnation;
         next.session = slot.record->session;

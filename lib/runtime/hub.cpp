@@ -51,6 +51,9 @@ struct BucketView {
     std::map<Key, Known> known;
     bool missing = false;   // the stream does not exist
     bool creating = false;  // create() is under way
+    bool distrusted = false;   // everything is being read again
+    std::string identity;      // of the stream, as the watches said last
+    Revision highest = 0;      // ever taken in, of this history
     std::vector<ChannelPtr> channels;
 
     Channel* find(const Pattern& pattern) const {
@@ -150,6 +153,15 @@ public:
             if (v.missing && !before) enqueue(id, core::BucketMissing{v.bucket, true});
         }
         announce_snapshot(id, member);
+    }
+
+    void distrust(Bucket bucket, const std::string& why) {
+        BucketView& v = view(bucket);
+        if (v.distrusted) return;
+        v.distrusted = true;
+        shell_.defer([weak = weak_from_this(), bucket, why] {
+            if (const auto self = weak.lock()) self->history_lost(self->view(bucket), nullptr, why);
+        });
     }
 
     void create(Bucket bucket) {
@@ -343,7 +355,12 @@ private:
             });
         };
         handlers.on_history_lost = [guarded, bucket](const std::string& why) {
-            guarded([&](HubState& self, Channel& c) { self.history_lost(self.view(bucket), c, why); });
+            guarded([&](HubState& self, Channel& c) { self.history_lost(self.view(bucket), &c, why); });
+        };
+        handlers.known_identity = v.identity;
+        handlers.known_revision = v.highest;
+        handlers.on_stream = [guarded, bucket](const std::string& identity) {
+            guarded([&](HubState& self, Channel&) { self.view(bucket).identity = identity; });
         };
         handlers.on_missing = [guarded, bucket] {
             guarded([&](HubState& self, Channel&) { self.set_missing(self.view(bucket), true); });
@@ -362,18 +379,24 @@ private:
 
     void completed() {
         arrange();
+        for (BucketView& v : views_) {
+            const auto done = [](const ChannelPtr& c) { return c->complete(); };
+            if (std::all_of(v.channels.begin(), v.channels.end(), done)) v.distrusted = false;
+        }
         for (auto& [id, member] : members_) announce_snapshot(id, member);
     }
 
     // The first watch that notices speaks for the bucket: the others are made anew instead of each telling its own story.
-    void history_lost(BucketView& v, Channel& reporter, const std::string& why) {
+    void history_lost(BucketView& v, Channel* reporter, const std::string& why) {
         log(LogLevel::error, "history of " + v.name + " lost: " + why);
         v.known.clear();
-        reporter.lost = true;
+        v.highest = 0;
+        if (reporter != nullptr) reporter->lost = true;
+        else v.identity.clear();
         std::vector<ChannelPtr> before;
         before.swap(v.channels);
         for (ChannelPtr& c : before) {
-            if (c.get() == &reporter) {
+            if (c.get() == reporter) {
                 v.channels.push_back(std::move(c));
             } else {
                 retire(std::move(c));
@@ -415,6 +438,7 @@ private:
         known.entry = decode(v.bucket, *key, raw);
         known.first_seen = shell_.now();
         if (!vanished) known.floor = raw.revision;
+        v.highest = std::max(v.highest, raw.revision);
         for (const auto& [id, member] : members_) {
             if (member.interest && wants(*member.interest, v.bucket, *key)) {
                 enqueue(id, core::EntrySeen{known.entry, known.first_seen});
@@ -448,6 +472,7 @@ public:
     void set_interest(MemberId member, const core::Interest& interest) override { state_->set_interest(member, interest); }
     void put(MemberId member, const core::Put& put) override { state_->put(member, put); }
     void fetch(MemberId member, const core::Fetch& fetch) override { state_->fetch(member, fetch); }
+    void distrust(Bucket bucket, const std::string& why) override { state_->distrust(bucket, why); }
     void create(Bucket bucket) override { state_->create(bucket); }
     std::size_t queued() const override { return state_->queued(); }
     std::size_t watches() const override { return state_->watches(); }

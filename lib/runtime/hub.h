@@ -50,6 +50,7 @@ public:
     virtual void put(MemberId member, const core::Put& put) = 0;      // answered by WriteAnswered
     virtual void fetch(MemberId member, const core::Fetch& fetch) = 0;  // answered by FetchAnswered
 
+    virtual void distrust(Bucket bucket, const std::string& why) = 0;  // HistoryLost to every member, and all is read again
     virtual void create(Bucket bucket) = 0;  // makes the bucket when it does not exist; BucketMissing tells when it does
 
     virtual std::size_t watches() const = 0;   // open on the server now

@@ -157,6 +157,9 @@ void WorkerShell::on(core::SetInterest& interest) {
     group_->hub().set_interest(*member_, interest.interest);
 }
 
+void WorkerShell::on(core::Distrust& distrust) {
+    group_->hub().distrust(distrust.bucket, distrust.detail);
+}
 void WorkerShell::on(core::CreateBucket& create) {
     group_->hub().create(create.bucket);
 }

@@ -148,6 +148,8 @@ void SimWorker::execute(core::Effect& effect) {
         process_.hub().fetch(member_, *fetch);
     } else if (const auto* interest = std::get_if<core::SetInterest>(&effect)) {
         process_.hub().set_interest(member_, interest->interest);
+    } else if (const auto* distrust = std::get_if<core::Distrust>(&effect)) {
+        process_.hub().distrust(distrust->bucket, distrust->detail);
     } else if (const auto* create = std::get_if<core::CreateBucket>(&effect)) {
         process_.hub().create(create->bucket);
     } else if (const auto* started = std::get_if<core::SessionStarted>(&effect)) {

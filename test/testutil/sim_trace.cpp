@@ -117,6 +117,7 @@ std::string describe(const core::Effect& effect) {
                                      " " + describe(e.record);
                           },
                           [](const core::Fetch& e) { return "Fetch " + token_of(e.token) + " " + place(e.bucket, e.key); },
+                          [](const core::Distrust& e) { return "Distrust " + e.detail; },
                           [](const core::CreateBucket& e) {
                               return std::string("CreateBucket ") + (e.bucket == Bucket::lease ? "lease" : "assignment");
                           },

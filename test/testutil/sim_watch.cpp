@@ -66,7 +66,7 @@ void WatchState::create_consumer(std::uint64_t generation) {
         [weak = weak_from_this()] {
             if (const auto self = weak.lock()) self->consumer_dies("the stream is gone");
         });
-    deliver([id = stream->identity, last = stream->last_sequence](WatchState& w) { w.begin(id, last); });
+    deliver([id = "simulated-" + std::to_string(stream->identity), last = stream->last_sequence](WatchState& w) { w.begin(id, last); });
     std::vector<std::string> present;
     for (auto& [key, message] : network.store.matching(bucket, pattern)) {
         present.push_back(key);
@@ -75,12 +75,12 @@ void WatchState::create_consumer(std::uint64_t generation) {
     deliver([present = std::move(present)](WatchState& w) { w.end(present); });
 }
 
-void WatchState::begin(std::uint64_t id, std::uint64_t last) {
-    const bool other = identity != 0 && identity != id;
+void WatchState::begin(const std::string& id, std::uint64_t last) {
+    const bool other = !identity.empty() && identity != id;
     const bool went_back = identity == id && last < highest;
     identity = id;
-    if (!other && !went_back) return;
-    history_lost(other ? "the stream was created anew" : "the stream's last sequence went back");
+    if (other || went_back) history_lost(other ? "the stream was created anew" : "the stream's last sequence went back");
+    if (!closed && handlers.on_stream) handlers.on_stream(identity);
 }
 
 void WatchState::history_lost(const std::string& why) {
