@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "testutil/sim_world_impl.h"
+#include "wire/codec.h"
 
 namespace parti::testutil {
 
@@ -364,6 +365,19 @@ void SimWorld::Impl::remove_junk() {
         if (shared.store.find(bucket) == nullptr) continue;
         const SimMessage* last = shared.store.last(bucket, key);
         if (last != nullptr && last->revision == revision) operator_writes(bucket, key, nullptr);
+    }
+}
+
+// A rollback may have brought some back.
+void SimWorld::Impl::remove_all_junk() {
+    junk.clear();
+    for (const Bucket bucket : {Bucket::lease, Bucket::assignment}) {
+        for (const auto& [key, message] : shared.store.matching(bucket_name(bucket), ">")) {
+            const auto parsed = wire::parse_key(bucket, key);
+            if (message.marker() || !parsed) continue;
+            const RecordValue value = shared.codec.decode(bucket, *parsed, *message.bytes);
+            if (std::holds_alternative<UnreadablePtr>(value)) operator_writes(bucket_name(bucket), key, nullptr);
+        }
     }
 }
 

@@ -161,7 +161,7 @@ void SimWorld::Impl::heal() {
     } else {
         shared.network.server_start();
         if (shared.plan.config.create_buckets != CreateBuckets::always) create_buckets();
-        remove_junk();
+        remove_all_junk();
         for (Place& place : places) {
             if (place.process) place.process->client().connect();
         }

@@ -47,6 +47,7 @@ struct SimWorld::Impl {
     void lost(Bucket bucket, Revision kept);
     void operator_writes(const std::string& bucket, const std::string& key, std::shared_ptr<const std::string> bytes);
     void remove_junk();
+    void remove_all_junk();
     void create_buckets();
     std::string bucket_name(Bucket bucket) const;
     std::uint32_t pick_place();
