@@ -19,7 +19,8 @@
 //           P-4 (coverage) is owners(), for the world's liveness phase. P-6 and P-12 are reported by the world.
 //           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost(), doubles are allowed until
 //           `notice` later, and beyond that only while one of the two lives on a lease from before the loss; they must be
-//           reported. P-2's order is judged within what the store still has. P-7 has no condition: it spans sessions and losses.
+//           reported. P-2's order is judged within what the store still has, and
+//           writes on their way at the loss may break it until `notice`. P-7 has no condition: it spans sessions and losses.
 //           Under policy keep P-3 and the order of tokens are not promised, and a number is held until its lease's deadline.
 // Threads   One.
 // Cost      O(what changed); full_check() O(all holdings).
@@ -76,7 +77,6 @@ public:
     // A worker told an error event.
     void error_told(Nanos now) { last_error_ = now; }
     void policy_keep(bool on) { keep_ = on; }
-    bool was_lost() const { return lost_at_.has_value(); }
 
     // An assignment record was stored; in the order of the store.
     void stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record);

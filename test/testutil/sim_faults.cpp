@@ -221,7 +221,7 @@ bool SimWorld::Impl::server_down(Nanos duration) {
     shared.network.server_down();
     scheduler.after(duration, SimScheduler::kWorld, [this] {
         shared.network.server_start();
-        if (!shared.judge.was_lost()) return;
+        if (!std::exchange(lost_while_down, false)) return;
         // What was lost while it was down can be noticed from now on.
         lost(Bucket::lease, std::numeric_limits<Revision>::max());
     });
@@ -240,6 +240,7 @@ std::string SimWorld::Impl::bucket_name(Bucket bucket) const {
 void SimWorld::Impl::lost(Bucket bucket, Revision kept) {
     const Timing& t = shared.plan.config.timing;
     const Nanos notice = (t.heartbeat + t.drain_timeout).count() * 21 / 20 + 2 * shared.network.rates.late_max;
+    lost_while_down = lost_while_down || !shared.network.server_up();
     shared.judge.lost(scheduler.now(), bucket, kept, notice, (t.ttl - t.margin).count() * 21 / 20);
 }
 
@@ -263,6 +264,7 @@ void SimWorld::Impl::lose_tail(Fault fault, bool leases, bool assignments) {
         if (!any) return;
         shared.count(fault);
         shared.trace("world: " + std::string(to_string(fault)));
+        lost_while_down = true;
         if (shared.rng.chance(2, 3)) (void)server_down(shared.rng.between(100 * kMilli, 3 * kSecond));  // mostly it has crashed
     });
 }

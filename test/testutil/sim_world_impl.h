@@ -70,6 +70,7 @@ struct SimWorld::Impl {
     std::map<std::pair<std::string, std::string>, Revision> junk;  // written by an operator: bucket, key, revision
     std::map<Bucket, std::uint64_t> identities;                 // of the streams, as last written to
     bool operator_at_work = false;
+    bool lost_while_down = false;  // it can be noticed when the server is up again
     bool done = false;
     Nanos healed_at = 0;
     Nanos converged_at = 0;
