@@ -13,6 +13,7 @@ LeaderPhase Leader::reported_phase() const {
         case Phase::acting: break;
     }
     if (emergency_) return LeaderPhase::emergency;
+    if (frozen_) return LeaderPhase::frozen;
     if (busy_) return LeaderPhase::rebalancing;
     return planner_.settling() ? LeaderPhase::settling : LeaderPhase::idle;
 }
@@ -49,6 +50,9 @@ void Leader::begin(Env& env, HeadRecord head, Revision revision) {
     version_ = 0;
     slots_.clear();
     slots_.resize(head_.slots);
+    mass_failure_.begin();
+    said_all_drained_ = false;
+    frozen_ = false;
     highest_slot_wanted_ = head_.slots;
     phase_ = Phase::sealing;
     cautious_ = env.doubtful;
@@ -81,6 +85,7 @@ void Leader::end(Env& env, const std::string& why) {
 
 void Leader::seal(Env& env, Session& session) {
     bool open = false;
+    major_ = env.view.common_major(env.speaks);
     for (std::size_t n = 0; n < slots_.size() && phase_ == Phase::sealing; ++n) {
         Slot& slot = slots_[n];
         slot.write.on_time(env);
@@ -138,7 +143,7 @@ void Leader::sealed(Env& env) {
         }
         inherited.push_back(std::move(member));
     }
-    planner_.begin(std::move(inherited), fresh);
+    planner_.begin(std::move(inherited), fresh, head_.rebalanced);
     for (std::size_t n = 0; n < slots_.size(); ++n) {
         const AssignmentRecord& record = *slots_[n].record;
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
@@ -156,6 +161,7 @@ void Leader::sealed(Env& env) {
 void Leader::write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected) {
     record.fence = {head_.epoch, ++version_};
     record.keep_only = cautious_ || slot.unknown;
+    record.major = major_;
     slot.pending = std::make_shared<const AssignmentRecord>(std::move(record));
     CasWrite::Request request;
     request.bucket = Bucket::assignment;
@@ -292,6 +298,7 @@ void Leader::on_entry(Env& env, Session& session, const Entry& entry) {
         if (head == nullptr && entry.revision > head_revision_) dirty_ = true;
         return;
     }
+    if (entry.key.kind == Key::Kind::control) dirty_ = true;
     if (entry.key.kind != Key::Kind::worker || entry.key.number.value >= slots_.size()) return;
     Slot& slot = slots_[entry.key.number.value];
     if (slot.write.busy()) {

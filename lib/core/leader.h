@@ -16,6 +16,7 @@
 
 #include "core/cas_write.h"
 #include "core/env.h"
+#include "core/mass_failure.h"
 #include "core/membership.h"
 #include "core/planner.h"
 #include "core/session.h"
@@ -78,7 +79,7 @@ private:
     void index(Slot& slot, const std::vector<Revoking>& keep_since);
     bool acknowledged(const Env& env, WorkerNumber number, const AssignmentRecord& record, Fence since) const;
 
-    std::vector<Member> members(Env& env, const Session& session) const;
+    std::vector<Member> members(Env& env, const Session& session);
     void suspects(Env& env, Session& session, Membership& membership);
     void reconcile(Env& env, Session& session);
     std::vector<bool> blocked(Env& env);
@@ -100,6 +101,10 @@ private:
     std::vector<Slot> slots_;
     Planner planner_;
     bool cautious_ = false;           // after a history loss: nothing is granted before every session has been heard of
+    MassFailure mass_failure_;
+    std::uint32_t major_ = kRecordMajor;  // that every living worker reads
+    bool said_all_drained_ = false;
+    bool frozen_ = false;
     bool dirty_ = false;
     Instant next_look_{};
     bool busy_ = false;               // something unpublished or unacknowledged

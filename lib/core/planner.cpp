@@ -25,7 +25,8 @@ bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& n
 
 }  // namespace
 
-void Planner::begin(std::vector<Member> inherited, bool fresh) {
+void Planner::begin(std::vector<Member> inherited, bool fresh, std::uint64_t request) {
+    carried_out_ = request;
     seen_members_ = inherited;
     planned_members_ = fresh ? std::vector<Member>{} : std::move(inherited);  // nothing was ever planned: the first plan is due
     planned_partitions_ = partitions_;
@@ -78,14 +79,17 @@ bool Planner::advance(Env& env, const std::vector<Member>& members) {
     PARTI_ASSERT(partitions_ != nullptr);
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
-    const bool differs = members != planned_members_ || planned_partitions_ != partitions_;
+    const ControlRecord& control = env.view.control();
+    const bool asked = control.rebalance > carried_out_;
+    const bool differs = !control.frozen && (asked || members != planned_members_ || planned_partitions_ != partitions_);
     if (!differs) settling_ = false;
-    const bool full = differs && window_over(env, members);
+    const bool full = differs && (asked || window_over(env, members));
     if (full) {
         const bool changed = run(env, members, true);
         if (env.now < retry_at_) return changed;
         settling_ = false;
         fresh_ = false;
+        carried_out_ = std::max(carried_out_, control.rebalance);
         planned_members_ = members;
         planned_partitions_ = partitions_;
         last_full_plan_ = env.now;

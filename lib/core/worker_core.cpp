@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "core/alert.h"
 #include "core/assignee.h"
 #include "core/election.h"
 #include "core/env.h"
@@ -34,8 +35,8 @@ bool edge_allowed(State from, State to) {
 }  // namespace
 
 struct WorkerCore::Impl {
-    Impl(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process)
-        : env(config, std::move(strategy), seed, process) {}
+    Impl(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process, std::uint32_t speaks)
+        : env(config, std::move(strategy), seed, process, speaks) {}
 
     Env env;
     Session session;
@@ -43,6 +44,10 @@ struct WorkerCore::Impl {
     Membership membership;
     Election election;
     Leader leader;
+    Alert alert;
+    std::uint64_t refreshed = 0;    // the operators' last request to list the source again that was passed on
+    bool control_known = false;
+    bool drained = false;           // operators drain this worker
     std::shared_ptr<const PartitionSet> partitions;
     State state = State::init;
     LeaderPhase phase = LeaderPhase::idle;
@@ -56,6 +61,7 @@ struct WorkerCore::Impl {
 
     void dispatch(const Event& event);
     void on_entry(const EntrySeen& seen);
+    void on_control(const ControlRecord& control);
     void on_history_lost(const HistoryLost& lost);
     void on_missing(const BucketMissing& event);
     void pass();
@@ -76,7 +82,7 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
         const auto* lease = std::get_if<LeasePtr>(&entry.value);
         // A mere renewal changes nothing for a leader.
         const bool renewal = lease != nullptr && old && (*lease)->session == old->session && (*lease)->state == old->state &&
-                             (*lease)->applied == old->applied && (*lease)->capacity == old->capacity && (*lease)->zone == old->zone;
+                             (*lease)->applied == old->applied && (*lease)->capacity == old->capacity && (*lease)->zone == old->zone && (*lease)->speaks == old->speaks;
         if (!renewal) leader.look_again();
     }
     if (const auto* unreadable = std::get_if<UnreadablePtr>(&entry.value)) {
@@ -99,6 +105,7 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
             }
         }
     }
+    if (entry.bucket == Bucket::assignment && entry.key.kind == Key::Kind::control) on_control(env.view.control());
     if (const auto* record = std::get_if<AssignmentPtr>(&entry.value)) see_epoch((*record)->fence.epoch, (*record)->id.writer);
     session.on_entry(env, entry);
     membership.on_entry(env, entry);
@@ -116,6 +123,13 @@ void WorkerCore::Impl::see_epoch(Epoch epoch, SessionId led_by) {
                                                  to_string(env.floor_leader) + " was seen leading it: the store lost its history");
         env.doubt();
     }
+}
+
+void WorkerCore::Impl::on_control(const ControlRecord& control) {
+    // What was asked before this worker came is in the list it started with.
+    if (control_known && control.refresh > refreshed) env.emit(RefreshPartitions{});
+    refreshed = std::max(refreshed, control.refresh);
+    control_known = true;
 }
 
 void WorkerCore::Impl::on_history_lost(const HistoryLost& lost) {
@@ -171,6 +185,7 @@ void WorkerCore::Impl::dispatch(const Event& event) {
         on_entry(*seen);
     } else if (const auto* done = std::get_if<SnapshotDone>(&event)) {
         env.view.snapshot_done(done->interest, env.now);
+        if (env.view.complete()) control_known = true;
         leader.look_again();
     } else if (const auto* lost = std::get_if<HistoryLost>(&event)) {
         on_history_lost(*lost);
@@ -193,8 +208,11 @@ void WorkerCore::Impl::dispatch(const Event& event) {
         assignee.on_release_done(env, released->grants);
     } else if (const auto* lapsed = std::get_if<SessionLapsed>(&event)) {
         session.lapsed(env, lapsed->session);
+    } else if (const auto* link = std::get_if<LinkChanged>(&event)) {
+        // Nobody could renew while the store was away, and policy keep does not end sessions for it: silence counts anew.
+        if (link->up && env.config.policy == Policy::keep) env.view.count_silence_anew(env.now);
     }
-    // Tick and LinkChanged: looking is all there is to do.
+    // Tick: looking is all there is to do.
 }
 
 // A session has begun, is ending or has ended: everything that rests on it follows.
@@ -226,6 +244,12 @@ void WorkerCore::Impl::follow_session() {
 
 void WorkerCore::Impl::follow_record() {
     if (!session.live()) return;
+    const HeadRecord* head = env.view.head_record();
+    if (head != nullptr && head->leader.number == session.number() && head->leader.session != session.id() &&
+        head->leader.incarnation >= session.incarnation()) {
+        session.fence(env, "head names another session of its number with incarnation " + std::to_string(head->leader.incarnation.value));
+        return;
+    }
     const SeenAssignment* seen = env.view.assignment(session.number());
     if (seen == nullptr || !seen->record) return;
     const AssignmentRecord& record = *seen->record;
@@ -281,6 +305,15 @@ void WorkerCore::Impl::go(State to) {
 }
 
 void WorkerCore::Impl::update_state() {
+    const std::vector<std::string>& drain = env.view.control().drain;
+    const bool now_drained = !drain.empty() && session.live() &&
+                             std::any_of(drain.begin(), drain.end(), [&](const std::string& name) {
+                                 return name == to_string(session.id()) || (!env.config.instance.empty() && name == env.config.instance);
+                             });
+    if (now_drained != drained) {
+        drained = now_drained;
+        env.note(LogLevel::info, drained ? "operators drain this worker: it will own nothing" : "operators drain this worker no longer");
+    }
     switch (session.phase()) {
         case Session::Phase::idle: break;
         case Session::Phase::claiming: go(State::claiming_id); break;
@@ -317,10 +350,12 @@ void WorkerCore::Impl::pass() {
     recreate_buckets();
     update_interest();
     update_state();
+    alert.advance(env, state == State::claiming_id || state == State::degraded || state == State::fenced);
 }
 
-WorkerCore::WorkerCore(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process)
-    : impl_(std::make_unique<Impl>(config, std::move(strategy), seed, process)) {
+WorkerCore::WorkerCore(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process,
+                       std::uint32_t speaks)
+    : impl_(std::make_unique<Impl>(config, std::move(strategy), seed, process, speaks)) {
     PARTI_ASSERT(impl_->env.strategy != nullptr);
 }
 
@@ -355,6 +390,8 @@ std::optional<Instant> WorkerCore::next_deadline() const {
 State WorkerCore::state() const { return impl_->state; }
 LeaderPhase WorkerCore::phase() const { return impl_->phase; }
 bool WorkerCore::leading() const { return impl_->leader.phase() == Leader::Phase::acting; }
+
+AlertLevel WorkerCore::alert() const { return impl_->alert.level(); }
 
 std::optional<WorkerNumber> WorkerCore::number() const {
     if (!impl_->session.live()) return std::nullopt;
