@@ -248,7 +248,7 @@ int run_many(Arguments args) {
         if (pid < 0) break;
         if (pid == 0) {
             timespec nap{0, 100'000'000};
-            nanosleep(&nap, nullptr);
+            nanosleep(&nap, nullptr);  // children run; there is nothing to wait on but their end or the next line's time
             if (std::chrono::steady_clock::now() < next_line) continue;
             print_progress(shared, begin);
             next_line += std::chrono::seconds(10);
