@@ -108,9 +108,9 @@ TEST_F(InvariantsTest, ALossThatNobodyReportsIsNoticed) {
     give(a_, 1, fence(1, 1), "p");
     judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
     give(b_, 1, fence(1, 1), "p");
+    judge_.session_ended(now_, b_);
     release_all(b_);
     now_ += kNotice + 1;
-    revoke(a_, 1);
     judge_.full_check(now_);
     expect(Promise::p12_visible);
 }
