@@ -14,11 +14,13 @@ LeaderPhase Leader::reported_phase() const {
     }
     if (emergency_) return LeaderPhase::emergency;
     if (frozen_) return LeaderPhase::frozen;
-    if (busy_) return LeaderPhase::rebalancing;
+    if (busy_ || (planner_.unfinished() && !planner_.settling())) return LeaderPhase::rebalancing;
     return planner_.settling() ? LeaderPhase::settling : LeaderPhase::idle;
 }
 
-bool Leader::settled() const { return phase_ == Phase::acting && !dirty_ && !busy_ && planner_.settled() && !head_write_.busy(); }
+bool Leader::settled() const {
+    return phase_ == Phase::acting && !dirty_ && !busy_ && planner_.settled() && !planner_.unfinished() && !head_write_.busy();
+}
 
 void Leader::set_partitions(std::shared_ptr<const PartitionSet> partitions) {
     std::vector<std::vector<Revoking>> since(slots_.size());
@@ -143,7 +145,7 @@ void Leader::sealed(Env& env) {
         }
         inherited.push_back(std::move(member));
     }
-    planner_.begin(std::move(inherited), fresh, head_.rebalanced);
+    planner_.begin(std::move(inherited), fresh, env.strategy->works_in_steps(), head_.rebalanced);
     for (std::size_t n = 0; n < slots_.size(); ++n) {
         const AssignmentRecord& record = *slots_[n].record;
         const WorkerNumber number{static_cast<std::uint32_t>(n)};

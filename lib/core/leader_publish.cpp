@@ -278,12 +278,13 @@ void Leader::time_limits(Env& env, Session& session, Membership& membership) {
 void Leader::reconcile(Env& env, Session& session) {
     major_ = env.view.common_major(env.speaks);
     const std::vector<Member> present = members(env, session);
+    const bool was_busy = busy_;
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);
         if (lease != nullptr) highest_slot_wanted_ = std::max<std::uint64_t>(highest_slot_wanted_, std::uint64_t{number.value} + 1);
     }
     if (planner_.partitions()) {
-        (void)planner_.advance(env, present);
+        (void)planner_.advance(env, present, !busy_);
         const std::vector<bool> held = blocked(env);
         std::vector<std::vector<std::uint32_t>> gains(slots_.size());
         for (std::size_t i = 0; i < held.size(); ++i) {
@@ -313,6 +314,10 @@ void Leader::reconcile(Env& env, Session& session) {
     if (std::find(placed.begin(), placed.end(), false) != placed.end()) {
         busy_ = true;
         emergency_ = planner_.settled() && present.empty();
+    }
+    if (was_busy && !busy_ && planner_.unfinished()) {  // the next step of the plan may be due
+        dirty_ = true;
+        env.again = true;
     }
 }
 

@@ -25,7 +25,7 @@ bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& n
 
 }  // namespace
 
-void Planner::begin(std::vector<Member> inherited, bool fresh, std::uint64_t request) {
+void Planner::begin(std::vector<Member> inherited, bool fresh, bool unfinished, std::uint64_t request) {
     carried_out_ = request;
     seen_members_ = inherited;
     planned_members_ = fresh ? std::vector<Member>{} : std::move(inherited);  // nothing was ever planned: the first plan is due
@@ -33,6 +33,7 @@ void Planner::begin(std::vector<Member> inherited, bool fresh, std::uint64_t req
     fresh_ = fresh;
     settling_ = false;
     orphans_ = false;
+    unfinished_ = unfinished;
     last_full_plan_.reset();
     retry_at_ = {};
     std::fill(target_.begin(), target_.end(), kUnassigned);
@@ -75,21 +76,30 @@ bool Planner::window_over(Env& env, const std::vector<Member>& members) {
     return paused || env.due(settle_started_ + (fresh_ ? timing.cold_start_window : timing.planned_scale_window));
 }
 
-bool Planner::advance(Env& env, const std::vector<Member>& members) {
+bool Planner::step_due(Env& env, bool in_force) const {
+    if (!unfinished_ || !in_force) return false;
+    const Timing& timing = env.config.timing;
+    return !last_full_plan_ || env.due(*last_full_plan_ + std::max(timing.min_rebalance_interval, timing.settle_pause));
+}
+
+bool Planner::advance(Env& env, const std::vector<Member>& members, bool in_force) {
     PARTI_ASSERT(partitions_ != nullptr);
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
     const ControlRecord& control = env.view.control();
     // Any other number than the last one: an operator may have removed the record and begun anew.
     const bool asked = control.rebalance != 0 && control.rebalance != carried_out_;
-    const bool differs = !control.frozen && (asked || members != planned_members_ || planned_partitions_ != partitions_);
+    // A fresh group has never had a full plan, whatever a predecessor wrote.
+    const bool differs =
+        !control.frozen && (asked || fresh_ || members != planned_members_ || planned_partitions_ != partitions_);
     if (!differs) settling_ = false;
-    const bool full = differs && (asked || window_over(env, members));
+    const bool full = differs ? asked || window_over(env, members) : !control.frozen && step_due(env, in_force);
     if (full) {
         const bool changed = run(env, members, true);
         if (env.now < retry_at_) return changed;
         settling_ = false;
         fresh_ = false;
+        unfinished_ = changed && env.strategy->works_in_steps();
         if (control.rebalance != 0) carried_out_ = control.rebalance;
         planned_members_ = members;
         planned_partitions_ = partitions_;

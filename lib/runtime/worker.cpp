@@ -70,6 +70,7 @@ Result<Worker> Worker::make(Context context, Config config, std::shared_ptr<Sour
     if (auto ok = config.validate(); !ok) return tl::unexpected(ok.error());
     if (source == nullptr) return fail(Errc::invalid_config, "source is null; a worker needs one");
     if (strategy == nullptr) strategy = sticky();
+    if (auto ok = strategy->validate(); !ok) return tl::unexpected(ok.error());
     auto shell = std::make_shared<runtime::WorkerShell>(*context.impl(), std::move(config), std::move(source),
                                                         std::move(strategy), std::move(callbacks));
     shell->make_callback_queue();

@@ -51,7 +51,7 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
         static_cast<std::uint32_t>(std::min({rng.between(5, 12), rng.between(5, 12), rng.between(5, 12)}));  // mostly small
     plan.processes = static_cast<std::uint32_t>(rng.between(rng.chance(1, 8) ? 1 : 2, plan.workers));
     plan.partitions = static_cast<std::uint32_t>(rng.between(20, 60));
-    plan.strategy = static_cast<std::uint32_t>(rng.chance(1, 2) ? 0 : rng.below(3));
+    plan.strategy = static_cast<std::uint32_t>(rng.chance(1, 2) ? 0 : rng.below(strategy_names().size() + 1));
     plan.instances = rng.chance(1, 4);
     plan.config.group = "sim";
     plan.config.timing = draw_timing(rng);
@@ -114,27 +114,23 @@ SimPlan SimPlan::standard(std::uint64_t seed) {
 }
 
 std::shared_ptr<const Strategy> SimPlan::make_strategy() const {
-    switch (strategy) {
-        case 1:
-            return consistent_hash();
-        case 2:
-            return round_robin();
-        default:
-            return sticky();
-    }
+    if (in_steps()) return sticky({.max_moves_share = 1.0 / kSteps});
+    return strategy_from_name(strategy_names()[strategy]).value();
 }
 
 Nanos SimPlan::convergence_bound() const {
     const Timing& t = config.timing;
     const Duration bound = 3 * (t.ttl + t.margin) + t.cold_start_window + t.planned_scale_window + 2 * t.min_rebalance_interval +
                            t.recovery_grace + t.leader_publish_timeout + t.drain_timeout + 2 * t.grant_timeout + seconds(5);
-    return bound.count();
+    const Duration step = std::max(t.min_rebalance_interval, t.settle_pause) + t.drain_timeout + seconds(1);
+    return (in_steps() ? bound + (kSteps + 1) * step : bound).count();
 }
 
 std::string SimPlan::describe() const {
     std::string out = "seed " + std::to_string(seed) + ": " + std::to_string(workers) + " workers in " +
                       std::to_string(processes) + " processes, " + std::to_string(partitions) + " partitions, " +
-                      std::string(make_strategy()->name()) + ", ttl " + std::to_string(config.timing.ttl.count() / kMilli) +
+                      std::string(make_strategy()->name()) + (in_steps() ? " in steps" : "") + ", ttl " +
+                      std::to_string(config.timing.ttl.count() / kMilli) +
                       " ms, numbers to " + std::to_string(config.number_max) + (instances ? ", instances" : "") + ", faults:";
     for (std::size_t i = 0; i < kFaults; ++i) {
         if (on[i]) out += " [" + std::string(to_string(static_cast<Fault>(i))) + "]";

@@ -66,7 +66,7 @@ struct SimPlan {
     std::uint32_t workers = 5;      // at the start, spread over the processes
     std::uint32_t workers_max = 8;  // with those who join later
     std::uint32_t partitions = 20;
-    std::uint32_t strategy = 0;  // index into kStrategies
+    std::uint32_t strategy = 0;  // index into strategy_names(); one more: sticky with a churn budget
     bool weighted = false;       // partitions have weights
     bool capacities = false;     // workers have capacities
     bool instances = false;      // workers carry instance names
@@ -88,6 +88,9 @@ struct SimPlan {
     static SimPlan standard(std::uint64_t seed);
     bool is_on(Fault fault) const { return on[static_cast<std::size_t>(fault)]; }
     std::shared_ptr<const Strategy> make_strategy() const;
+    // A plan moves a part of what it could, and all is moved after so many of them, or one more.
+    bool in_steps() const { return strategy >= strategy_names().size(); }
+    static constexpr int kSteps = 4;
     // By then a quiet fleet must have converged.
     Nanos convergence_bound() const;
     std::string describe() const;

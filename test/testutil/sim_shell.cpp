@@ -47,7 +47,7 @@ std::vector<std::int32_t> SimStrategy::assign(const StrategyInput& input) const 
 
 // P-6: with equal weights and capacities sticky moves no more than balance demands - what a worker has above its share.
 void SimStrategy::judge_movement(const StrategyInput& input, const std::vector<std::int32_t>& plan) const {
-    if (shared_.plan.strategy != 0 || shared_.plan.weighted || shared_.plan.capacities) return;
+    if (inner_->name() != "sticky" || shared_.plan.weighted || shared_.plan.capacities) return;
     std::vector<std::size_t> loads(input.workers.size(), 0);
     std::size_t moved = 0;
     for (std::size_t i = 0; i < plan.size(); ++i) {

@@ -47,6 +47,8 @@ public:
     SimStrategy(SimShared& shared, std::shared_ptr<const Strategy> inner) : shared_(shared), inner_(std::move(inner)) {}
     std::vector<std::int32_t> assign(const StrategyInput& input) const override;
     std::string_view name() const override { return inner_->name(); }
+    Result<void> validate() const override { return inner_->validate(); }
+    bool works_in_steps() const override { return inner_->works_in_steps(); }
 
 private:
     void judge_movement(const StrategyInput& input, const std::vector<std::int32_t>& plan) const;

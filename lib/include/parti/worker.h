@@ -78,7 +78,7 @@ struct WorkerStats {
 
 class Worker {
 public:
-    // Strategy: nullptr = sticky(). Errors: invalid_config.
+    // Strategy: nullptr = sticky(). Errors: invalid_config (also of the strategy's options).
     static Result<Worker> make(Context context, Config config, std::shared_ptr<Source> source,
                                std::shared_ptr<const Strategy> strategy = nullptr, Callbacks callbacks = {});
 

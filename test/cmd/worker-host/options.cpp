@@ -20,7 +20,7 @@ const char* const usage =
     "  --group GROUP          the group's name\n"
     "  --workers N            1..10000\n"
     "  --partitions P         0..1000000; named part.00000 ...\n"
-    "  --strategy S           sticky (default), round_robin or consistent_hash\n"
+    "  --strategy S           sticky (default), round_robin, consistent_hash, weighted_consistent_hash or rendezvous\n"
     "  --config FILE|JSON     a Config, merged over fast_test_timing()\n"
     "  --expected-workers N   a settle window ends as soon as so many are there\n"
     "  --callback-delay MS    on_assigned and on_revoked take so long\n"
@@ -59,13 +59,6 @@ Result<double> percent_of(Text option, Text value) {
         return fail(Errc::invalid_config, option + " '" + value + "' must be a percentage above 0, at most 1000, as in 15%");
     }
     return out / 100;
-}
-
-Result<std::shared_ptr<const Strategy>> strategy_of(Text name) {
-    if (name == "sticky") return sticky();
-    if (name == "round_robin") return round_robin();
-    if (name == "consistent_hash") return consistent_hash();
-    return fail(Errc::invalid_config, "--strategy '" + name + "' must be sticky, round_robin or consistent_hash");
 }
 
 Result<std::string> read_file(Text path) {
@@ -146,8 +139,8 @@ private:
         number("--workers", options_.workers, 1, 10'000);
         number("--partitions", options_.partitions, 0, kPartitionsMax);
         setters_["--strategy"] = [this](Text value) -> Result<void> {
-            auto s = strategy_of(value);
-            if (!s) return tl::unexpected(s.error());
+            auto s = strategy_from_name(value);
+            if (!s) return fail(s.error().code, "--strategy: " + s.error().detail);
             options_.strategy = *s;
             return {};
         };
