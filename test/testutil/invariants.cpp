@@ -145,7 +145,7 @@ void Invariants::check_number(Nanos now, WorkerId worker) {
     if (holders.size() < 2) return;
     for (const WorkerId other : holders) {
         const Worker& o = workers_[other];
-        if (other == worker || !alive(now, o) || !alive(now, w) || excused(now, o.deadline, w.deadline)) continue;
+        if (other == worker || !alive(now, o) || !alive(now, w) || excused(now, {&o, o.deadline}, {&w, w.deadline})) continue;
         report(now, Promise::p1_numbers,
                "number " + std::to_string(w.number.value) + " is held by " + w.name + " and by " + o.name + " (until " +
                    std::to_string(o.deadline) + " ns)");
@@ -165,11 +165,12 @@ void Invariants::lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nan
     for (PartitionState& state : partitions_) state.last = {};
 }
 
-bool Invariants::excused(Nanos now, Nanos deadline, Nanos other_deadline) {
+bool Invariants::excused(Nanos now, Claim one, Claim other) {
     if (!lost_at_) return false;
-    if (now > notice_until_ && deadline > lease_until_ && other_deadline > lease_until_) return false;
+    if (now > notice_until_ && one.until > lease_until_ && other.until > lease_until_) return false;
     ++doubles_;
-    unreported_ = unreported_ || last_error_ < *lost_at_;
+    const auto index_of = [&](const Worker* w) { return static_cast<std::size_t>(w - workers_.data()); };
+    if (last_error_ < *lost_at_) unreported_ = std::pair(index_of(one.worker), index_of(other.worker));
     return true;
 }
 
@@ -267,7 +268,7 @@ void Invariants::check_partition(Nanos now, std::uint32_t partition) {
         }
         if (!holds || first == &w) continue;
         if (first != nullptr) {
-            if (excused(now, first_until, until)) return;
+            if (excused(now, {first, first_until}, {&w, until})) return;
             report(now, Promise::p3_owners,
                    state.name + " is held by " + first->name + " and by " + w.name + (draining ? " (draining)" : " (owning)") +
                        ", until " + std::to_string(first_until) + " and " + std::to_string(until) + " ns");
@@ -375,8 +376,9 @@ void Invariants::full_check(Nanos now) {
     for (const Worker& w : workers_) held += w.held.size();
     PARTI_ASSERT(contested == contested_ && held == holders);
     if (!unreported_) return;
-    if (last_error_ >= *lost_at_) {
-        unreported_ = false;
+    // Who is gone cannot tell, and the other cannot know.
+    if (last_error_ >= *lost_at_ || workers_[unreported_->first].gone || workers_[unreported_->second].gone) {
+        unreported_.reset();
     } else if (now > notice_until_) {
         report(now, Promise::p12_visible, "the store lost what it had acknowledged, there were two owners, and nobody said so");
     }

@@ -32,6 +32,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/records.h"
@@ -144,7 +145,11 @@ private:
     void check_partition(Nanos now, std::uint32_t partition);
     void drop(const Held& held, WorkerId worker);
     bool alive(Nanos now, const Worker& worker) const { return ignore_deadlines_ || now < worker.deadline; }
-    bool excused(Nanos now, Nanos deadline, Nanos other_deadline);
+    struct Claim {
+        const Worker* worker = nullptr;
+        Nanos until = 0;
+    };
+    bool excused(Nanos now, Claim one, Claim other);
     // The record of this fence that fits best: in other histories the same fence may have been used again.
     const Written* find(WorkerNumber number, Fence fence, const SessionId* session, std::optional<std::uint32_t> partition) const;
 
@@ -163,7 +168,7 @@ private:
     Nanos notice_until_ = 0;
     Nanos lease_until_ = 0;
     Nanos last_error_ = -1;
-    bool unreported_ = false;         // a double has been seen and no error since the loss
+    std::optional<std::pair<std::size_t, std::size_t>> unreported_;  // a double, and no error since the loss: of these workers
     std::optional<Violation> violation_;
 };
 
