@@ -6,8 +6,11 @@ parti_layer(parti_runtime
   group.cpp
   io_thread.cpp
   logger.cpp
+  nats_sources.cpp
+  source_reader.cpp
   sources.cpp
   timers.cpp
+  watched_set.cpp
   worker.cpp
   worker_callbacks.cpp
   worker_shell.cpp

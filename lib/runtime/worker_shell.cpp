@@ -26,8 +26,7 @@ WorkerShell::WorkerShell(ContextImpl& context, Config config, std::shared_ptr<So
       source_(std::move(source)),
       strategy_(std::move(strategy)),
       callbacks_(std::make_shared<const Callbacks>(std::move(callbacks))),
-      ordinal_(context.next_worker()),
-      heard_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
+      ordinal_(context.next_worker()) {}
 
 WorkerShell::~WorkerShell() = default;
 
@@ -311,7 +310,7 @@ void WorkerShell::finish() {
     if (timer_) timer_->set(std::nullopt);
     if (member_) group_->hub().leave(*member_);
     member_.reset();
-    source_listener_.reset();
+    reader_.reset();
     draining_.clear();
     {
         const std::lock_guard lock(view_mutex_);

@@ -24,11 +24,12 @@
 #include "runtime/context_impl.h"
 #include "runtime/group.h"
 #include "runtime/ownership.h"
+#include "runtime/source_reader.h"
 #include "runtime/timers.h"
 
 namespace parti::runtime {
 
-class WorkerShell final : public std::enable_shared_from_this<WorkerShell>, public StuckListener, public BucketWaiter {
+class WorkerShell final : public std::enable_shared_from_this<WorkerShell>, public StuckListener, public BucketWaiter, public SourceUser {
 public:
     WorkerShell(ContextImpl& context, Config config, std::shared_ptr<Source> source, std::shared_ptr<const Strategy> strategy,
                 Callbacks callbacks);
@@ -72,6 +73,7 @@ public:
     void callback_stuck(const char* kind, const Subject& subject, Duration age, bool replaced) override;
     bool waits_for_buckets() const override { return phase_ == Phase::starting && !buckets_ready_; }
     void buckets_ready(const Result<void>& result) override;
+    void partitions_told(const PartitionNews& news, bool asked) override;
 
 private:
     enum class Phase : std::uint8_t { made, starting, running, finished };
@@ -87,9 +89,8 @@ private:
 
     // Start (worker_start.cpp).
     void begin();
-    void load_partitions();
-    void partitions_loaded(const Result<std::shared_ptr<const PartitionSet>>& result, std::uint64_t heard);
-    void partitions_heard(std::shared_ptr<const PartitionSet> partitions);
+    void load_partitions(bool refresh);
+    void no_partitions(const Error& error, bool asked);
     void run_if_ready();
     void start_timer();
     void set_up_failed(Error error);
@@ -149,7 +150,6 @@ private:
     bool attached_ = false;  // known to the context
     bool stop_wanted_ = false;
     bool buckets_ready_ = false;
-    bool loading_ = false;
     bool stopped_seen_ = false;
     std::unique_ptr<TimerQueue::Timer> timer_;
     core::Instant start_deadline_;
@@ -160,8 +160,7 @@ private:
     std::optional<Hub::MemberId> member_;
     std::unique_ptr<core::WorkerCore> core_;
     std::shared_ptr<const PartitionSet> partitions_;  // until the core has them
-    std::shared_ptr<void> source_listener_;
-    std::shared_ptr<std::atomic<std::uint64_t>> heard_;  // changes the source has told
+    std::shared_ptr<SourceReader> reader_;
     std::shared_ptr<SessionTokens> session_;
     std::vector<Held> draining_;
     std::vector<CallbackTask> tasks_;            // of this step

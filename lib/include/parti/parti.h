@@ -4,6 +4,7 @@
 #include <parti/config.h>
 #include <parti/context.h>
 #include <parti/log.h>
+#include <parti/nats_sources.h>
 #include <parti/result.h>
 #include <parti/source.h>
 #include <parti/strategy.h>
