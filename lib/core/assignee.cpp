@@ -59,8 +59,9 @@ bool Assignee::apply(Env& env, const AssignmentRecord& record) {
         for (const Partition& partition : record.partitions) {
             const auto it = held_.find(partition.id());
             if (it == held_.end()) {
+                if (record.keep_only) continue;
                 own(env, partition, record.fence, granted);
-            } else if (it->second.draining && !it->second.regained) {
+            } else if (it->second.draining && !it->second.regained && !record.keep_only) {
                 it->second.regained = record.fence;
             }
         }

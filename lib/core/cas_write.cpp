@@ -61,6 +61,10 @@ std::optional<CasWrite::Outcome> CasWrite::on_answer(Env& env, const WriteAnswer
         case WriteResult::no_information: last_refusal_ = answer.detail; return std::nullopt;  // on_time repeats it
         case WriteResult::wrong_revision: break;
     }
+    if (answer.revision != 0 && answer.revision < request_.expected) {
+        env.emit(Distrust{request_.bucket, "a key's last revision is " + std::to_string(answer.revision) + ", " +
+                                               std::to_string(request_.expected) + " was seen before"});
+    }
     if (state_ == State::resolving) {
         conflict_ = std::max(conflict_, answer.revision);
         return std::nullopt;

@@ -22,8 +22,7 @@
 
 namespace parti::testutil {
 
-// The real codec, with a memory of records by their bytes: every process reads every record, and none needs to parse it twice.
-// Three of four leases are remembered from their encoding and never parsed (a fleet writes little else); all other records are.
+// The real codec, with a memory of records by their bytes: every record is parsed, but not once more by every process that reads it.
 class SimCodec {
 public:
     RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes);
@@ -37,8 +36,24 @@ private:
         std::string bytes;
         RecordValue value;
     };
-    std::uint64_t leases_ = 0;
     std::vector<Slot> slots_{256};
+};
+
+struct SimShared;
+
+// The strategy of a run, which may have a bad day.
+class SimStrategy final : public Strategy {
+public:
+    SimStrategy(SimShared& shared, std::shared_ptr<const Strategy> inner) : shared_(shared), inner_(std::move(inner)) {}
+    std::vector<std::int32_t> assign(const StrategyInput& input) const override;
+    std::string_view name() const override { return inner_->name(); }
+    Result<void> validate() const override { return inner_->validate(); }
+    bool works_in_steps() const override { return inner_->works_in_steps(); }
+
+private:
+    void judge_movement(const StrategyInput& input, const std::vector<std::int32_t>& plan) const;
+    SimShared& shared_;
+    std::shared_ptr<const Strategy> inner_;
 };
 
 // What everything in one run shares.
@@ -99,11 +114,14 @@ public:
     const std::string& name() const { return name_; }
     const core::WorkerCore& core() const { return *core_; }
     Invariants::WorkerId id() const { return id_; }
+    const SimProcess& process() const { return process_; }
 
 private:
     void execute(core::Effect& effect);
     void revoke(const std::vector<std::uint64_t>& grants);
     void judge(const core::Event& event);
+    void judge_keep(Nanos now);
+    void judge_queues(Nanos now);
     void arm();
     void tick(std::uint64_t generation);
 
@@ -122,6 +140,7 @@ private:
     bool holdings_changed_ = false;
     bool draining_ = false;
     std::uint64_t own_steps_ = 0;
+    core::Instant lease_told_{};  // policy keep: the deadline that the judge knows
     Nanos tick_due_ = std::numeric_limits<Nanos>::max();
     std::uint64_t tick_generation_ = 0;
 };
