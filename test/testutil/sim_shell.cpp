@@ -76,6 +76,12 @@ void SimShared::trace(const std::string& line) const {
                  static_cast<long long>(now % kSecond / kMicro), static_cast<unsigned long long>(steps), line.c_str());
 }
 
+// One draw after the other: the order of a call's arguments is the compiler's business.
+SimClock SimClock::draw(base::Rng& rng, std::int64_t ppm_most) {
+    const Nanos offset = rng.between(kSecond, 1'000'000 * kSecond);
+    return {offset, ppm_most == 0 ? 0 : rng.between(-ppm_most, ppm_most)};
+}
+
 Nanos SimClock::true_time(core::Instant at) const {
     const Nanos shown = at.time_since_epoch().count() - offset_;
     if (shown <= 0) return 0;
@@ -309,8 +315,7 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
     : shared_(shared),
       name_(std::move(name)),
       lane_(shared.scheduler.add_lane()),
-      clock_(shared.rng.between(kSecond, 1'000'000 * kSecond),
-             shared.plan.clock_ppm == 0 ? 0 : shared.rng.between(-shared.plan.clock_ppm, shared.plan.clock_ppm)),
+      clock_(SimClock::draw(shared.rng, shared.plan.clock_ppm)),
       identity_(shared.rng.next()),
       on_stopped_(std::move(on_stopped)) {
     if (shared.plan.clock_ppm != 0) shared.count(Fault::clock_skew);

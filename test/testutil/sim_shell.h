@@ -89,6 +89,7 @@ struct SimShared {
 class SimClock {
 public:
     SimClock(Nanos offset, std::int64_t ppm) : offset_(offset), ppm_(ppm) {}
+    static SimClock draw(base::Rng& rng, std::int64_t ppm_most);
     core::Instant local(Nanos time) const { return core::Instant(Duration(offset_ + time + time * ppm_ / 1'000'000)); }
     Nanos true_time(core::Instant at) const;  // the first at which the clock shows `at` or more
     Nanos true_span(Duration span) const { return span.count() * 1'000'000 / (1'000'000 + ppm_) + kMicro; }
