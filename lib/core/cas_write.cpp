@@ -1,6 +1,7 @@
 #include "core/cas_write.h"
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -25,6 +26,7 @@ void CasWrite::begin(Env& env, Request request) {
 
 void CasWrite::send(Env& env) {
     ++attempts_;
+    if (PARTI_BROKEN(lease_counted_from_last_attempt) && request_.bucket == Bucket::lease) first_sent_ = env.now;
     next_try_ = env.now + request_.attempt;
     env.wake_at(next_try_);
     env.emit(Put{{operation_, attempts_}, request_.bucket, request_.key, request_.expected, request_.record});
@@ -47,19 +49,25 @@ CasWrite::Outcome CasWrite::finish(Outcome outcome) {
 }
 
 std::optional<CasWrite::Outcome> CasWrite::judge(const Entry& entry) {
-    if (write_id(entry.value) == request_.id) return finish({Kind::stored, entry.revision, std::nullopt});
+    if (write_id(entry.value) == request_.id && !PARTI_BROKEN(own_write_not_recognised)) return finish({Kind::stored, entry.revision, std::nullopt});
     if (state_ != State::resolving) return std::nullopt;
     if (entry.revision != 0 && entry.revision < conflict_) return std::nullopt;
     return finish({Kind::lost, entry.revision, entry});
 }
 
 std::optional<CasWrite::Outcome> CasWrite::on_answer(Env& env, const WriteAnswered& answer) {
-    if (state_ == State::idle || answer.token.operation != operation_) return std::nullopt;
+    if (state_ == State::idle) return std::nullopt;
+    const bool this_one = answer.token.operation == operation_;
+    if (!this_one && !(PARTI_BROKEN(late_answer_taken_as_this) && answer.token.operation < operation_)) return std::nullopt;
     switch (answer.result) {
         case WriteResult::done: return finish({Kind::stored, answer.revision, std::nullopt});
-        case WriteResult::no_information: return std::nullopt;  // on_time repeats it
+        case WriteResult::no_information:
+            if (PARTI_BROKEN(rejection_taken_as_lost)) return finish({Kind::lost, 0, std::nullopt});
+            return std::nullopt;  // on_time repeats it
         case WriteResult::wrong_revision: break;
     }
+    if (PARTI_BROKEN(wrong_revision_taken_as_stored)) return finish({Kind::stored, answer.revision, std::nullopt});
+    if (PARTI_BROKEN(wrong_revision_taken_as_lost)) return finish({Kind::lost, answer.revision, std::nullopt});
     if (state_ == State::resolving) {
         conflict_ = std::max(conflict_, answer.revision);
         return std::nullopt;

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -78,7 +79,9 @@ bool Planner::advance(Env& env, const std::vector<Member>& members) {
     PARTI_ASSERT(partitions_ != nullptr);
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
-    const bool differs = members != planned_members_ || planned_partitions_ != partitions_;
+    const bool by_count = PARTI_BROKEN(membership_by_count) && members.size() == planned_members_.size();
+    if (by_count) orphans_ = false;
+    const bool differs = (members != planned_members_ && !by_count) || planned_partitions_ != partitions_;
     if (!differs) settling_ = false;
     const bool full = differs && window_over(env, members);
     if (full) {
@@ -126,6 +129,7 @@ bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned)
         env.note_error(Errc::callback_failed, "strategy '" + std::string(env.strategy->name()) + "' failed: " + broken +
                                                   "; the assignment stays as it is and the plan is tried again");
         retry_at_ = env.now + std::max<Duration>(env.config.timing.settle_pause, std::chrono::milliseconds(100));
+        if (PARTI_BROKEN(failed_plan_not_retried)) retry_at_ = Instant::max();
         env.wake_at(retry_at_);
         return false;
     }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -73,6 +74,7 @@ void Session::fence(Env& env, const std::string& why) {
 }
 
 void Session::history_lost(Env& env) {
+    if (PARTI_BROKEN(history_loss_ignored)) return;
     if (phase_ == Phase::claiming) {
         write_.abandon();
         writing_ = Writing::nothing;
@@ -83,6 +85,7 @@ void Session::history_lost(Env& env) {
 
 void Session::expire(Env& env) {
     if (!tokens_ || env.now < deadline_) return;
+    if (PARTI_BROKEN(session_lives_again) && phase_ == Phase::held) return;
     if (env.config.policy == Policy::keep && phase_ != Phase::leaving) {
         if (!degraded_) {
             degraded_ = true;
@@ -113,6 +116,7 @@ void Session::on_entry(Env& env, const Entry& entry) {
     if (entry.revision != 0 && entry.revision <= revision_) return;
     const auto* lease = std::get_if<LeasePtr>(&entry.value);
     if (lease != nullptr && (*lease)->id.writer == id_) return;  // our own write; its answer is on the way
+    if (PARTI_BROKEN(unconditional_renewal) || PARTI_BROKEN(lost_lease_goes_on)) return;
     if (lease == nullptr) {
         fence(env, "its lease record was removed or overwritten by something that is not a lease");
     } else {
@@ -130,7 +134,7 @@ LeaseRecord Session::record(Env& env, LeaseState state) {
     out.instance = instance_refused_ ? std::string() : env.config.instance;
     out.process = env.process;
     out.applied = applied_;
-    out.floor = env.floor;
+    out.floor = PARTI_BROKEN(floor_not_carried) ? Epoch{} : env.floor;
     out.capacity = env.config.capacity;
     out.zone = env.config.zone;
     return out;
@@ -148,6 +152,10 @@ void Session::begin_write(Env& env, Writing what, LeaseRecord record, Revision e
     request.record = std::make_shared<const LeaseRecord>(std::move(record));
     request.attempt = env.lease_attempt();
     request.on_conflict = CasWrite::OnConflict::just_tell;
+#if defined(PARTI_TEST_BREAKAGE)
+    if (PARTI_BROKEN(unconditional_renewal) && what == Writing::renewal) request.expected = kAnyRevision;
+    if (PARTI_BROKEN(claim_unconditional) && what == Writing::claim) request.expected = kAnyRevision;
+#endif
     write_.begin(env, std::move(request));
 }
 
@@ -158,7 +166,8 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
     const SeenAssignment* assignment = env.view.assignment(number);
     if (!env.view.current(Bucket::lease, worker_key(number))) return false;
     out = {number, lease != nullptr ? lease->revision : 0, {}};
-    if (assignment != nullptr && assignment->record) out.incarnation = assignment->record->incarnation;
+    const bool look_at_record = !PARTI_BROKEN(incarnation_from_lease_only);
+    if (look_at_record && assignment != nullptr && assignment->record) out.incarnation = assignment->record->incarnation;
     if (lease != nullptr && lease->unreadable) return false;  // not ours to overwrite
     at_once = true;
     if (lease != nullptr && lease->record) {
@@ -167,12 +176,14 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
         const bool ended = record.state == LeaseState::released || record.state == LeaseState::dead;
         if (ended || (!own_stale_.empty() && record.session == own_stale_)) return true;
         at_once = false;
+        if (PARTI_BROKEN(claim_without_waiting)) return true;
         return env.due(lease->first_seen + env.silence());
     }
     const bool lease_trace = lease != nullptr && lease->revision != 0;  // a marker
     if (!lease_trace && assignment == nullptr) return lease == nullptr || env.due(lease->first_seen + env.silence());
     if (!lease_trace && assignment->record && assignment->record->incarnation.value == 0) return true;  // sealed for nobody
     at_once = false;
+    if (PARTI_BROKEN(claim_marker_at_once)) return true;
     const Instant since = lease != nullptr ? lease->first_seen : std::max(env.view.complete_since(), assignment->first_seen);
     return env.due(since + env.silence());
 }
@@ -237,6 +248,7 @@ void Session::try_claim(Env& env) {
     claim_ = *candidate;
     number_ = claim_.number;
     incarnation_ = {std::max(claim_.incarnation.value, highest_own_.value) + 1};
+    if (PARTI_BROKEN(incarnation_not_raised) && incarnation_.value > 1) --incarnation_.value;
     id_ = {env.rng.next(), env.rng.next()};
     sequence_ = 0;
     applied_ = {};
@@ -246,7 +258,7 @@ void Session::try_claim(Env& env) {
 
 void Session::claimed(Env& env, Revision revision) {
     revision_ = revision;
-    deadline_ = write_.first_sent() + env.lease_span();
+    deadline_ = (PARTI_BROKEN(lease_counted_from_answer) ? env.now : write_.first_sent()) + env.lease_span();
     last_renewal_ = write_.first_sent();
     own_stale_ = id_;
     own_stale_number_ = number_;
@@ -293,7 +305,7 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
             revision_ = outcome.revision;
             ++env.stats.renewals;
             if (phase_ != Phase::held && phase_ != Phase::leaving) break;
-            const Instant next = write_.first_sent() + env.lease_span();
+            const Instant next = (PARTI_BROKEN(lease_counted_from_answer) ? env.now : write_.first_sent()) + env.lease_span();
             if (!tokens_ || next <= deadline_) break;
             deadline_ = next;
             if (env.config.policy == Policy::keep) {
@@ -342,7 +354,11 @@ void Session::advance(Env& env, bool holding) {
                 break;
             }
             env.wake_at(deadline_);
-            if (env.due(deadline_ - env.config.timing.stop_budget)) {
+            if (PARTI_BROKEN(session_lives_again)) break;
+            if (env.due(deadline_ - env.config.timing.stop_budget) && PARTI_BROKEN(lost_lease_goes_on)) {
+                deadline_ = env.now + env.lease_span();
+                env.emit(LeaseExtended{deadline_});
+            } else if (env.due(deadline_ - env.config.timing.stop_budget)) {
                 env.note(LogLevel::warning, "lease of worker " + label(number_) + " could not be renewed; giving everything back in time");
                 write_.abandon();
                 writing_ = Writing::nothing;
@@ -355,7 +371,7 @@ void Session::advance(Env& env, bool holding) {
             if (!holding) end(env, "everything was given back because the lease could not be renewed");
             break;
         case Phase::over:
-            if (!holding) {
+            if (!holding || PARTI_BROKEN(new_incarnation_while_draining)) {
                 phase_ = Phase::claiming;
                 retry_at_ = env.now;
                 env.again = true;
@@ -367,7 +383,7 @@ void Session::advance(Env& env, bool holding) {
                 if (tokens_) end(env, "left");
                 phase_ = Phase::gone;
                 env.again = true;
-            } else if (holding) {
+            } else if (holding && !PARTI_BROKEN(released_while_draining)) {
                 if (tokens_) renew(env);
             } else if (!write_.busy()) {
                 if (tokens_) {

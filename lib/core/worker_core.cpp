@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 #include "core/assignee.h"
 #include "core/election.h"
 #include "core/env.h"
@@ -51,6 +52,10 @@ struct WorkerCore::Impl {
     bool stable_reached = false;    // in this session
     std::uint64_t next_interest = 1;
     std::map<std::pair<Bucket, Key>, Revision> reported;  // unreadable entries that were reported
+#if defined(PARTI_TEST_BREAKAGE)
+    AssignmentPtr overtaken;
+    AssignmentPtr last_update;
+#endif
 
     void dispatch(const Event& event);
     void on_entry(const EntrySeen& seen);
@@ -176,6 +181,24 @@ void WorkerCore::Impl::follow_record() {
     const SeenAssignment* seen = env.view.assignment(session.number());
     if (seen == nullptr || !seen->record) return;
     const AssignmentRecord& record = *seen->record;
+#if defined(PARTI_TEST_BREAKAGE)
+    if (PARTI_BROKEN(older_update_wins)) {  // every third update is slow, and lands after the next one
+        if (record.session != session.id() || last_update == seen->record) return;
+        last_update = seen->record;
+        const AssignmentPtr slow = std::exchange(overtaken, nullptr);
+        if (slow == nullptr && record.fence.version % 3 == 0) {
+            overtaken = seen->record;
+            return;
+        }
+        (void)assignee.apply(env, record);
+        if (slow != nullptr && slow->session == session.id()) (void)assignee.apply(env, *slow);
+        return;
+    }
+    if (PARTI_BROKEN(record_for_another_applied)) {
+        (void)assignee.apply(env, record);
+        return;
+    }
+#endif
     if (record.incarnation > session.incarnation()) {
         session.fence(env, "an assignment record names incarnation " + std::to_string(record.incarnation.value) + " of it");
         return;
