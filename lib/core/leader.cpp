@@ -61,7 +61,7 @@ void Leader::begin(Env& env, HeadRecord head, Revision revision) {
 }
 
 void Leader::end(Env& env, const std::string& why) {
-    if (phase_ == Phase::off) return;
+    if (phase_ == Phase::off || PARTI_BROKEN(deposed_leader_goes_on)) return;
     const bool acting = phase_ == Phase::acting;
     phase_ = Phase::off;
     slots_.clear();
@@ -300,8 +300,7 @@ void Leader::on_entry(Env& env, Session& session, const Entry& entry) {
             return;
         }
         const auto* head = std::get_if<HeadPtr>(&entry.value);
-        const bool anothers = head != nullptr && entry.revision > head_revision_ && (*head)->id.writer != session.id();
-        if (anothers && !PARTI_BROKEN(deposed_leader_goes_on)) end(env, "head names another leader");
+        if (head != nullptr && entry.revision > head_revision_ && (*head)->id.writer != session.id()) end(env, "head names another leader");
         if (head == nullptr && entry.revision > head_revision_) dirty_ = true;
         return;
     }

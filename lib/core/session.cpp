@@ -175,8 +175,8 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
         out.incarnation = std::max(out.incarnation, record.incarnation);
         const bool ended = record.state == LeaseState::released || record.state == LeaseState::dead;
         if (ended || (!own_stale_.empty() && record.session == own_stale_)) return true;
-        at_once = false;
         if (PARTI_BROKEN(claim_without_waiting)) return true;
+        at_once = false;
         return env.due(lease->first_seen + env.silence());
     }
     const bool lease_trace = lease != nullptr && lease->revision != 0;  // a marker
@@ -204,7 +204,7 @@ bool Session::wait_for_instance(Env& env) {
             return false;
         }
         instance_revision_ = seen.revision;
-        if (!env.due(seen.first_seen + env.silence())) return true;
+        if (!env.due(seen.first_seen + env.silence()) && !PARTI_BROKEN(claim_without_waiting)) return true;
     }
     return false;
 }
