@@ -102,9 +102,13 @@ struct ReleaseDone {
 struct LinkChanged {
     bool up = false;
 };
+// A token of this session was asked after its deadline, before the LeaseExtended that would have moved it on: the session is over.
+struct SessionLapsed {
+    SessionId session;
+};
 
 using Event = std::variant<Start, Stop, Tick, EntrySeen, SnapshotDone, HistoryLost, WriteAnswered, FetchAnswered, PartitionsChanged,
-                           ReleaseDone, LinkChanged>;
+                           ReleaseDone, LinkChanged, SessionLapsed>;
 
 // ---- effects --------------------------------------------------------------------------------------------------------------------
 
@@ -131,6 +135,7 @@ struct SessionStarted {
     Incarnation incarnation;
     Instant deadline;
 };
+// The shell answers SessionLapsed when somebody has already seen the old deadline pass.
 struct LeaseExtended {
     Instant deadline;
 };

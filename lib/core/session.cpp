@@ -99,6 +99,12 @@ void Session::expire(Env& env) {
     end(env, "the lease ran out");
 }
 
+void Session::lapsed(Env& env, SessionId session) {
+    if (!tokens_ || session != id_) return;
+    env.note(LogLevel::warning, "lease of worker " + label(number_) + " was renewed after its deadline had been seen to pass; the session has ended");
+    end(env, "the lease ran out");
+}
+
 void Session::on_answer(Env& env, const WriteAnswered& answer) {
     if (const auto done = write_.on_answer(env, answer)) outcome(env, *done);
 }

@@ -43,6 +43,9 @@ public:
     // The records of `bucket` are void: the session cannot be renewed any more.
     void history_lost(Env& env);
 
+    // The user was told that this session is over.
+    void lapsed(Env& env, SessionId session);
+
     // First thing in every step: whatever comes in late finds the session ended.
     void expire(Env& env);
     void on_answer(Env& env, const WriteAnswered& answer);

@@ -145,6 +145,8 @@ void WorkerCore::Impl::dispatch(const Event& event) {
         leader.set_partitions(partitions);
     } else if (const auto* released = std::get_if<ReleaseDone>(&event)) {
         assignee.on_release_done(env, released->grants);
+    } else if (const auto* lapsed = std::get_if<SessionLapsed>(&event)) {
+        session.lapsed(env, lapsed->session);
     }
     // Tick and LinkChanged: looking is all there is to do.
 }

@@ -165,13 +165,16 @@ void WorkerShell::on(core::SessionStarted& started) {
 
 void WorkerShell::on(core::LeaseExtended& extended) {
     PARTI_ASSERT(session_ != nullptr);
-    session_->deadline_ns.store(to_ns(extended.deadline), std::memory_order_release);
+    if (!session_->extend(extended.deadline)) {
+        post([session = session_->info.session](WorkerShell& self) { self.feed(core::SessionLapsed{session}); });
+        return;
+    }
     if (Observer* o = context_.observer()) o->lease_extended(session_->info, extended.deadline);
 }
 
 void WorkerShell::on(core::SessionEnded& ended) {
     PARTI_ASSERT(session_ != nullptr);
-    session_->ended.store(true, std::memory_order_release);
+    session_->end();
     if (Observer* o = context_.observer()) o->session_ended(session_->info, ended.reason);
 }
 
@@ -282,7 +285,7 @@ void WorkerShell::release_done(std::vector<std::uint64_t> grants) {
 void WorkerShell::finish() {
     if (phase_ == Phase::finished) return;
     phase_ = Phase::finished;
-    if (session_) session_->ended.store(true, std::memory_order_release);
+    if (session_) session_->end();
     if (timer_) timer_->set(std::nullopt);
     if (member_) group_->hub().leave(*member_);
     member_.reset();

@@ -101,6 +101,7 @@ std::string describe(const core::Event& event) {
                           [](const core::PartitionsChanged& e) { return "PartitionsChanged " + num(e.partitions->size()); },
                           [](const core::ReleaseDone& e) { return "ReleaseDone " + list(e.grants); },
                           [](const core::LinkChanged& e) { return std::string("LinkChanged ") + (e.up ? "up" : "down"); },
+                          [](const core::SessionLapsed& e) { return "SessionLapsed " + short_of(e.session); },
                       },
                       event);
 }

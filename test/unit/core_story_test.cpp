@@ -239,5 +239,20 @@ TEST(CoreStory, AnUnreadableHeadIsReportedAndNeverOverwritten) {
     EXPECT_EQ(bench.core(0).stats().malformed_records, 1U);
 }
 
+// The runtime says so when somebody asked for a token between a late renewal and its new deadline: the session must not live on.
+TEST(CoreStory, ASessionWhoseTokensWereSeenExpiredIsOverAndItsWorkerOwnsAgainUnderANewOne) {
+    CoreBench bench(config(), 20);
+    bench.add();
+    ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 1s));
+    const SessionId before = bench.core(0).session();
+    bench.feed(0, core::SessionLapsed{SessionId{1, 2}});  // of another session: nothing happens
+    EXPECT_EQ(bench.core(0).session(), before);
+    bench.feed(0, core::SessionLapsed{before});
+    EXPECT_TRUE(bench.node(0).tokens.empty());
+    EXPECT_EQ(bench.core(0).stats().sessions_lost, 1u);
+    ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 1s));
+    EXPECT_NE(bench.core(0).session(), before);
+}
+
 }  // namespace
 }  // namespace parti::test

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 namespace parti::runtime {
 namespace {
 
@@ -25,27 +28,56 @@ TEST_F(OwnershipTest, IsValidUpToTheDeadlineAndNotAtIt) {
 }
 
 TEST_F(OwnershipTest, FollowsTheDeadlineOfItsSession) {
-    session_->deadline_ns = 2000;
+    ASSERT_TRUE(session_->extend(at(2000)));
     EXPECT_TRUE(valid(1999));
     EXPECT_FALSE(valid(2000));
 }
 
-TEST_F(OwnershipTest, StaysInvalidOnceItWasSeenExpired) {
+TEST_F(OwnershipTest, ASessionSeenExpiredIsOverForAllItsTokensAndCannotBeExtended) {
+    const OwnershipState other(*Partition::from_id("orders.us"), Fence{{3}, 7}, session_);
     EXPECT_FALSE(valid(1000));
-    session_->deadline_ns = 5000;
+    EXPECT_FALSE(session_->extend(at(5000)));
     EXPECT_FALSE(valid(1001));
+    EXPECT_FALSE(other.valid_at([] { return at(1); }));
 }
 
 TEST_F(OwnershipTest, TakesARenewalIntoAccountThatComesWhileTheClockIsRead) {
     EXPECT_TRUE(token_.valid_at([this] {
-        session_->deadline_ns = 5000;
+        EXPECT_TRUE(session_->extend(at(5000)));
         return at(1500);
     }));
+    EXPECT_TRUE(session_->extend(at(6000)));
+}
+
+// Whoever comes first decides, and both sides agree: tokens die exactly when the extension is refused.
+TEST_F(OwnershipTest, ARaceBetweenAskingAndExtendingEndsOneWayForBoth) {
+    int lapsed = 0;
+    int extended = 0;
+    for (int round = 0; round < 2000; ++round) {
+        session_ = std::make_shared<SessionTokens>(at(1000));
+        OwnershipState token(*Partition::from_id("orders.eu"), Fence{{3}, 7}, session_);
+        std::atomic<int> ready{0};
+        bool answer = false;
+        std::thread asker([&] {
+            ++ready;
+            while (ready.load() < 2) {}
+            answer = token.valid_at([] { return at(1500); });
+        });
+        ++ready;
+        while (ready.load() < 2) {}
+        const bool kept = session_->extend(at(5000));
+        asker.join();
+        EXPECT_EQ(answer, kept);
+        ++(kept ? extended : lapsed);
+    }
+    RecordProperty("extended", extended);
+    RecordProperty("lapsed", lapsed);
 }
 
 TEST_F(OwnershipTest, EndsWithItsSessionWhateverTheDeadline) {
-    session_->ended = true;
+    session_->end();
     EXPECT_FALSE(valid(1));
+    EXPECT_FALSE(session_->extend(at(5000)));
 }
 
 TEST_F(OwnershipTest, EndsWhenItIsRevoked) {
@@ -54,9 +86,9 @@ TEST_F(OwnershipTest, EndsWhenItIsRevoked) {
 }
 
 TEST_F(OwnershipTest, ReadsTheClockThatRunsThroughSuspend) {
-    session_->deadline_ns = to_ns(boot_now() + std::chrono::hours(1));
+    ASSERT_TRUE(session_->extend(boot_now() + std::chrono::hours(1)));
     EXPECT_TRUE(token_.valid());
-    session_->deadline_ns = to_ns(boot_now());
+    ASSERT_TRUE(session_->extend(boot_now()));
     EXPECT_FALSE(token_.valid());
 }
 
