@@ -58,6 +58,13 @@ std::optional<CasWrite::Outcome> CasWrite::judge(const Entry& entry) {
 std::optional<CasWrite::Outcome> CasWrite::on_answer(Env& env, const WriteAnswered& answer) {
     if (state_ == State::idle) return std::nullopt;
     const bool this_one = answer.token.operation == operation_;
+    if (this_one) {
+        PARTI_STEPPED(cas_write, state_,
+                      answer.token.attempt != attempts_                ? Happening::late_answer
+                      : answer.result == WriteResult::done           ? Happening::done
+                      : answer.result == WriteResult::wrong_revision ? Happening::wrong_revision
+                                                                     : Happening::no_information);
+    }
     if (!this_one && !(PARTI_BROKEN(late_answer_taken_as_this) && answer.token.operation < operation_)) return std::nullopt;
     switch (answer.result) {
         case WriteResult::done: return finish({Kind::stored, answer.revision, std::nullopt});
@@ -84,12 +91,14 @@ std::optional<CasWrite::Outcome> CasWrite::on_answer(Env& env, const WriteAnswer
 std::optional<CasWrite::Outcome> CasWrite::on_fetch(Env& env, const FetchAnswered& answer) {
     if (state_ != State::resolving || answer.token.operation != operation_ || !answer.entry) return std::nullopt;
     (void)env;
+    PARTI_STEPPED(cas_write, state_, Happening::fetched);
     return judge(*answer.entry);
 }
 
 std::optional<CasWrite::Outcome> CasWrite::on_entry(Env& env, const Entry& entry) {
     (void)env;
     if (state_ == State::idle || entry.bucket != request_.bucket || entry.key != request_.key) return std::nullopt;
+    PARTI_STEPPED(cas_write, state_, write_id(entry.value) == request_.id ? Happening::entry_of_mine : Happening::entry_of_another);
     return judge(entry);
 }
 
@@ -99,6 +108,7 @@ void CasWrite::on_time(Env& env) {
         env.wake_at(next_try_);
         return;
     }
+    PARTI_STEPPED(cas_write, state_, Happening::overdue);
     if (state_ == State::in_flight) {
         send(env);
     } else {

@@ -81,25 +81,56 @@ inline Breakage active_breakage = Breakage::none;
 // An expectation that the simulated store takes as "whatever is there".
 inline constexpr std::uint64_t kAnyRevision = ~std::uint64_t{0};
 
-// What the machines were in when an event came. The test prints it and judges it.
-enum class Machine : std::uint8_t { worker, session, assignee, election, leader, planner, cas_write };
-inline void (*stepped)(Machine machine, unsigned state, unsigned event) = nullptr;
+// What the machines were in when an event came; test/simulation/state_matrix prints it and judges it. What an event is to a machine:
+// its type, and what matters of its content.
+enum class Machine : std::uint8_t { worker, session, assignee, election, leader, cas_write };
+enum class Happening : std::uint8_t {
+    start,
+    stop,
+    tick,
+    own_lease,
+    other_lease,
+    head,
+    own_record,
+    other_record,
+    control,
+    marker,
+    unreadable,
+    snapshot_done,
+    history_lost,
+    done,
+    wrong_revision,
+    no_information,
+    fetched,
+    fetched_nothing,
+    partitions_changed,
+    release_done,
+    link_up,
+    link_down,
+    session_lapsed,
+    // of a CasWrite only
+    late_answer,
+    entry_of_mine,
+    entry_of_another,
+    overdue,
+};
+inline void (*stepped)(Machine machine, unsigned state, Happening kind) = nullptr;
 
 }  // namespace parti::core
 
 #define PARTI_ANY_BROKEN() (::parti::core::active_breakage != ::parti::core::Breakage::none)
 #define PARTI_BROKEN(name) (::parti::core::active_breakage == ::parti::core::Breakage::name)
-#define PARTI_STEPPED(machine, state, event)                                                                                   \
-    do {                                                                                                                       \
-        if (::parti::core::stepped != nullptr) {                                                                               \
-            ::parti::core::stepped(::parti::core::Machine::machine, static_cast<unsigned>(state), static_cast<unsigned>(event)); \
-        }                                                                                                                      \
+#define PARTI_STEPPED(machine, state, kind)                                                                         \
+    do {                                                                                                            \
+        if (::parti::core::stepped != nullptr) {                                                                    \
+            ::parti::core::stepped(::parti::core::Machine::machine, static_cast<unsigned>(state), kind);            \
+        }                                                                                                           \
     } while (false)
 
 #else
 
 #define PARTI_ANY_BROKEN() false
 #define PARTI_BROKEN(name) false
-#define PARTI_STEPPED(machine, state, event) static_cast<void>(0)
+#define PARTI_STEPPED(machine, state, kind) static_cast<void>(0)
 
 #endif

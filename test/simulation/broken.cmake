@@ -36,3 +36,9 @@ foreach(row IN LISTS rows)
     --first ${CMAKE_MATCH_3} --runs ${CMAKE_MATCH_4})
   set_tests_properties(simulation_notices_without_${CMAKE_MATCH_1} PROPERTIES LABELS simulation TIMEOUT 120)
 endforeach()
+
+# Every (state, event) pair of every machine is reached or has its reason.
+add_executable(state_matrix state_matrix.cpp)
+target_link_libraries(state_matrix PRIVATE parti_testworld_breakable parti_options)
+add_test(NAME simulation_state_matrix COMMAND state_matrix "${CMAKE_CURRENT_SOURCE_DIR}/state_matrix.txt" --runs 150)
+set_tests_properties(simulation_state_matrix PROPERTIES LABELS simulation TIMEOUT 300)

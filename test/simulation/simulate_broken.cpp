@@ -5,6 +5,8 @@
 //   simulate_broken --seed S [--break NAME] --trace                            one run, every step
 //   simulate_broken --list                                                     the breakages
 //   simulate_broken --table FILE                                               FILE names every breakage exactly once
+//   simulate_broken --find FILE [--runs N]                                     writes FILE anew with the seeds found in 1..N: after a
+//                                                                              change of the world, which draws other things from a seed
 //
 // Exit      0: noticed by an invariant as it must be, and nothing found in the same seeds without it. 1: not. 2: bad arguments.
 // Model     Every run is a child process: an assertion, a crash or a run in circles is reported as such and does not count as noticed.
@@ -214,13 +216,65 @@ int check_table(const std::string& path) {
     return problems;
 }
 
+// The row's seed is still good, or another one is looked for.
+std::string found_row(const Arguments& args, const Named& named, const std::string& expect, std::uint64_t first) {
+    Arguments asked = args;
+    asked.expect = expect;
+    const auto good = [&](std::uint64_t seed) {
+        const Shared result = run(seed, named.breakage);
+        return result.finished && result.violated && expected(asked, result) ? std::string(result.promise.data()) : std::string();
+    };
+    std::string promise = first != 0 ? good(first) : "";
+    for (std::uint64_t seed = 1; promise.empty() && seed <= args.runs; ++seed) {
+        promise = good(seed);
+        first = seed;
+    }
+    std::array<char, 200> row{};
+    const std::string promises = expect.empty() ? promise : expect;
+    if (promise.empty()) {
+        std::snprintf(row.data(), row.size(), "%-32s | not noticed: in %llu seeds", std::string(named.name).c_str(),
+                      static_cast<unsigned long long>(args.runs));
+    } else {
+        std::snprintf(row.data(), row.size(), "%-32s | %-12s | %6llu | 20", std::string(named.name).c_str(), promises.c_str(),
+                      static_cast<unsigned long long>(first));
+    }
+    std::printf("%s\n", row.data());
+    std::fflush(stdout);
+    return row.data();
+}
+
+int find_seeds(const Arguments& args, const std::string& path) {
+    std::ifstream in(path);
+    std::map<std::string, std::string> rows;
+    std::string out;
+    for (std::string line; std::getline(in, line);) {
+        if (!line.empty() && line[0] == '#') out += line + "\n";
+        else rows[line.substr(0, line.find(' '))] = line;
+    }
+    for (const Named& named : kBreakages) {
+        const std::string row = rows[std::string(named.name)];
+        std::vector<std::string> cells;
+        std::istringstream stream(row);
+        for (std::string cell; std::getline(stream, cell, '|');) {
+            const std::size_t begin = cell.find_first_not_of(' ');
+            cells.push_back(begin == std::string::npos ? "" : cell.substr(begin, cell.find_last_not_of(' ') - begin + 1));
+        }
+        const bool known = cells.size() == 4;
+        const std::string found = found_row(args, named, known ? cells[1] : "", known ? std::strtoull(cells[2].c_str(), nullptr, 10) : 0);
+        const bool keep_reason = !known && !row.empty() && found.find("not noticed") != std::string::npos;
+        out += (keep_reason ? row : found) + "\n";
+    }
+    std::ofstream(path) << out;
+    return 0;
+}
+
 int usage(const std::string& why) {
     std::fprintf(stderr,
                  "simulate_broken: %s\n"
                  "usage: simulate_broken --break NAME [--first S] [--runs N] [--expect \"P-1 P-3\"]\n"
                  "       simulate_broken --survey NAME|all [--first S] [--runs N]\n"
                  "       simulate_broken --seed S [--break NAME] [--trace]\n"
-                 "       simulate_broken --list | --table FILE\n",
+                 "       simulate_broken --list | --table FILE | --find FILE [--runs N]\n",
                  why.c_str());
     return 2;
 }
@@ -230,6 +284,7 @@ int usage(const std::string& why) {
 int main(int argc, char** argv) {
     Arguments args;
     bool surveying = false;
+    std::string find_in;
     for (int i = 1; i < argc; ++i) {
         const std::string_view name = argv[i];
         if (name == "--list") {
@@ -243,6 +298,10 @@ int main(int argc, char** argv) {
         if (i + 1 >= argc) return usage("'" + std::string(name) + "' needs a value, or is unknown");
         const std::string value = argv[++i];
         if (name == "--table") return check_table(value);
+        if (name == "--find") {
+            find_in = value;
+            continue;
+        }
         if (name == "--break" || name == "--survey") {
             surveying = name == "--survey";
             args.name = value;
@@ -265,6 +324,7 @@ int main(int argc, char** argv) {
             return usage("'" + std::string(name) + "' is not understood");
         }
     }
+    if (!find_in.empty()) return find_seeds(args, find_in);
     if (surveying && args.name == "all") {
         for (const Named& named : kBreakages) survey(args, named);
         return 0;
