@@ -21,7 +21,7 @@ struct TimingField {
     Duration Timing::*member;
     bool may_be_zero;
 };
-inline constexpr std::array<TimingField, 15> kTimingFields{{
+inline constexpr std::array<TimingField, 19> kTimingFields{{
     {"heartbeat", &Timing::heartbeat, false},
     {"ttl", &Timing::ttl, false},
     {"margin", &Timing::margin, false},
@@ -37,6 +37,10 @@ inline constexpr std::array<TimingField, 15> kTimingFields{{
     {"operation_timeout", &Timing::operation_timeout, false},
     {"startup_timeout", &Timing::startup_timeout, false},
     {"recovery_grace", &Timing::recovery_grace, true},
+    {"alert_info", &Timing::alert_info, false},
+    {"alert_warning", &Timing::alert_warning, false},
+    {"alert_error", &Timing::alert_error, false},
+    {"alert_critical", &Timing::alert_critical, false},
 }};
 static_assert(sizeof(Timing) == kTimingFields.size() * sizeof(Duration), "every duration of Timing has a row");
 
@@ -45,6 +49,7 @@ using Names = std::array<std::pair<std::string_view, Enum>, N>;
 
 inline constexpr Names<Policy, 2> kPolicies{{{"relinquish", Policy::relinquish}, {"keep", Policy::keep}}};
 inline constexpr Names<ColdStart, 2> kColdStarts{{{"grant_now", ColdStart::grant_now}, {"wait", ColdStart::wait}}};
+inline constexpr Names<InstanceTakeover, 2> kInstanceTakeovers{{{"wait", InstanceTakeover::wait}, {"trust", InstanceTakeover::trust}}};
 inline constexpr Names<Storage, 2> kStorages{{{"file", Storage::file}, {"memory", Storage::memory}}};
 inline constexpr Names<CreateBuckets, 3> kCreateBuckets{
     {{"always", CreateBuckets::always}, {"at_start", CreateBuckets::at_start}, {"never", CreateBuckets::never}}};

@@ -1,6 +1,8 @@
 #include <parti/config.h>
 
 #include <algorithm>
+#include <array>
+#include <initializer_list>
 #include <string>
 
 #include "base/config_fields.h"
@@ -80,6 +82,13 @@ void check_timing(RuleList& rules, const Timing& timing) {
                   {"2 x timing.heartbeat (", to_text(timing.heartbeat), ") + timing.stop_budget (", to_text(timing.stop_budget),
                    ") = ", to_text(needed), " must be at most timing.ttl (", ttl, ") - timing.margin (", margin,
                    ") = ", to_text(timing.ttl - timing.margin)});
+    const std::array alerts = {&Timing::alert_info, &Timing::alert_warning, &Timing::alert_error, &Timing::alert_critical};
+    constexpr std::array<std::string_view, 4> kNames = {"alert_info", "alert_warning", "alert_error", "alert_critical"};
+    for (std::size_t i = 1; i < alerts.size(); ++i) {
+        rules.require(timing.*alerts[i - 1] < timing.*alerts[i], {"timing.", kNames[i - 1], " (", to_text(timing.*alerts[i - 1]),
+                                                                  ") must be below timing.", kNames[i], " (",
+                                                                  to_text(timing.*alerts[i]), ")"});
+    }
     rules.require(timing.shutdown_timeout >= timing.drain_timeout + std::chrono::seconds(2),
                   {"timing.shutdown_timeout (", to_text(timing.shutdown_timeout), ") must be at least timing.drain_timeout (",
                    to_text(timing.drain_timeout), ") + 2s"});
@@ -93,9 +102,74 @@ Result<void> Config::validate() const {
     check_name(rules, "worker_prefix", worker_prefix, {1, base::kPrefixBytesMax, false});
     check_name(rules, "instance", instance, {0, base::kInstanceBytesMax, true});
     check_name(rules, "zone", zone, {0, base::kZoneBytesMax, true});
+    rules.require(instance_takeover == InstanceTakeover::wait || !instance.empty(),
+                  {"instance_takeover is 'trust' and instance is empty; trust needs an instance name"});
     check_numbers(rules, *this);
     check_timing(rules, timing);
     return rules.result(Errc::invalid_config);
+}
+
+std::vector<std::string> Config::warnings() const {
+    std::vector<std::string> out;
+    const auto warn = [&](std::initializer_list<std::string_view> parts) {
+        std::string text;
+        for (const std::string_view part : parts) text += part;
+        out.push_back(std::move(text));
+    };
+    const std::string ttl = to_text(timing.ttl);
+    if (timing.ttl < std::chrono::seconds(1)) {
+        warn({"timing.ttl (", ttl, ") is below 1s: a scheduling delay of its size ends sessions"});
+    }
+    if (timing.heartbeat * 6 < timing.ttl) {
+        warn({"timing.heartbeat (", to_text(timing.heartbeat), ") is below a sixth of timing.ttl (", ttl,
+              "): it costs messages and finds nothing sooner"});
+    }
+    if (timing.grant_timeout < timing.drain_timeout) {
+        warn({"timing.grant_timeout (", to_text(timing.grant_timeout), ") is below timing.drain_timeout (",
+              to_text(timing.drain_timeout), "): a worker that drains for its whole timeout is close to being evicted"});
+    }
+    if (timing.cold_start_window < timing.planned_scale_window) {
+        warn({"timing.cold_start_window (", to_text(timing.cold_start_window), ") is below timing.planned_scale_window (",
+              to_text(timing.planned_scale_window), ")"});
+    }
+    if (cold_start == ColdStart::wait && expected_workers == 0) {
+        warn({"cold_start is 'wait' and expected_workers is 0: a new group waits for a pause without joins (timing.settle_pause)"});
+    }
+    if (policy == Policy::keep) warn({"policy is 'keep': a partition may have two owners while a worker is cut off"});
+    if (instance_takeover == InstanceTakeover::trust) {
+        warn({"instance_takeover is 'trust': a partition may have two owners while the old process of an instance still runs"});
+    }
+    return out;
+}
+
+namespace {
+
+// Everything that hangs on the rhythm of renewals, in proportion to the defaults.
+Timing paced(Duration heartbeat, Duration ttl, Duration margin) {
+    Timing timing;
+    timing.heartbeat = heartbeat;
+    timing.ttl = ttl;
+    timing.margin = margin;
+    timing.stop_budget = heartbeat / 2;
+    timing.leader_publish_timeout = ttl;
+    timing.recovery_grace = heartbeat * 15 / 2;
+    return timing;
+}
+
+}  // namespace
+
+Timing conservative_timing() {
+    using namespace std::chrono_literals;
+    return paced(5s, 15s, 1500ms);
+}
+
+Timing balanced_timing() {
+    return Timing{};
+}
+
+Timing aggressive_timing() {
+    using namespace std::chrono_literals;
+    return paced(1s, 3s, 300ms);
 }
 
 Timing fast_test_timing() {

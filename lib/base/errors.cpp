@@ -21,6 +21,8 @@ Row row(Errc code) {
         case Errc::wrong_revision: return {"wrong_revision", "the key changed since it was read", Reaction::reread};
         case Errc::not_found: return {"not_found", "the key, bucket or consumer does not exist", Reaction::reread};
         case Errc::lease_lost: return {"lease_lost", "the worker's lease was taken, evicted or ran out", Reaction::step_down};
+        case Errc::instance_replaced:
+            return {"instance_replaced", "another process with the same instance name took this worker's number", Reaction::stop};
         case Errc::stale_epoch: return {"stale_epoch", "a leader with a higher epoch exists", Reaction::step_down};
         case Errc::invalid_config: return {"invalid_config", "a configuration value breaks a rule", Reaction::reject};
         case Errc::invalid_argument: return {"invalid_argument", "an argument breaks the call's precondition", Reaction::reject};

@@ -30,6 +30,11 @@ struct WriteId {
     friend auto operator<=>(const WriteId&, const WriteId&) = default;
 };
 
+// Record format. Leases are always written in the oldest one, so that every version can read who is there, and announce the newest one
+// their worker reads; the leader writes everything else in the newest one that every living worker reads.
+inline constexpr std::uint32_t kRecordMajorOldest = 1;
+inline constexpr std::uint32_t kRecordMajor = 1;
+
 struct LeaseRecord {
     WriteId id;
     Incarnation incarnation;
@@ -41,6 +46,7 @@ struct LeaseRecord {
     Epoch floor;                 // highest epoch this worker ever saw, kept across incarnations
     std::uint32_t capacity = 1;
     std::string zone;
+    std::uint32_t speaks = kRecordMajor;  // the highest record major this worker reads and writes
     friend bool operator==(const LeaseRecord&, const LeaseRecord&) = default;
 };
 
@@ -52,6 +58,7 @@ struct LeaderName {
 };
 
 struct HeadRecord {
+    std::uint32_t major = kRecordMajor;
     WriteId id;
     Epoch epoch;
     std::uint64_t version = 0;         // counts the leader's writes of head within the epoch
@@ -61,10 +68,12 @@ struct HeadRecord {
     std::vector<WorkerNumber> standbys;  // who watches everything and stands first
     Policy policy = Policy::relinquish;
     std::uint64_t partition_count = 0;
+    std::uint64_t rebalanced = 0;      // the operators' last request for a full plan that was carried out
     friend bool operator==(const HeadRecord&, const HeadRecord&) = default;
 };
 
 struct AssignmentRecord {
+    std::uint32_t major = kRecordMajor;
     WriteId id;                        // writer = the leader's session
     Fence fence;                       // (epoch, version)
     Incarnation incarnation;           // of the worker it is for; 0 = for nobody
@@ -76,8 +85,9 @@ struct AssignmentRecord {
 
 struct ControlRecord {
     bool frozen = false;
-    std::vector<std::string> drain;    // sessions or instances
+    std::vector<std::string> drain{};  // sessions or instances
     std::uint64_t rebalance = 0;       // requests a full plan when it grows
+    std::uint64_t refresh = 0;         // asks every worker to list its source again when it grows
     friend bool operator==(const ControlRecord&, const ControlRecord&) = default;
 };
 

@@ -142,6 +142,17 @@ std::string_view to_string(LeaderPhase phase) {
     return "Unknown";
 }
 
+std::string_view to_string(AlertLevel level) {
+    switch (level) {
+        case AlertLevel::none: return "none";
+        case AlertLevel::info: return "info";
+        case AlertLevel::warning: return "warning";
+        case AlertLevel::error: return "error";
+        case AlertLevel::critical: return "critical";
+    }
+    return "unknown";
+}
+
 std::string_view to_string(Policy policy) {
     switch (policy) {
         case Policy::relinquish: return "relinquish";

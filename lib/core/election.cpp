@@ -89,12 +89,14 @@ void Election::stand(Env& env, Session& session) {
     if (seen.record) {
         head.slots = seen.record->slots;
         head.partition_count = seen.record->partition_count;
+        head.rebalanced = seen.record->rebalanced;
     }
     // Records without a head: somebody removed it. They are sealed all the same.
     for (const auto& [number, assignment] : env.view.assignments()) {
         if (assignment.revision != 0) head.slots = std::max(head.slots, number.value + 1);
     }
     head.policy = env.config.policy;
+    head.major = env.view.common_major(env.speaks);
     head.id = session.next_write_id();
     pending_ = head;
     CasWrite::Request request;

@@ -22,13 +22,14 @@
 namespace parti::core {
 
 struct Env {
-    Env(const Config& c, std::shared_ptr<const Strategy> s, std::uint64_t seed, std::uint64_t p)
-        : config(c), strategy(std::move(s)), rng(seed), process(p) {}
+    Env(const Config& c, std::shared_ptr<const Strategy> s, std::uint64_t seed, std::uint64_t p, std::uint32_t major = kRecordMajor)
+        : config(c), strategy(std::move(s)), rng(seed), process(p), speaks(major) {}
 
     Config config;
     std::shared_ptr<const Strategy> strategy;
     base::Rng rng;
     std::uint64_t process;
+    std::uint32_t speaks;             // the highest record major this core reads and writes
     View view;
     WorkerStats stats;
     Epoch floor;                      // highest epoch ever seen by this core

@@ -173,6 +173,13 @@ struct LeadershipChanged {
 struct PhaseChanged {
     LeaderPhase phase = LeaderPhase::idle;
 };
+// Operators ask for it: list the source again.
+struct RefreshPartitions {};
+// How long this worker has been without a lease that is known to hold. Told when the level changes.
+struct AlertChanged {
+    AlertLevel level = AlertLevel::none;
+    Duration since{};  // trouble began so long ago; zero with none
+};
 // A log line in the making; `error` is set when the user's on_error must hear of it.
 struct Note {
     LogLevel level = LogLevel::info;
@@ -183,7 +190,7 @@ struct Note {
 struct Stopped {};
 
 using Effect = std::variant<Put, Fetch, SetInterest, SessionStarted, LeaseExtended, SessionEnded, Granted, Revoked, DrainTimedOut,
-                            StateChanged, LeadershipChanged, PhaseChanged, Note, Stopped>;
+                            StateChanged, LeadershipChanged, PhaseChanged, RefreshPartitions, AlertChanged, Note, Stopped>;
 using Effects = std::vector<Effect>;
 
 }  // namespace parti::core

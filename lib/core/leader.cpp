@@ -14,6 +14,7 @@ LeaderPhase Leader::reported_phase() const {
         case Phase::acting: break;
     }
     if (emergency_) return LeaderPhase::emergency;
+    if (frozen_) return LeaderPhase::frozen;
     if (busy_) return LeaderPhase::rebalancing;
     return planner_.settling() ? LeaderPhase::settling : LeaderPhase::idle;
 }
@@ -50,6 +51,9 @@ void Leader::begin(Env& env, HeadRecord head, Revision revision) {
     version_ = 0;
     slots_.clear();
     slots_.resize(head_.slots);
+    mass_failure_.begin();
+    said_all_drained_ = false;
+    frozen_ = false;
     highest_slot_wanted_ = head_.slots;
     phase_ = Phase::sealing;
     dirty_ = true;
@@ -77,6 +81,7 @@ void Leader::end(Env& env, const std::string& why) {
 
 void Leader::seal(Env& env, Session& session) {
     bool open = false;
+    major_ = env.view.common_major(env.speaks);
     for (std::size_t n = 0; n < slots_.size() && phase_ == Phase::sealing; ++n) {
         Slot& slot = slots_[n];
         slot.write.on_time(env);
@@ -142,7 +147,7 @@ void Leader::sealed(Env& env) {
         inherited.push_back(std::move(member));
     }
     if (PARTI_BROKEN(new_leader_starts_anew)) inherited.clear();
-    planner_.begin(std::move(inherited), fresh || PARTI_BROKEN(new_leader_starts_anew));
+    planner_.begin(std::move(inherited), fresh || PARTI_BROKEN(new_leader_starts_anew), head_.rebalanced);
     for (std::size_t n = 0; n < slots_.size() && !PARTI_BROKEN(new_leader_starts_anew); ++n) {
         const AssignmentRecord& record = *slots_[n].record;
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
@@ -159,6 +164,7 @@ void Leader::sealed(Env& env) {
 
 void Leader::write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected) {
     record.fence = {head_.epoch, ++version_};
+    record.major = major_;
     slot.pending = std::make_shared<const AssignmentRecord>(std::move(record));
     CasWrite::Request request;
     request.bucket = Bucket::assignment;
@@ -304,6 +310,7 @@ void Leader::on_entry(Env& env, Session& session, const Entry& entry) {
         if (head == nullptr && entry.revision > head_revision_) dirty_ = true;
         return;
     }
+    if (entry.key.kind == Key::Kind::control) dirty_ = true;
     if (entry.key.kind != Key::Kind::worker || entry.key.number.value >= slots_.size()) return;
     Slot& slot = slots_[entry.key.number.value];
     if (slot.write.busy()) {

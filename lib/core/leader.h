@@ -16,6 +16,7 @@
 
 #include "core/cas_write.h"
 #include "core/env.h"
+#include "core/mass_failure.h"
 #include "core/membership.h"
 #include "core/planner.h"
 #include "core/session.h"
@@ -77,7 +78,7 @@ private:
     void index(Slot& slot, const std::vector<Revoking>& keep_since);
     bool acknowledged(const Env& env, WorkerNumber number, const AssignmentRecord& record, Fence since) const;
 
-    std::vector<Member> members(Env& env, const Session& session) const;
+    std::vector<Member> members(Env& env, const Session& session);
     void suspects(Env& env, Session& session, Membership& membership);
     void reconcile(Env& env, Session& session);
     std::vector<bool> blocked(Env& env);
@@ -96,6 +97,10 @@ private:
     std::uint64_t version_ = 0;
     std::vector<Slot> slots_;
     Planner planner_;
+    MassFailure mass_failure_;
+    std::uint32_t major_ = kRecordMajor;  // that every living worker reads
+    bool said_all_drained_ = false;
+    bool frozen_ = false;
     bool dirty_ = false;
     Instant next_look_{};
     bool busy_ = false;               // something unpublished or unacknowledged

@@ -1,6 +1,8 @@
 // Leader, second half: what an acting leader does with what it knows - members, plan, records, head, time limits.
 #include <algorithm>
 #include <iterator>
+#include <set>
+#include <string_view>
 
 #include "base/assert.h"
 #include "core/test_switch.h"
@@ -18,9 +20,19 @@ std::vector<Partition> merge(const std::vector<Partition>& a, const std::vector<
     return out;
 }
 
+bool drains(const std::set<std::string_view>& drain, const LeaseRecord& lease) {
+    if (drain.empty()) return false;
+    return drain.contains(to_string(lease.session)) || (!lease.instance.empty() && drain.contains(lease.instance));
+}
+
 }  // namespace
 
-std::vector<Member> Leader::members(Env& env, const Session& session) const {
+// Who may own: the living who want to, but for those whom operators drain. When they drain everybody, things stay as they are.
+std::vector<Member> Leader::members(Env& env, const Session& session) {
+    const ControlRecord& control = env.view.control();
+    frozen_ = control.frozen;
+    const std::set<std::string_view> drain(control.drain.begin(), control.drain.end());
+    bool anybody_drained = false;
     std::vector<Member> out;
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);
@@ -28,16 +40,24 @@ std::vector<Member> Leader::members(Env& env, const Session& session) const {
         if (lease == nullptr || (lease->state != LeaseState::live && !PARTI_BROKEN(plans_for_the_dead))) continue;
         const bool own = number == session.number();
         if (own && (lease->session != session.id() || !session.steady())) continue;
+        if (drains(drain, *lease)) {
+            anybody_drained = true;
+            continue;
+        }
         out.push_back({number, lease->incarnation, lease->capacity, lease->zone});
     }
+    const bool all_drained = out.empty() && anybody_drained;
+    if (all_drained && !said_all_drained_) env.note_error(Errc::not_ready, "every worker is being drained; the partitions stay where they are");
+    said_all_drained_ = all_drained;
     return out;
 }
 
 // Death is a write: every session that has been silent for too long, and every one that a record names and that has no lease any more.
 void Leader::suspects(Env& env, Session& session, Membership& membership) {
+    const Duration patience = mass_failure_.patience(env, session.number());
     for (const auto& [number, seen] : env.view.leases()) {
         if (Membership::living(env, number) != nullptr) {
-            (void)membership.suspect(env, session, number, seen.record->incarnation, seen.record->session, Duration::zero());
+            (void)membership.suspect(env, session, number, seen.record->incarnation, seen.record->session, patience);
         }
     }
     for (std::size_t n = 0; n < slots_.size(); ++n) {
@@ -46,7 +66,7 @@ void Leader::suspects(Env& env, Session& session, Membership& membership) {
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
         const SeenLease* lease = env.view.lease(number);
         if (lease != nullptr && (lease->record || lease->unreadable)) continue;
-        (void)membership.suspect(env, session, number, slot.record->incarnation, slot.record->session, Duration::zero());
+        (void)membership.suspect(env, session, number, slot.record->incarnation, slot.record->session, patience);
     }
 }
 
@@ -113,7 +133,7 @@ void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot
     // A worker that leaves or is being evicted is left alone: what it holds comes free with its session.
     if (fate == Fate::behind || (lease != nullptr && !willing) || (fate == Fate::alive && !willing)) return;
     AssignmentRecord next;
-    bool write = slot.overwritten;
+    bool write = slot.overwritten || (slot.record && slot.record->major != major_);
     if (fate == Fate::alive) {
         next.incarnation = slot.record->incarnation;
         next.session = slot.record->session;
@@ -125,10 +145,10 @@ void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot
         next.incarnation = lease->incarnation;
         next.session = lease->session;
         write = true;
-    } else if (addressed && (!slot.record->partitions.empty() || !slot.record->revoking.empty())) {
+    } else if (addressed) {
         next.incarnation = slot.record->incarnation;  // it is gone; leave nothing in its name
         next.session = slot.record->session;
-        write = true;
+        write = write || !slot.record->partitions.empty() || !slot.record->revoking.empty();
     }
     if (willing && !gains.empty()) {
         std::vector<Partition> gained;
@@ -166,6 +186,8 @@ void Leader::write_head(Env& env, Session& session, const std::vector<Member>& m
     HeadRecord next = head_;
     next.slots = static_cast<std::uint32_t>(std::max<std::uint64_t>(head_.slots, highest_slot_wanted_));
     next.standbys = choose_standbys(env, session, members);
+    next.major = major_;
+    next.rebalanced = planner_.carried_out();
     next.partition_count = planner_.partitions() ? planner_.partitions()->size() : head_.partition_count;
     const SeenHead& seen = env.view.head();
     const bool removed = seen.revision >= head_revision_ && !seen.record;
@@ -203,6 +225,7 @@ void Leader::time_limits(Env& env, Session& session, Membership& membership) {
         end(env, "cannot publish");
         return;
     }
+    if (mass_failure_.waiting()) return;  // who cannot be heard cannot acknowledge
     for (std::size_t n = 0; n < slots_.size(); ++n) {
         const Slot& slot = slots_[n];
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
@@ -219,6 +242,7 @@ void Leader::time_limits(Env& env, Session& session, Membership& membership) {
 }
 
 void Leader::reconcile(Env& env, Session& session) {
+    major_ = env.view.common_major(env.speaks);
     const std::vector<Member> present = members(env, session);
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);

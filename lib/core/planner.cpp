@@ -26,7 +26,8 @@ bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& n
 
 }  // namespace
 
-void Planner::begin(std::vector<Member> inherited, bool fresh) {
+void Planner::begin(std::vector<Member> inherited, bool fresh, std::uint64_t request) {
+    carried_out_ = request;
     planned_members_ = std::move(inherited);
     planned_partitions_ = partitions_;
     seen_members_ = planned_members_;
@@ -79,16 +80,20 @@ bool Planner::advance(Env& env, const std::vector<Member>& members) {
     PARTI_ASSERT(partitions_ != nullptr);
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
+    const ControlRecord& control = env.view.control();
+    const bool asked = control.rebalance > carried_out_;
     const bool by_count = PARTI_BROKEN(membership_by_count) && members.size() == planned_members_.size();
     if (by_count) orphans_ = false;
-    const bool differs = (members != planned_members_ && !by_count) || planned_partitions_ != partitions_;
+    const bool other_members = members != planned_members_ && !by_count;
+    const bool differs = !control.frozen && (asked || other_members || planned_partitions_ != partitions_);
     if (!differs) settling_ = false;
-    const bool full = differs && window_over(env, members);
+    const bool full = differs && (asked || window_over(env, members));
     if (full) {
         const bool changed = run(env, members, true);
         if (env.now < retry_at_) return changed;
         settling_ = false;
         fresh_ = false;
+        carried_out_ = std::max(carried_out_, control.rebalance);
         planned_members_ = members;
         planned_partitions_ = partitions_;
         last_full_plan_ = env.now;

@@ -2,7 +2,8 @@
 //
 // Model     A target (partition -> number) over the leader's partition set. Partitions without a live owner get one at once; owned
 //           partitions move only by a full plan, which waits for the settle window (ended early by expected_workers or by a pause without
-//           joins) and for min_rebalance_interval. Membership is compared worker by worker. A new leader inherits the target from
+//           joins) and for min_rebalance_interval; an operator's request is planned at once. A frozen group plans nothing but for
+//           orphans. Membership is compared worker by worker. A new leader inherits the target from
 //           the sealed records.
 // Errors    A strategy that throws or breaks its contract is reported; the old target stays and the plan is tried again.
 // Source    R-10, P-6.
@@ -30,7 +31,8 @@ public:
     static constexpr std::int64_t kUnassigned = -1;
 
     // A leadership begins. `inherited`: the members the records were written for; `fresh`: nothing was ever assigned in this group.
-    void begin(std::vector<Member> inherited, bool fresh);
+    // `request`: the operators' last request for a plan that was carried out.
+    void begin(std::vector<Member> inherited, bool fresh, std::uint64_t request);
     void set_partitions(std::shared_ptr<const PartitionSet> partitions);
     // After begin and set_partitions: what the records say; kUnassigned where nobody holds it.
     void inherit(std::size_t partition, WorkerNumber owner) { target_[partition] = owner.value; }
@@ -42,6 +44,7 @@ public:
     // The number that should own it, or kUnassigned.
     std::int64_t target(std::size_t partition) const { return target_[partition]; }
     std::optional<std::size_t> find(const std::string& id) const;
+    std::uint64_t carried_out() const { return carried_out_; }
     bool settling() const { return settling_; }
     bool settled() const { return !settling_ && !orphans_; }
 
@@ -61,6 +64,7 @@ private:
     Instant last_join_{};
     std::optional<Instant> last_full_plan_;
     Instant retry_at_{};
+    std::uint64_t carried_out_ = 0;
 };
 
 }  // namespace parti::core

@@ -73,9 +73,27 @@ void Session::fence(Env& env, const std::string& why) {
     end(env, why);
 }
 
+// The watch tells who wrote; until then nothing of this session may go on.
+void Session::renewal_refused(Env& env) {
+    const SeenLease* seen = env.view.lease(number_);
+    if (seen != nullptr && seen->record && taken_over_by(env, *seen->record)) return;
+    fence(env, "its lease record was changed by another");
+}
+
+bool Session::taken_over_by(Env& env, const LeaseRecord& record) {
+    if (env.config.instance.empty() || instance_refused_ || record.instance != env.config.instance) return false;
+    if (record.state != LeaseState::live || record.session == id_ || record.session == own_stale_ || record.session == abandoned_) return false;
+    replaced_ = true;
+    env.note_error(Errc::instance_replaced, "worker " + label(number_) + " was taken over by another process with instance name '" +
+                                                env.config.instance + "'; this worker stops");
+    if (live()) end(env, "another process with the same instance name took its number");
+    return true;
+}
+
 void Session::history_lost(Env& env) {
     if (PARTI_BROKEN(history_loss_ignored)) return;
     if (phase_ == Phase::claiming) {
+        if (write_.busy()) abandoned_ = id_;
         write_.abandon();
         writing_ = Writing::nothing;
     }
@@ -125,7 +143,7 @@ void Session::on_entry(Env& env, const Entry& entry) {
     if (PARTI_BROKEN(unconditional_renewal) || PARTI_BROKEN(lost_lease_goes_on)) return;
     if (lease == nullptr) {
         fence(env, "its lease record was removed or overwritten by something that is not a lease");
-    } else {
+    } else if (!taken_over_by(env, **lease)) {
         fence(env, "its lease record says " + std::string(to_text((*lease)->state)) + ", incarnation " +
                        std::to_string((*lease)->incarnation.value) + ", written by another");
     }
@@ -143,6 +161,7 @@ LeaseRecord Session::record(Env& env, LeaseState state) {
     out.floor = PARTI_BROKEN(floor_not_carried) ? Epoch{} : env.floor;
     out.capacity = env.config.capacity;
     out.zone = env.config.zone;
+    out.speaks = env.speaks;
     return out;
 }
 
@@ -182,6 +201,7 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
         const bool ended = record.state == LeaseState::released || record.state == LeaseState::dead;
         if (ended || (!own_stale_.empty() && record.session == own_stale_)) return true;
         if (PARTI_BROKEN(claim_without_waiting)) return true;
+        if (trusts(env, record)) return true;
         at_once = false;
         return env.due(lease->first_seen + env.silence());
     }
@@ -194,14 +214,23 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
     return env.due(since + env.silence());
 }
 
+// instance_takeover trust: whoever holds the number that carries this instance's name is taken for gone.
+bool Session::trusts(const Env& env, const LeaseRecord& record) const {
+    return env.config.instance_takeover == InstanceTakeover::trust && !instance_refused_ && record.instance == env.config.instance;
+}
+
 // With an instance name: true while the number that carries it must be waited for.
 bool Session::wait_for_instance(Env& env) {
     if (env.config.instance.empty() || instance_refused_) return false;
+    if (env.config.instance_takeover == InstanceTakeover::trust) return false;
     for (const auto& [number, seen] : env.view.leases()) {
         if (!seen.record || seen.record->instance != env.config.instance) continue;
         const LeaseRecord& record = *seen.record;
         if (record.state == LeaseState::released || record.state == LeaseState::dead || record.session == own_stale_) continue;
+        // One renewal may have been on its way when its process ended; a living one renews every heartbeat.
+        if (instance_revision_ == 0) instance_seen_at_ = env.now;
         if (instance_revision_ != 0 && seen.revision != instance_revision_ &&
+            env.now >= instance_seen_at_ + env.config.timing.heartbeat / 2 &&
             (record.state == LeaseState::live || record.state == LeaseState::draining)) {
             env.note_error(Errc::invalid_config, "instance '" + env.config.instance + "' is in use by worker " + label(number) +
                                                      ", whose lease is being renewed; two processes must not share an instance name; "
@@ -240,7 +269,15 @@ std::optional<Session::Candidate> Session::choose(Env& env) {
 }
 
 void Session::try_claim(Env& env) {
-    if (!env.view.wide() || write_.busy() || !env.due(retry_at_) || wait_for_instance(env)) return;
+    if (!env.view.wide() || write_.busy() || !env.due(retry_at_)) return;
+    // The refusal of a renewal may have come before the record that says who wrote.
+    const SeenLease* own = own_stale_.empty() ? nullptr : env.view.lease(own_stale_number_);
+    if (own != nullptr && own->record && taken_over_by(env, *own->record)) {
+        phase_ = Phase::gone;
+        env.again = true;
+        return;
+    }
+    if (wait_for_instance(env)) return;
     const auto candidate = choose(env);
     if (!candidate) {
         if (!said_full_) {
@@ -299,7 +336,7 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
                 window_ = std::min(window_ * kClaimWindowGrowth, kWorkerNumberMax);
                 if (phase_ == Phase::leaving) phase_ = Phase::gone;
                 break;
-            case Writing::renewal: fence(env, "its lease record was changed by another"); break;
+            case Writing::renewal: renewal_refused(env); break;
             case Writing::release: phase_ = Phase::gone; break;
             case Writing::nothing: break;
         }
@@ -377,7 +414,10 @@ void Session::advance(Env& env, bool holding) {
             if (!holding) end(env, "everything was given back because the lease could not be renewed");
             break;
         case Phase::over:
-            if (!holding || PARTI_BROKEN(new_incarnation_while_draining)) {
+            if (!holding && replaced_) {
+                phase_ = Phase::gone;
+                env.again = true;
+            } else if (!holding || PARTI_BROKEN(new_incarnation_while_draining)) {
                 phase_ = Phase::claiming;
                 retry_at_ = env.now;
                 env.again = true;

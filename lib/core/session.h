@@ -71,6 +71,9 @@ private:
     std::optional<Candidate> choose(Env& env);
     bool claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_once);
     bool wait_for_instance(Env& env);
+    bool trusts(const Env& env, const LeaseRecord& record) const;
+    void renewal_refused(Env& env);
+    bool taken_over_by(Env& env, const LeaseRecord& record);
     void renew(Env& env);
     void write_release(Env& env);
     void end(Env& env, const std::string& why);
@@ -103,7 +106,10 @@ private:
     bool said_full_ = false;
     // The configured instance name, while somebody else's record carries it.
     Revision instance_revision_ = 0;
+    Instant instance_seen_at_{};
     bool instance_refused_ = false;
+    SessionId abandoned_;       // of a claim that was given up and may still be stored
+    bool replaced_ = false;     // by another process with the same instance name: this worker does not claim again
 };
 
 }  // namespace parti::core

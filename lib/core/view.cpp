@@ -42,7 +42,12 @@ bool View::learn(const Entry& entry, Instant first_seen) {
     if (stale != outdated_.end() && (entry.revision == 0 || entry.revision >= stale->second)) outdated_.erase(stale);
     if (PARTI_BROKEN(suspected_on_first_sight) && !complete_) first_seen = Instant{};
     if (entry.key.kind == Key::Kind::head) return learn_into(head_, entry, first_seen, head_.first_seen != Instant{});
-    if (entry.key.kind == Key::Kind::control) return false;
+    if (entry.key.kind == Key::Kind::control) {
+        const std::shared_ptr<const ControlRecord> before = control_.record;
+        const bool news = learn_into(control_, entry, first_seen, control_.first_seen != Instant{});
+        if (news && control_.unreadable) control_.record = before;
+        return news;
+    }
     if (entry.bucket == Bucket::lease) {
         const auto [it, fresh] = leases_.try_emplace(entry.key.number);
         return learn_into(it->second, entry, first_seen, !fresh);
@@ -68,6 +73,20 @@ void View::outdated(Bucket bucket, const Key& key, Revision revision) {
 
 bool View::current(Bucket bucket, const Key& key) const { return outdated_.empty() || !outdated_.contains({bucket, key}); }
 
+const ControlRecord& View::control() const {
+    static const ControlRecord kNothing;
+    return control_.record ? *control_.record : kNothing;
+}
+
+std::uint32_t View::common_major(std::uint32_t own) const {
+    std::uint32_t common = own;
+    for (const auto& [number, seen] : leases_) {
+        if (!seen.record || seen.record->state == LeaseState::released || seen.record->state == LeaseState::dead) continue;
+        common = std::min(common, seen.record->speaks);
+    }
+    return common;
+}
+
 const SeenLease* View::lease(WorkerNumber number) const { return find(leases_, number); }
 const SeenAssignment* View::assignment(WorkerNumber number) const { return find(assignments_, number); }
 
@@ -89,12 +108,18 @@ void View::snapshot_done(std::uint64_t interest, Instant now) {
     complete_since_ = now;
 }
 
+void View::count_silence_anew(Instant now) {
+    for (auto& [number, seen] : leases_) seen.first_seen = now;
+    complete_since_ = now;
+}
+
 void View::forget(Bucket bucket) {
     if (bucket == Bucket::lease) {
         leases_.clear();
     } else {
         assignments_.clear();
         head_ = {};
+        control_ = {};
     }
     std::erase_if(outdated_, [&](const auto& item) { return item.first.first == bucket; });
     complete_ = false;

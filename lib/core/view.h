@@ -23,6 +23,7 @@ struct Seen {
 using SeenLease = Seen<LeaseRecord>;
 using SeenAssignment = Seen<AssignmentRecord>;
 using SeenHead = Seen<HeadRecord>;
+using SeenControl = Seen<ControlRecord>;
 
 class View {
 public:
@@ -35,6 +36,10 @@ public:
     const SeenAssignment* assignment(WorkerNumber number) const;
     const SeenHead& head() const { return head_; }
     const HeadRecord* head_record() const { return head_.record.get(); }
+    // What operators ask for: nothing, when there is no record. An unreadable one changes nothing.
+    const ControlRecord& control() const;
+    // The newest record major that every living worker reads; `own`: what this one does.
+    std::uint32_t common_major(std::uint32_t own) const;
     // False while something newer than what is known is known to exist.
     bool current(Bucket bucket, const Key& key) const;
 
@@ -49,6 +54,8 @@ public:
     bool wide() const { return complete_ && interest_.all_leases && interest_.all_assignments; }
     Instant complete_since() const { return complete_since_; }
 
+    // Every lease is as if it had been seen for the first time now.
+    void count_silence_anew(Instant now);
     void forget(Bucket bucket);
     // Highest epoch in any record known, including leases' floors.
     Epoch highest_epoch() const;
@@ -59,6 +66,7 @@ private:
     std::map<WorkerNumber, SeenLease> leases_;
     std::map<WorkerNumber, SeenAssignment> assignments_;
     SeenHead head_;
+    SeenControl control_;
     std::map<std::pair<Bucket, Key>, Revision> outdated_;
     Interest interest_;
     bool complete_ = false;

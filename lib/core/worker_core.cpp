@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "base/assert.h"
-#include "core/test_switch.h"
+#include "core/alert.h"
 #include "core/assignee.h"
 #include "core/election.h"
 #include "core/env.h"
 #include "core/leader.h"
 #include "core/membership.h"
 #include "core/session.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -35,8 +36,8 @@ bool edge_allowed(State from, State to) {
 }  // namespace
 
 struct WorkerCore::Impl {
-    Impl(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process)
-        : env(config, std::move(strategy), seed, process) {}
+    Impl(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process, std::uint32_t speaks)
+        : env(config, std::move(strategy), seed, process, speaks) {}
 
     Env env;
     Session session;
@@ -44,6 +45,10 @@ struct WorkerCore::Impl {
     Membership membership;
     Election election;
     Leader leader;
+    Alert alert;
+    std::uint64_t refreshed = 0;    // the operators' last request to list the source again that was passed on
+    bool control_known = false;
+    bool drained = false;           // operators drain this worker
     std::shared_ptr<const PartitionSet> partitions;
     State state = State::init;
     LeaderPhase phase = LeaderPhase::idle;
@@ -62,6 +67,7 @@ struct WorkerCore::Impl {
     void count(const Event& event) const;
 #endif
     void on_entry(const EntrySeen& seen);
+    void on_control(const ControlRecord& control);
     void on_history_lost(const HistoryLost& lost);
     void pass();
     void follow_session();
@@ -79,7 +85,7 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
         const auto* lease = std::get_if<LeasePtr>(&entry.value);
         // A mere renewal changes nothing for a leader.
         const bool renewal = lease != nullptr && old && (*lease)->session == old->session && (*lease)->state == old->state &&
-                             (*lease)->applied == old->applied && (*lease)->capacity == old->capacity && (*lease)->zone == old->zone;
+                             (*lease)->applied == old->applied && (*lease)->capacity == old->capacity && (*lease)->zone == old->zone && (*lease)->speaks == old->speaks;
         if (!renewal) leader.look_again();
     }
     if (const auto* unreadable = std::get_if<UnreadablePtr>(&entry.value)) {
@@ -102,11 +108,19 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
             }
         }
     }
+    if (entry.bucket == Bucket::assignment && entry.key.kind == Key::Kind::control) on_control(env.view.control());
     if (const auto* record = std::get_if<AssignmentPtr>(&entry.value)) env.floor = std::max(env.floor, (*record)->fence.epoch);
     session.on_entry(env, entry);
     membership.on_entry(env, entry);
     election.on_entry(env, leader, entry);
     leader.on_entry(env, session, entry);
+}
+
+void WorkerCore::Impl::on_control(const ControlRecord& control) {
+    // What was asked before this worker came is in the list it started with.
+    if (control_known && control.refresh > refreshed) env.emit(RefreshPartitions{});
+    refreshed = std::max(refreshed, control.refresh);
+    control_known = true;
 }
 
 void WorkerCore::Impl::on_history_lost(const HistoryLost& lost) {
@@ -177,6 +191,7 @@ void WorkerCore::Impl::dispatch(const Event& event) {
         on_entry(*seen);
     } else if (const auto* done = std::get_if<SnapshotDone>(&event)) {
         env.view.snapshot_done(done->interest, env.now);
+        if (env.view.complete()) control_known = true;
         leader.look_again();
     } else if (const auto* lost = std::get_if<HistoryLost>(&event)) {
         on_history_lost(*lost);
@@ -197,8 +212,11 @@ void WorkerCore::Impl::dispatch(const Event& event) {
         assignee.on_release_done(env, released->grants);
     } else if (const auto* lapsed = std::get_if<SessionLapsed>(&event)) {
         session.lapsed(env, lapsed->session);
+    } else if (const auto* link = std::get_if<LinkChanged>(&event)) {
+        // Nobody could renew while the store was away, and policy keep does not end sessions for it: silence counts anew.
+        if (link->up && env.config.policy == Policy::keep) env.view.count_silence_anew(env.now);
     }
-    // Tick and LinkChanged: looking is all there is to do.
+    // Tick: looking is all there is to do.
 }
 
 // A session has begun, is ending or has ended: everything that rests on it follows.
@@ -296,6 +314,15 @@ void WorkerCore::Impl::go(State to) {
 }
 
 void WorkerCore::Impl::update_state() {
+    const std::vector<std::string>& drain = env.view.control().drain;
+    const bool now_drained = !drain.empty() && session.live() &&
+                             std::any_of(drain.begin(), drain.end(), [&](const std::string& name) {
+                                 return name == to_string(session.id()) || (!env.config.instance.empty() && name == env.config.instance);
+                             });
+    if (now_drained != drained) {
+        drained = now_drained;
+        env.note(LogLevel::info, drained ? "operators drain this worker: it will own nothing" : "operators drain this worker no longer");
+    }
     switch (session.phase()) {
         case Session::Phase::idle: break;
         case Session::Phase::claiming: go(State::claiming_id); break;
@@ -331,10 +358,12 @@ void WorkerCore::Impl::pass() {
     leader.advance(env, session, membership);
     update_interest();
     update_state();
+    alert.advance(env, state == State::claiming_id || state == State::degraded || state == State::fenced);
 }
 
-WorkerCore::WorkerCore(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process)
-    : impl_(std::make_unique<Impl>(config, std::move(strategy), seed, process)) {
+WorkerCore::WorkerCore(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process,
+                       std::uint32_t speaks)
+    : impl_(std::make_unique<Impl>(config, std::move(strategy), seed, process, speaks)) {
     PARTI_ASSERT(impl_->env.strategy != nullptr);
 }
 
@@ -372,6 +401,8 @@ std::optional<Instant> WorkerCore::next_deadline() const {
 State WorkerCore::state() const { return impl_->state; }
 LeaderPhase WorkerCore::phase() const { return impl_->phase; }
 bool WorkerCore::leading() const { return impl_->leader.phase() == Leader::Phase::acting; }
+
+AlertLevel WorkerCore::alert() const { return impl_->alert.level(); }
 
 std::optional<WorkerNumber> WorkerCore::number() const {
     if (!impl_->session.live()) return std::nullopt;

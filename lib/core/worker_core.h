@@ -22,8 +22,10 @@ namespace parti::core {
 
 class WorkerCore {
 public:
-    // Requires: config.validate() holds. `process` is the same for all workers of a process.
-    WorkerCore(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process);
+    // Requires: config.validate() holds. `process` is the same for all workers of a process. `speaks`: the highest record major the shell's
+    // codec reads (a test's may differ).
+    WorkerCore(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process,
+               std::uint32_t speaks = kRecordMajor);
     ~WorkerCore();
     WorkerCore(const WorkerCore&) = delete;
     WorkerCore& operator=(const WorkerCore&) = delete;
@@ -39,6 +41,7 @@ public:
     std::optional<WorkerNumber> number() const;  // while a session lives
     Incarnation incarnation() const;
     SessionId session() const;
+    AlertLevel alert() const;
     Instant lease_deadline() const;             // of the living session
     Epoch epoch() const;                        // highest seen
     Fence applied() const;

@@ -109,6 +109,10 @@ State Worker::state() const {
 bool Worker::is_leader() const {
     return impl_->shell->leader();
 }
+AlertLevel Worker::alert_level() const {
+    return impl_->shell->view().alert;
+}
+
 LeaderPhase Worker::leader_phase() const {
     return impl_->shell->phase();
 }

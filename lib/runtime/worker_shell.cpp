@@ -122,6 +122,7 @@ void WorkerShell::show() {
         view_.state = core_->state();
         view_.phase = core_->phase();
         view_.leader = core_->leading();
+        view_.alert = core_->alert();
         view_.number = core_->number();
         view_.stats = core_->stats();
     }
@@ -241,8 +242,22 @@ void WorkerShell::on(core::PhaseChanged& changed) {
     log_->print(LogLevel::info, "worker {}: leader's phase {}", ordinal_, to_string(changed.phase));
 }
 
+void WorkerShell::on(core::RefreshPartitions&) {
+    log(LogLevel::info, "operators ask for the partitions to be listed again");
+    refresh_partitions();
+}
+
+void WorkerShell::on(core::AlertChanged& changed) {
+    if (!callbacks_->on_alert) return;
+    queue_task("on_alert", nullptr, [level = changed.level, since = changed.since](const Callbacks& user) { user.on_alert(level, since); });
+}
+
 void WorkerShell::on(core::Note& note) {
     log(note.level, note.text);
+    if (note.error && note.error->code == Errc::instance_replaced) {
+        const std::lock_guard lock(view_mutex_);
+        view_.fatal = note.error;
+    }
     if (note.error) tell_error(std::move(*note.error));
 }
 

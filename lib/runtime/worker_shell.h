@@ -53,6 +53,7 @@ public:
         LeaderPhase phase = LeaderPhase::idle;
         bool leader = false;
         bool finished = false;
+        AlertLevel alert = AlertLevel::none;
         std::optional<WorkerNumber> number;
         std::optional<Error> fatal;
         std::optional<Error> last_error;
@@ -110,6 +111,8 @@ private:
     void on(core::StateChanged& changed);
     void on(core::LeadershipChanged& changed);
     void on(core::PhaseChanged& changed);
+    void on(core::RefreshPartitions&);
+    void on(core::AlertChanged& changed);
     void on(core::Note& note);
     void on(core::Stopped&);
     void change_state(State from, State to);

@@ -62,6 +62,7 @@ void WorkerShell::refresh_partitions() {
 
 void WorkerShell::begin() {
     if (phase_ != Phase::made || stop_wanted_) return;
+    for (const std::string& warning : config_.warnings()) log(LogLevel::warning, warning);
     phase_ = Phase::starting;
     start_deadline_ = context_.now() + config_.timing.startup_timeout;
     load_back_off_ = kLoadBackOffFirst;

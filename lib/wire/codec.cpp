@@ -15,8 +15,7 @@ namespace {
 
 using Kind = Tape::Kind;
 
-constexpr std::uint64_t kMajor = 1;
-constexpr std::size_t kDrainMax = 100'000;
+constexpr std::size_t kDrainMax = 10'000;
 
 void read_id(Fields& in, WriteId& out) {
     in.session("w", out.writer);
@@ -120,6 +119,8 @@ void read(Fields& in, LeaseRecord& out) {
     in.number("floor", out.floor.value);
     in.number("capacity", out.capacity, 1, base::kCapacityMax);
     read_name(in, "zone", out.zone, base::kZoneBytesMax);
+    out.speaks = kRecordMajorOldest;
+    in.number("speaks", out.speaks, kRecordMajorOldest, std::numeric_limits<std::uint32_t>::max(), Presence::optional);
 }
 
 void read(Fields& in, HeadRecord& out) {
@@ -138,6 +139,7 @@ void read(Fields& in, HeadRecord& out) {
     read_standbys(in, out.standbys);
     read_policy(in, out.policy);
     in.number("partition_count", out.partition_count, 0, kPartitionsMax);
+    in.number("rebalanced", out.rebalanced, 0, std::numeric_limits<std::uint64_t>::max(), Presence::optional);
 }
 
 void read(Fields& in, AssignmentRecord& out) {
@@ -169,6 +171,7 @@ void read(Fields& in, ControlRecord& out) {
         }
     }
     in.number("rebalance", out.rebalance, 0, std::numeric_limits<std::uint64_t>::max(), Presence::optional);
+    in.number("refresh", out.refresh, 0, std::numeric_limits<std::uint64_t>::max(), Presence::optional);
 }
 
 RecordValue unreadable(Errc code, const Key& key, std::string_view why) {
@@ -178,8 +181,9 @@ RecordValue unreadable(Errc code, const Key& key, std::string_view why) {
 }
 
 template <class Record>
-RecordValue read_record(const Key& key, Fields& in) {
+RecordValue read_record(const Key& key, Fields& in, std::uint64_t major) {
     auto record = std::make_shared<Record>();
+    if constexpr (requires { record->major; }) record->major = static_cast<std::uint32_t>(major);
     read(in, *record);
     if (!in.finish()) return unreadable(Errc::malformed_record, key, in.problem());
     return std::shared_ptr<const Record>(std::move(record));
@@ -187,7 +191,7 @@ RecordValue read_record(const Key& key, Fields& in) {
 
 }  // namespace
 
-RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes) {
+RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads) {
     if (bytes.empty()) return unreadable(Errc::malformed_record, key, "it is empty; a JSON object is required");
     if (bytes.size() > kRecordBytesMax) {
         return unreadable(
@@ -203,21 +207,21 @@ RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes) {
     Fields in(tape->root());
     std::uint64_t major = 0;
     in.number("v", major, 1);
-    if (in.ok() && major > kMajor) {
+    if (in.ok() && major > reads) {
         return unreadable(Errc::future_record, key,
-                          "field 'v' is " + std::to_string(major) + "; this version of parti reads up to 1");
+                          "field 'v' is " + std::to_string(major) + "; this version of parti reads up to " + std::to_string(reads));
     }
     if (bucket == Bucket::lease) {
-        if (key.kind == Key::Kind::worker) return read_record<LeaseRecord>(key, in);
+        if (key.kind == Key::Kind::worker) return read_record<LeaseRecord>(key, in, major);
         return unreadable(Errc::malformed_record, key, "the lease bucket has no such key");
     }
     switch (key.kind) {
         case Key::Kind::worker:
-            return read_record<AssignmentRecord>(key, in);
+            return read_record<AssignmentRecord>(key, in, major);
         case Key::Kind::head:
-            return read_record<HeadRecord>(key, in);
+            return read_record<HeadRecord>(key, in, major);
         case Key::Kind::control:
-            return read_record<ControlRecord>(key, in);
+            return read_record<ControlRecord>(key, in, major);
     }
     return unreadable(Errc::malformed_record, key, "no such kind of key");
 }

@@ -1,4 +1,4 @@
-// Codec: records <-> bytes. Versioned JSON ("v":1); unknown fields are ignored; a higher major is refused as future_record.
+// Codec: records <-> bytes. Versioned JSON ("v": the record's major); unknown fields are ignored; a higher major is refused as future_record.
 //
 // Model     decode is total: any bytes give a record or an Unreadable, never an exception or assertion. decode(encode(x)) == x.
 // Cost      One pass; memory O(size). Input above kRecordBytesMax is refused before it is parsed.
@@ -18,7 +18,8 @@ inline constexpr std::size_t kRecordBytesMax = 64U << 20U;
 // Requires: the value is a record (not Absent, not Unreadable).
 std::string encode(const RecordValue& record);
 // What the key of this bucket must hold. Empty bytes are malformed (markers are told apart by headers, not here).
-RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes);
+// `reads`: the highest major to accept; a higher one is future_record.
+RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads = kRecordMajor);
 
 // "worker.7", "head", "control". parse_key: nothing for a key that is not ours (wrong form, number out of range, leading zero).
 std::string to_string(const Key& key);

@@ -82,6 +82,9 @@ void read(const Item& item, Policy& out) {
 void read(const Item& item, ColdStart& out) {
     read_name(item, base::kColdStarts, out);
 }
+void read(const Item& item, InstanceTakeover& out) {
+    read_name(item, base::kInstanceTakeovers, out);
+}
 void read(const Item& item, Storage& out) {
     read_name(item, base::kStorages, out);
 }
@@ -111,6 +114,9 @@ void write(std::string& out, Policy value) {
 void write(std::string& out, ColdStart value) {
     write_name(out, base::kColdStarts, value);
 }
+void write(std::string& out, InstanceTakeover value) {
+    write_name(out, base::kInstanceTakeovers, value);
+}
 void write(std::string& out, Storage value) {
     write_name(out, base::kStorages, value);
 }
@@ -133,12 +139,13 @@ constexpr Row row(std::string_view name) {
 void read_timing(const Item& item, Config& config);
 void write_timing(std::string& out, const Config& config);
 
-constexpr std::array<Row, 15> kRows{{
+constexpr std::array<Row, 16> kRows{{
     row<&Config::group>("group"),
     row<&Config::worker_prefix>("worker_prefix"),
     row<&Config::number_min>("number_min"),
     row<&Config::number_max>("number_max"),
     row<&Config::instance>("instance"),
+    row<&Config::instance_takeover>("instance_takeover"),
     row<&Config::capacity>("capacity"),
     row<&Config::zone>("zone"),
     row<&Config::policy>("policy"),
@@ -185,6 +192,7 @@ std::string nearest_key(std::string_view section, std::string_view name) {
     };
     for (const Row& known : kRows) consider("", known.name);
     for (const base::TimingField& known : base::kTimingFields) consider("timing", known.name);
+    consider("timing", "preset");
     return best;
 }
 
@@ -209,11 +217,38 @@ void for_each_key(RuleList& rules, std::string_view section, Tape::Value object,
     }
 }
 
+// The timing's rows, and the preset that the others are relative to.
+struct TimingRow {
+    std::string_view name;
+    const base::TimingField* field = nullptr;  // null: the preset
+};
+constexpr auto kTimingRows = [] {
+    std::array<TimingRow, base::kTimingFields.size() + 1> rows{};
+    rows[0].name = "preset";
+    for (std::size_t i = 0; i < base::kTimingFields.size(); ++i) rows[i + 1] = {base::kTimingFields[i].name, &base::kTimingFields[i]};
+    return rows;
+}();
+
+void read_preset(const Item& item, Timing& timing) {
+    using Make = Timing (*)();
+    static constexpr base::Names<Make, 3> kPresets{
+        {{"conservative", &conservative_timing}, {"balanced", &balanced_timing}, {"aggressive", &aggressive_timing}}};
+    Make make = &balanced_timing;
+    read_name(item, kPresets, make);
+    timing = make();
+}
+
 void read_timing(const Item& item, Config& config) {
     if (!item.value.is(Kind::object)) return item.wrong_kind("an object");
-    for_each_key(item.rules, "timing", item.value, base::kTimingFields, [&](const base::TimingField& field, Tape::Value value) {
-        read(Item{item.rules, path_of("timing", field.name), value}, config.timing.*field.member);
-    });
+    for (const bool preset : {true, false}) {  // the preset first, wherever it stands
+        RuleList said_once;
+        for_each_key(preset ? said_once : item.rules, "timing", item.value, kTimingRows, [&](const TimingRow& row, Tape::Value value) {
+            const Item field{item.rules, path_of("timing", row.name), value};
+            if (preset != (row.field == nullptr)) return;
+            if (preset) read_preset(field, config.timing);
+            else read(field, config.timing.*row.field->member);
+        });
+    }
 }
 
 void write_timing(std::string& out, const Config& config) {

@@ -32,8 +32,10 @@ public:
         out_ += '"';
     }
     void text(std::string_view value) { append_json(out_, value); }
-    void id(const WriteId& value) {
-        raw(R"({"v":1,"w":)");
+    void id(std::uint32_t major, const WriteId& value) {
+        raw(R"({"v":)");
+        number(major);
+        raw(R"(,"w":)");
         session(value.writer);
         raw(R"(,"s":)");
         number(value.sequence);
@@ -69,7 +71,7 @@ std::size_t bytes_of(const std::vector<Partition>& partitions) {
 
 std::string encode(const LeaseRecord& lease) {
     Writer out(256 + lease.instance.size() + lease.zone.size());
-    out.id(lease.id);
+    out.id(kRecordMajorOldest, lease.id);
     out.raw(R"(,"inc":)");
     out.number(lease.incarnation.value);
     out.raw(R"(,"session":)");
@@ -94,13 +96,17 @@ std::string encode(const LeaseRecord& lease) {
         out.raw(R"(,"zone":)");
         out.text(lease.zone);
     }
+    if (lease.speaks != kRecordMajorOldest) {
+        out.raw(R"(,"speaks":)");
+        out.number(lease.speaks);
+    }
     out.raw("}");
     return out.take();
 }
 
 std::string encode(const HeadRecord& head) {
     Writer out(320 + 6 * head.standbys.size());
-    out.id(head.id);
+    out.id(head.major, head.id);
     out.raw(R"(,"epoch":)");
     out.number(head.epoch.value);
     out.raw(R"(,"version":)");
@@ -122,13 +128,17 @@ std::string encode(const HeadRecord& head) {
     out.text(to_string(head.policy));
     out.raw(R"(,"partition_count":)");
     out.number(head.partition_count);
+    if (head.rebalanced != 0) {
+        out.raw(R"(,"rebalanced":)");
+        out.number(head.rebalanced);
+    }
     out.raw("}");
     return out.take();
 }
 
 std::string encode(const AssignmentRecord& record) {
     Writer out(256 + bytes_of(record.partitions) + bytes_of(record.revoking));
-    out.id(record.id);
+    out.id(record.major, record.id);
     out.raw(R"(,"epoch":)");
     out.number(record.fence.epoch.value);
     out.raw(R"(,"version":)");
@@ -154,6 +164,8 @@ std::string encode(const ControlRecord& control) {
     }
     out.raw(R"(],"rebalance":)");
     out.number(control.rebalance);
+    out.raw(R"(,"refresh":)");
+    out.number(control.refresh);
     out.raw("}");
     return out.take();
 }

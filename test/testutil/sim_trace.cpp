@@ -142,6 +142,8 @@ std::string describe(const core::Effect& effect) {
                                      num(e.epoch.value);
                           },
                           [](const core::PhaseChanged& e) { return "PhaseChanged " + std::string(parti::to_string(e.phase)); },
+                          [](const core::RefreshPartitions&) { return std::string("RefreshPartitions"); },
+                          [](const core::AlertChanged& e) { return "AlertChanged " + std::string(parti::to_string(e.level)); },
                           [](const core::Note& e) {
                               return "Note " + std::string(parti::to_string(e.level)) + ": " + e.text +
                                      (e.error ? " [" + e.error->message() + "]" : "");

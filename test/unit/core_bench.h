@@ -52,6 +52,9 @@ public:
         std::unique_ptr<core::WorkerCore> core;
         core::Interest interest;
         std::vector<std::string> notes;
+        std::vector<AlertLevel> alerts;
+        int refreshes = 0;
+        std::uint32_t speaks = kRecordMajor;          // records of a higher major reach it as unreadable
         std::map<std::uint64_t, std::string> tokens;  // grant -> partition, valid ones
         std::vector<State> states;
         bool dead = false;
@@ -66,10 +69,13 @@ public:
         partitions_ = make_partition_set(std::move(list)).value();
     }
 
-    std::size_t add() {
+    std::size_t add() { return add(config_); }
+    std::size_t add(const Config& config, std::uint32_t speaks = kRecordMajor) {
         nodes_.push_back(std::make_unique<Node>());
         Node& node = *nodes_.back();
-        node.core = std::make_unique<core::WorkerCore>(config_, std::make_shared<FirstFit>(), seed_ * 1000 + nodes_.size(), nodes_.size());
+        node.speaks = speaks;
+        node.core =
+            std::make_unique<core::WorkerCore>(config, std::make_shared<FirstFit>(), seed_ * 1000 + nodes_.size(), nodes_.size(), speaks);
         const std::size_t index = nodes_.size() - 1;
         feed(index, core::PartitionsChanged{partitions_});
         feed(index, core::Start{});
@@ -107,6 +113,25 @@ public:
         }
         now_ = std::max(now_, end);
     }
+    void cut(std::size_t index) { nodes_[index]->cut = true; }
+    // The link is back: what it missed is read again.
+    void heal(std::size_t index) {
+        Node& node = *nodes_[index];
+        node.cut = false;
+        feed(index, core::LinkChanged{true});
+        for (const auto& [key, entry] : store_) {
+            if (wants(node.interest, key.first, key.second)) deliver(index, entry);
+        }
+        later(latency, [this, index, id = node.interest.id] { feed(index, core::SnapshotDone{id}); });
+    }
+    void replace_partitions(std::size_t partitions) {
+        std::vector<Partition> list;
+        for (std::size_t i = 0; i < partitions; ++i) list.push_back(Partition::from_id("p" + std::to_string(1000 + i)).value());
+        partitions_ = make_partition_set(std::move(list)).value();
+        for (std::size_t i = 0; i < nodes_.size(); ++i) feed(i, core::PartitionsChanged{partitions_});
+    }
+    const HeadRecord& head() const { return *std::get<HeadPtr>(store_.at({Bucket::assignment, head_key()}).value); }
+
     // Every partition has exactly one valid token, and every living core is Stable.
     bool covered() const {
         std::map<std::string, int> owners;
@@ -179,8 +204,18 @@ private:
             if (wants(nodes_[i]->interest, bucket, key)) deliver(i, entry);
         }
     }
-    void deliver(std::size_t index, const Entry& entry) {
-        later(latency, [this, index, entry] {
+    // What the codec of a node makes of a record.
+    Entry read_by(const Node& node, Entry entry) const {
+        std::uint32_t major = kRecordMajorOldest;
+        if (const auto* head = std::get_if<HeadPtr>(&entry.value)) major = (*head)->major;
+        if (const auto* record = std::get_if<AssignmentPtr>(&entry.value)) major = (*record)->major;
+        if (major <= node.speaks) return entry;
+        Unreadable future{{Errc::future_record, "major " + std::to_string(major)}, true};
+        entry.value = std::make_shared<const Unreadable>(std::move(future));
+        return entry;
+    }
+    void deliver(std::size_t index, const Entry& stored) {
+        later(latency, [this, index, entry = read_by(*nodes_[index], stored)] {
             if (!nodes_[index]->cut) feed(index, core::EntrySeen{entry, now_});
         });
     }
@@ -194,7 +229,7 @@ private:
             if (node.cut) return;
             later(latency, [this, index, copy = *fetch] {
                 const auto it = store_.find({copy.bucket, copy.key});
-                const Entry entry = it != store_.end() ? it->second : Entry{copy.bucket, copy.key, 0, Absent{}};
+                const Entry entry = read_by(*nodes_[index], it != store_.end() ? it->second : Entry{copy.bucket, copy.key, 0, Absent{}});
                 later(latency, [this, index, copy, entry] { feed(index, core::FetchAnswered{copy.token, entry}); });
             });
         } else if (const auto* interest = std::get_if<core::SetInterest>(&effect)) {
@@ -213,6 +248,10 @@ private:
             node.tokens.clear();
         } else if (const auto* state = std::get_if<core::StateChanged>(&effect)) {
             node.states.push_back(state->to);
+        } else if (const auto* alert = std::get_if<core::AlertChanged>(&effect)) {
+            node.alerts.push_back(alert->level);
+        } else if (std::get_if<core::RefreshPartitions>(&effect) != nullptr) {
+            ++node.refreshes;
         } else if (const auto* note = std::get_if<core::Note>(&effect)) {
             node.notes.push_back(note->text);
         }

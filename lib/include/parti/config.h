@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <parti/types.h>
 
@@ -16,6 +17,10 @@ namespace parti {
 
 enum class Storage : std::uint8_t { file, memory };
 enum class CreateBuckets : std::uint8_t { always, at_start, never };
+enum class InstanceTakeover : std::uint8_t {
+    wait,   // a number that carries this instance's name is claimed when it is released, dead or silent for ttl + margin
+    trust,  // it is claimed at once: whoever holds it is taken for gone. Gives up P-1 and P-3 while the old one still runs
+};
 enum class ColdStart : std::uint8_t {
     grant_now,  // partitions without an owner are granted at once to whoever is there
     wait,       // nothing is granted before expected_workers are there or cold_start_window is over
@@ -38,6 +43,10 @@ struct Timing {
     Duration operation_timeout = std::chrono::seconds(10);  // set-up requests (buckets); never used for leases
     Duration startup_timeout = std::chrono::seconds(30);    // start(): buckets checked and a number claimed
     Duration recovery_grace = std::chrono::seconds(15);     // delays death writes after a mass failure
+    Duration alert_info = std::chrono::seconds(30);         // a worker without a reliable lease for so long raises this alert level;
+    Duration alert_warning = std::chrono::minutes(2);       // the four ascend strictly
+    Duration alert_error = std::chrono::minutes(5);
+    Duration alert_critical = std::chrono::minutes(10);
 };
 
 struct Config {
@@ -46,6 +55,8 @@ struct Config {
     std::uint32_t number_min = 0;
     std::uint32_t number_max = 99;       // number_min <= number_max <= kWorkerNumberMax
     std::string instance{};              // a stable name of this worker (pod name), or empty; [A-Za-z0-9_.-], at most 128
+    InstanceTakeover instance_takeover = InstanceTakeover::wait;  // trust needs an instance name. A worker whose number is taken by its
+                                         // own instance name stops (Errc::instance_replaced) instead of claiming anew
     std::uint32_t capacity = 1;          // relative share of the load; 1..1'000'000
     std::string zone{};                  // [A-Za-z0-9_.-], at most 64; empty = none
     Policy policy = Policy::relinquish;
@@ -59,11 +70,19 @@ struct Config {
 
     // Errors: invalid_config; the detail names every broken rule, the first one first.
     Result<void> validate() const;
-    // {"group":"orders","timing":{"ttl":"6s"}}. Errors: invalid_config (unknown key, wrong type, broken rule), naming the key.
+    // {"group":"orders","timing":{"preset":"aggressive","drain_timeout":"5s"}}: a preset first, then what differs. Errors: invalid_config (unknown key, wrong type, broken rule), naming the key.
     // The result has been validated.
     static Result<Config> from_json(std::string_view json);
+    // What is allowed and rarely meant: one sentence each, naming the keys and values. Logged by Worker::make.
+    std::vector<std::string> warnings() const;
     std::string to_json() const;
 };
+
+// Presets of the timing that decides how fast a lost worker is noticed. balanced = the defaults; conservative suits links that stall for
+// seconds; aggressive costs twice the renewals.
+Timing conservative_timing();  // heartbeat 5 s, ttl 15 s: a crash is noticed after 16.5 s
+Timing balanced_timing();      // heartbeat 2 s, ttl 6 s: after 6.6 s
+Timing aggressive_timing();    // heartbeat 1 s, ttl 3 s: after 3.3 s
 
 // The timing that tests with real processes use: heartbeat 300 ms, ttl 1 s, margin 200 ms. Not less: scheduling lateness of 63 ms was
 // measured on a busy 2-core machine.

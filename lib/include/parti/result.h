@@ -23,6 +23,7 @@ enum class Errc {
     wrong_revision,      // the key changed since it was read
     not_found,           // the key, bucket or consumer does not exist
     lease_lost,          // this worker's lease was taken, evicted or ran out
+    instance_replaced,   // another process with the same instance name took this worker's number; the worker stops
     stale_epoch,         // a leader with a higher epoch exists
     invalid_config,      // a configuration value breaks a rule
     invalid_argument,    // an argument of a call breaks its precondition

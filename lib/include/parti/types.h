@@ -106,4 +106,9 @@ enum class Policy : std::uint8_t {
 };
 std::string_view to_string(Policy policy);
 
+// For how long a worker has not held a lease it can rely on: degraded, fenced, or still looking for a number. Thresholds:
+// Timing::alert_*.
+enum class AlertLevel : std::uint8_t { none, info, warning, error, critical };
+std::string_view to_string(AlertLevel level);
+
 }  // namespace parti

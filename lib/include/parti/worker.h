@@ -54,6 +54,9 @@ struct Callbacks {
     std::function<void(State from, State to)> on_state{};
     std::function<void(bool leader)> on_leader{};
     std::function<void(const Error&)> on_error{};
+    // The alert level changed: rising while the worker has no reliable lease (degraded, fenced or claiming), none when it has one again.
+    // `since`: how long the trouble has lasted.
+    std::function<void(AlertLevel level, Duration since)> on_alert{};
 };
 
 struct WorkerStats {
@@ -94,6 +97,7 @@ public:
     State state() const;
     bool is_leader() const;
     LeaderPhase leader_phase() const;
+    AlertLevel alert_level() const;
     std::vector<Ownership> assignment() const;          // a snapshot, ascending by partition id
     WorkerStats stats() const;
     std::optional<Error> last_error() const;
