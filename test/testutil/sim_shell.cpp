@@ -32,8 +32,10 @@ std::string SimCodec::encode(const RecordValue& record) {
 
 // ---- shared -----------------------------------------------------------------------------------------------------------------
 
-SimShared::SimShared(const SimOptions& given)
-    : options(given), plan(SimPlan::draw(given.seed)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
+SimShared::SimShared(const SimOptions& given) : SimShared(given, SimPlan::draw(given.seed)) {}
+
+SimShared::SimShared(const SimOptions& given, SimPlan with)
+    : options(given), plan(std::move(with)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
     network.rates = plan.rates;
     strategy = plan.make_strategy();
 }
@@ -118,6 +120,7 @@ void SimWorker::feed(const core::Event& event) {
     for (core::Effect& effect : effects_) {
         if (shared_.tracing()) shared_.trace("    " + name_ + " -> " + describe(effect));
         shared_.mix(effect.index());
+        if (shared_.on_effect) shared_.on_effect(*this, effect);
         execute(effect);
     }
     judge(event);
@@ -177,6 +180,7 @@ void SimWorker::execute(core::Effect& effect) {
 // The user's callback: it returns at once, soon, late or never.
 void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
     Nanos delay = shared_.rng.chance(1, 2) ? 0 : shared_.rng.between(kMilli / 10, 50 * kMilli);
+    if (shared_.callback_delay) delay = shared_.callback_delay(*this);
     if (shared_.faults && shared_.network.draw(shared_.plan.callback_never)) {
         shared_.count(Fault::callback_never);
         return;

@@ -41,9 +41,12 @@ private:
     std::vector<Slot> slots_{256};
 };
 
+class SimWorker;
+
 // What everything in one run shares.
 struct SimShared {
     explicit SimShared(const SimOptions& options);
+    SimShared(const SimOptions& options, SimPlan plan);
     ~SimShared() { scheduler.clear(); }
     SimShared(const SimShared&) = delete;
     SimShared& operator=(const SimShared&) = delete;
@@ -60,6 +63,9 @@ struct SimShared {
     std::shared_ptr<const Strategy> strategy;
     std::shared_ptr<const PartitionSet> partitions;
     bool faults = true;
+    // For a scripted scenario: hears of every effect as it is executed; how long a user takes to release what is revoked.
+    std::function<void(const SimWorker&, const core::Effect&)> on_effect;
+    std::function<Nanos(const SimWorker&)> callback_delay;
     std::uint64_t steps = 0;
     std::uint64_t digest = 0xcbf29ce484222325ULL;
 
@@ -98,6 +104,7 @@ public:
     std::uint32_t slot() const { return slot_; }
     const std::string& name() const { return name_; }
     const core::WorkerCore& core() const { return *core_; }
+    const SimProcess& process() const { return process_; }
     Invariants::WorkerId id() const { return id_; }
 
 private:
