@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -52,6 +53,7 @@ struct Arguments {
     std::uint64_t from_step = 0;
     Breakage breakage = Breakage::none;
     std::string breakage_name;
+    std::string history;  // the folder for it
     std::string expect;  // the promise that must be found broken
 };
 
@@ -65,7 +67,8 @@ struct Shared {
 
 int usage(const std::string& why) {
     std::fprintf(stderr, "simulate: %s\n%s", why.c_str(),
-                 "usage: simulate --seed S [--twice] [--trace [--from-step N]] [--steps N] [--breakage NAME] [--expect PROMISE]\n"
+                 "usage: simulate --seed S [--twice] [--trace [--from-step N]] [--steps N] [--breakage NAME] [--expect PROMISE] "
+                 "[--history FOLDER]\n"
                  "       simulate --runs N [--first S] [--jobs J] [--breakage NAME] [--expect PROMISE]\n");
     return 2;
 }
@@ -121,6 +124,7 @@ int run_one(const Arguments& args) {
     options.steps_max = args.steps;
     options.trace = args.trace ? stdout : nullptr;
     options.trace_from = args.from_step;
+    options.history = args.history;
     std::uint64_t digest = 0;
     for (int i = 0; i < (args.twice ? 2 : 1); ++i) {
         SimWorld world(options);
@@ -231,6 +235,12 @@ int run_many(const Arguments& args) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (argc > 1 && std::string_view(argv[1]) == "--break") {  // the core that can be broken is another program's
+        std::string program(4096, '\0');
+        program.resize(static_cast<std::size_t>(std::max<ssize_t>(readlink("/proc/self/exe", program.data(), program.size()), 0)));
+        (void)execv((program + "_broken").c_str(), argv);
+        return usage("--break needs " + program + "_broken");
+    }
     Arguments args;
     for (int i = 1; i < argc; ++i) {
         const std::string_view name = argv[i];
@@ -249,6 +259,10 @@ int main(int argc, char** argv) {
             if (!breakage) return usage("unknown breakage '" + std::string(value) + "'");
             args.breakage = *breakage;
             args.breakage_name = value;
+            continue;
+        }
+        if (name == "--history") {
+            args.history = value;
             continue;
         }
         if (name == "--expect") {

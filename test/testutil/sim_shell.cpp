@@ -36,6 +36,7 @@ SimShared::SimShared(const SimOptions& given) : SimShared(given, SimPlan::draw(g
 
 SimShared::SimShared(const SimOptions& given, SimPlan with)
     : options(given), plan(std::move(with)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
+    if (!options.history.empty()) history = std::make_unique<SimHistory>(options.history);
     network.rates = plan.rates;
     strategy = plan.make_strategy();
 }
@@ -121,6 +122,7 @@ void SimWorker::feed(const core::Event& event) {
         if (shared_.tracing()) shared_.trace("    " + name_ + " -> " + describe(effect));
         shared_.mix(effect.index());
         if (shared_.on_effect) shared_.on_effect(*this, effect);
+        if (shared_.history) write_history(effect);
         execute(effect);
     }
     judge(event);
@@ -129,6 +131,13 @@ void SimWorker::feed(const core::Event& event) {
     shared_.scheduler.after(0, process_.lane(), [self = shared_from_this()] {
         if (!self->ended()) self->process_.remove(self);
     });
+}
+
+void SimWorker::write_history(const core::Effect& effect) {
+    Nanos deadline = 0;
+    if (const auto* started = std::get_if<core::SessionStarted>(&effect)) deadline = process_.clock().true_time(started->deadline);
+    if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) deadline = process_.clock().true_time(extended->deadline);
+    shared_.history->effect(shared_.scheduler.now(), process_.name(), id_, effect, deadline);
 }
 
 void SimWorker::execute(core::Effect& effect) {
@@ -192,6 +201,10 @@ void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
     shared_.scheduler.after(delay, process_.lane(),
                             [self = shared_from_this(), grants] {
                                 self->shared_.judge.released(self->id_, grants);
+                                if (self->shared_.history && !self->ended()) {
+                                    self->shared_.history->released(self->shared_.scheduler.now(), self->process_.name(), self->id_,
+                                                                    grants);
+                                }
                                 self->feed(core::ReleaseDone{grants});
                             });
 }
@@ -272,6 +285,7 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
 
 SimProcess::~SimProcess() {
     shared_.scheduler.end_lane(lane_);
+    if (shared_.history) shared_.history->died(shared_.scheduler.now(), name_);
     for (const auto& worker : workers_) worker->end();
     workers_.clear();
     hub_.reset();

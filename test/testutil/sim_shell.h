@@ -17,6 +17,7 @@
 #include "core/worker_core.h"
 #include "runtime/hub.h"
 #include "testutil/invariants.h"
+#include "testutil/sim_history.h"
 #include "testutil/sim_plan.h"
 #include "testutil/sim_world.h"
 
@@ -66,6 +67,7 @@ struct SimShared {
     // For a scripted scenario: hears of every effect as it is executed; how long a user takes to release what is revoked.
     std::function<void(const SimWorker&, const core::Effect&)> on_effect;
     std::function<Nanos(const SimWorker&)> callback_delay;
+    std::unique_ptr<SimHistory> history;  // when it is to be written
     std::uint64_t steps = 0;
     std::uint64_t digest = 0xcbf29ce484222325ULL;
 
@@ -109,6 +111,7 @@ public:
 
 private:
     void execute(core::Effect& effect);
+    void write_history(const core::Effect& effect);
     void revoke(const std::vector<std::uint64_t>& grants);
     void judge(const core::Event& event);
     void arm();

@@ -41,6 +41,7 @@ struct SimOptions {
     std::uint64_t seed = 1;
     Breakage breakage = Breakage::none;
     std::FILE* trace = nullptr;
+    std::string history;           // a folder: write what every process does there, as worker-host does
     std::uint64_t steps_max = 0;   // stop (without a verdict) after so many steps; 0 = run to the end
     std::uint64_t trace_from = 0;  // step
 };
