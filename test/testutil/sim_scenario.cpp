@@ -24,10 +24,16 @@ SimPlan plan_of(const SimScenario::Options& options) {
     return plan;
 }
 
+SimOptions sim_options_of(const SimScenario::Options& options) {
+    SimOptions out;
+    out.history = options.history;
+    return out;
+}
+
 }  // namespace
 
 SimScenario::SimScenario(Options options)
-    : shared_(std::make_unique<SimShared>(SimOptions{}, plan_of(options))), instances_(options.instances) {
+    : shared_(std::make_unique<SimShared>(sim_options_of(options), plan_of(options))), instances_(options.instances) {
     shared_->faults = false;
     shared_->network.latency_min = kMilli;
     shared_->network.latency_max = kMilli;

@@ -26,6 +26,7 @@ public:
         Config config{};                          // default timing
         bool instances = false;                   // a worker's name is its instance name too
         std::function<void(Config&)> adjust = {};
+        std::string history = {};                 // a folder: see SimHistory
     };
     explicit SimScenario(Options options);
     ~SimScenario();
