@@ -86,8 +86,8 @@ struct AssignmentRecord {
 struct ControlRecord {
     bool frozen = false;
     std::vector<std::string> drain{};  // sessions or instances
-    std::uint64_t rebalance = 0;       // requests a full plan when it grows
-    std::uint64_t refresh = 0;         // asks every worker to list its source again when it grows
+    std::uint64_t rebalance = 0;       // requests a full plan when it changes; 0 = none
+    std::uint64_t refresh = 0;         // asks every worker to list its source again when it changes
     friend bool operator==(const ControlRecord&, const ControlRecord&) = default;
 };
 

@@ -81,7 +81,8 @@ bool Planner::advance(Env& env, const std::vector<Member>& members) {
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
     const ControlRecord& control = env.view.control();
-    const bool asked = control.rebalance > carried_out_;
+    // Any other number than the last one: an operator may have removed the record and begun anew.
+    const bool asked = control.rebalance != 0 && control.rebalance != carried_out_;
     const bool by_count = PARTI_BROKEN(membership_by_count) && members.size() == planned_members_.size();
     if (by_count) orphans_ = false;
     const bool other_members = members != planned_members_ && !by_count;
@@ -93,13 +94,13 @@ bool Planner::advance(Env& env, const std::vector<Member>& members) {
         if (env.now < retry_at_) return changed;
         settling_ = false;
         fresh_ = false;
-        carried_out_ = std::max(carried_out_, control.rebalance);
+        if (control.rebalance != 0) carried_out_ = control.rebalance;
         planned_members_ = members;
         planned_partitions_ = partitions_;
         last_full_plan_ = env.now;
         return changed;
     }
-    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait)) return false;
+    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait && !control.frozen)) return false;
     return run(env, members, false);
 }
 

@@ -118,8 +118,8 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
 
 void WorkerCore::Impl::on_control(const ControlRecord& control) {
     // What was asked before this worker came is in the list it started with.
-    if (control_known && control.refresh > refreshed) env.emit(RefreshPartitions{});
-    refreshed = std::max(refreshed, control.refresh);
+    if (control_known && control.refresh != 0 && control.refresh != refreshed) env.emit(RefreshPartitions{});
+    refreshed = control.refresh;
     control_known = true;
 }
 
@@ -315,10 +315,13 @@ void WorkerCore::Impl::go(State to) {
 
 void WorkerCore::Impl::update_state() {
     const std::vector<std::string>& drain = env.view.control().drain;
-    const bool now_drained = !drain.empty() && session.live() &&
-                             std::any_of(drain.begin(), drain.end(), [&](const std::string& name) {
-                                 return name == to_string(session.id()) || (!env.config.instance.empty() && name == env.config.instance);
-                             });
+    bool now_drained = false;
+    if (!drain.empty() && session.live()) {
+        const std::string id = to_string(session.id());
+        now_drained = std::any_of(drain.begin(), drain.end(), [&](const std::string& name) {
+            return name == id || (!env.config.instance.empty() && name == env.config.instance);
+        });
+    }
     if (now_drained != drained) {
         drained = now_drained;
         env.note(LogLevel::info, drained ? "operators drain this worker: it will own nothing" : "operators drain this worker no longer");

@@ -191,7 +191,11 @@ RecordValue read_record(const Key& key, Fields& in, std::uint64_t major) {
 
 }  // namespace
 
-RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads) {
+RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes) {
+    return decode_up_to(kRecordMajor, bucket, key, bytes);
+}
+
+RecordValue decode_up_to(std::uint32_t reads, Bucket bucket, const Key& key, std::string_view bytes) {
     if (bytes.empty()) return unreadable(Errc::malformed_record, key, "it is empty; a JSON object is required");
     if (bytes.size() > kRecordBytesMax) {
         return unreadable(

@@ -18,8 +18,9 @@ inline constexpr std::size_t kRecordBytesMax = 64U << 20U;
 // Requires: the value is a record (not Absent, not Unreadable).
 std::string encode(const RecordValue& record);
 // What the key of this bucket must hold. Empty bytes are malformed (markers are told apart by headers, not here).
-// `reads`: the highest major to accept; a higher one is future_record.
-RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads = kRecordMajor);
+RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes);
+// The same for a reader of majors up to `reads`; a higher one is future_record.
+RecordValue decode_up_to(std::uint32_t reads, Bucket bucket, const Key& key, std::string_view bytes);
 
 // "worker.7", "head", "control". parse_key: nothing for a key that is not ours (wrong form, number out of range, leading zero).
 std::string to_string(const Key& key);

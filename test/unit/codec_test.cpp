@@ -179,7 +179,7 @@ TEST(Codec, ReadsWhatItWroteForAnyRecord) {
 
 TEST(Codec, IgnoresUnknownFieldsAndTheirOrder) {
     const std::string bytes = encode(value(sample_lease()));
-    const std::string more = with(bytes, "{", R"({"speaks":[1,{"a":[null,true,-1,1.5]}],"load":0.5,)");
+    const std::string more = with(bytes, "{", R"({"whistles":[1,{"a":[null,true,-1,1.5]}],"load":0.5,)");
     EXPECT_EQ(*as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), more)), sample_lease());
     const std::string moved = with(with(bytes, R"("v":1,)", ""), R"("zone":"eu-1"})", R"("zone":"eu-1","v":1})");
     EXPECT_EQ(*as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), moved)), sample_lease());
