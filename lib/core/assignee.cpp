@@ -61,11 +61,12 @@ bool Assignee::apply(Env& env, const AssignmentRecord& record) {
         for (const Partition& partition : record.partitions) {
             const auto it = held_.find(partition.id());
             if (it == held_.end()) {
+                if (record.keep_only) continue;
                 own(env, partition, record.fence, granted);
             } else if (it->second.draining && PARTI_BROKEN(regained_without_release)) {
                 held_.erase(it);
                 own(env, partition, record.fence, granted);
-            } else if (it->second.draining && !it->second.regained) {
+            } else if (it->second.draining && !it->second.regained && !record.keep_only) {
                 it->second.regained = record.fence;
             }
         }

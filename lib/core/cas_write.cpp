@@ -73,6 +73,10 @@ std::optional<CasWrite::Outcome> CasWrite::on_answer(Env& env, const WriteAnswer
             return std::nullopt;  // on_time repeats it
         case WriteResult::wrong_revision: break;
     }
+    if (answer.revision != 0 && answer.revision < request_.expected) {
+        env.emit(Distrust{request_.bucket, "a key's last revision is " + std::to_string(answer.revision) + ", " +
+                                               std::to_string(request_.expected) + " was seen before"});
+    }
     if (PARTI_BROKEN(wrong_revision_taken_as_stored)) return finish({Kind::stored, answer.revision, std::nullopt});
     if (PARTI_BROKEN(wrong_revision_taken_as_lost)) return finish({Kind::lost, answer.revision, std::nullopt});
     if (state_ == State::resolving) {

@@ -58,7 +58,7 @@ bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
     }
     switch (Membership::fate(env, leader.number, leader.incarnation, leader.session)) {
         case Fate::gone: wants_wide_ = true; return true;
-        case Fate::behind: return false;
+        case Fate::behind:
         case Fate::alive: break;
     }
     const SeenLease* lease = env.view.lease(leader.number);
@@ -75,6 +75,21 @@ bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
     if (env.due((lease != nullptr ? lease->first_seen : *missing_since_) + env.silence() + patience)) {
         wants_wide_ = true;
         if (env.view.wide()) (void)membership.suspect(env, session, leader.number, leader.incarnation, leader.session, patience);
+    }
+    return false;
+}
+
+// A worker knows more than the records say: they are of an older history, or one that begins anew.
+bool Election::lost_history(const Env& env) {
+    const HeadRecord* head = env.view.head_record();
+    const Epoch known = head != nullptr ? head->epoch : Epoch{};
+    for (const auto& [number, seen] : env.view.leases()) {
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease == nullptr) continue;
+        if (lease->floor > known || lease->applied.epoch > known) return true;
+        const SeenAssignment* assignment = env.view.assignment(number);
+        if (assignment == nullptr || !assignment->record || assignment->record->session != lease->session) continue;
+        if (lease->applied > assignment->record->fence || assignment->record->keep_only) return true;
     }
     return false;
 }
@@ -99,6 +114,7 @@ void Election::stand(Env& env, Session& session) {
     head.major = env.view.common_major(env.speaks);
     head.id = session.next_write_id();
     pending_ = head;
+    pending_doubt_ = lost_history(env);
     CasWrite::Request request;
     request.bucket = Bucket::assignment;
     request.key = head_key();
@@ -154,7 +170,9 @@ void Election::outcome(Env& env, Leader& leader, const CasWrite::Outcome& outcom
         return;
     }
     env.view.learn({Bucket::assignment, head_key(), outcome.revision, std::make_shared<const HeadRecord>(pending_)}, env.now);
-    if (what == Writing::standing) leader.begin(env, pending_, outcome.revision);
+    if (what != Writing::standing) return;
+    env.doubtful = env.doubtful || pending_doubt_;
+    leader.begin(env, pending_, outcome.revision);
 }
 
 void Election::on_answer(Env& env, Leader& leader, const WriteAnswered& answer) {

@@ -39,12 +39,14 @@ private:
     enum class Writing : std::uint8_t { nothing, standing, resigning };
     bool leader_gone(Env& env, Session& session, Membership& membership);
     Duration rank_delay(Env& env, const Session& session);
+    static bool lost_history(const Env& env);
     void stand(Env& env, Session& session);
     void outcome(Env& env, Leader& leader, const CasWrite::Outcome& outcome);
 
     CasWrite write_;
     Writing writing_ = Writing::nothing;
     HeadRecord pending_;
+    bool pending_doubt_ = false;    // the records are older than what workers know
     bool wants_wide_ = false;
     std::optional<Instant> stand_at_;
     Revision stand_at_head_ = 0;    // the head that stand_at_ is about

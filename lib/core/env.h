@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -32,7 +33,11 @@ struct Env {
     std::uint32_t speaks;             // the highest record major this core reads and writes
     View view;
     WorkerStats stats;
-    Epoch floor;                      // highest epoch ever seen by this core
+    Epoch floor;                      // highest epoch ever seen by this core, or above it: see doubt()
+    SessionId floor_leader;           // who leads the epoch `floor`; empty: not known
+    Epoch lost_epoch;                 // records up to this epoch may be of a lost history: they are not applied
+    bool doubtful = false;            // assignments were lost: whoever leads next must hear from every session first
+    std::optional<Instant> missing_since[2];  // lease and assignment bucket: do not exist
     std::uint64_t next_operation = 1;
     std::uint64_t next_grant = 1;
 
@@ -40,6 +45,16 @@ struct Env {
     Effects* out = nullptr;
     Instant wake = Instant::max();
     bool again = false;
+
+    std::optional<Instant>& missing(Bucket bucket) { return missing_since[bucket == Bucket::lease ? 0 : 1]; }
+    // what was assigned up to the highest epoch known may be another history than the one in the store. The floor goes one up,
+    // so that a leader that shares the epoch but not the history sees that it must take a higher one.
+    void doubt() {
+        doubtful = true;
+        lost_epoch = std::max(lost_epoch, floor);
+        if (floor.value != 0) ++floor.value;
+        floor_leader = {};
+    }
 
     // A session that has not changed for so long is suspected.
     Duration silence() const {

@@ -56,11 +56,16 @@ void Leader::begin(Env& env, HeadRecord head, Revision revision) {
     frozen_ = false;
     highest_slot_wanted_ = head_.slots;
     phase_ = Phase::sealing;
+    cautious_ = env.doubtful;
     dirty_ = true;
     busy_ = true;
     emergency_ = false;
     ++env.stats.leaderships;
     env.note(LogLevel::info, "leads epoch " + std::to_string(head_.epoch.value) + "; sealing " + std::to_string(head_.slots) + " records");
+    if (cautious_) {
+        env.note_error(Errc::wrong_revision, "the assignments went back or were lost; epoch " + std::to_string(head_.epoch.value) +
+                                                 " grants nothing before every session has acknowledged it or is dead");
+    }
     env.again = true;
 }
 
@@ -110,8 +115,8 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
             return;
         }
         record = *seen->record;
-    } else if (seen != nullptr && seen->unreadable) {
-        if (seen->unreadable->future) {
+    } else if (seen != nullptr && seen->revision != 0) {  // an operator deleted it, or put something else there
+        if (seen->unreadable && seen->unreadable->future) {
             env.note_error(Errc::future_record, "record worker." + std::to_string(number.value) +
                                                     " was written by a newer version of parti; this worker cannot lead");
             stand_again_at_ = env.now + env.config.timing.ttl;
@@ -119,12 +124,13 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
             return;
         }
         slot.unknown = !PARTI_BROKEN(unreadable_taken_as_empty);
+        slot.unknown_since = env.now;
         if (const LeaseRecord* lease = Membership::living(env, number)) {
             record.incarnation = lease->incarnation;
             record.session = lease->session;
         }
-        env.note_error(Errc::malformed_record, "record worker." + std::to_string(number.value) +
-                                                   " is unreadable and is replaced by an empty one: " + seen->unreadable->error.detail);
+        env.note_error(Errc::malformed_record, "record worker." + std::to_string(number.value) + " is replaced by an empty one: " +
+                                                   (seen->unreadable ? seen->unreadable->error.detail : "it was deleted"));
     }
     record.id = session.next_write_id();
     write_slot(env, number, slot, std::move(record), seen != nullptr ? seen->revision : 0);
@@ -164,6 +170,7 @@ void Leader::sealed(Env& env) {
 
 void Leader::write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected) {
     record.fence = {head_.epoch, ++version_};
+    record.keep_only = cautious_ || slot.unknown;
     record.major = major_;
     slot.pending = std::make_shared<const AssignmentRecord>(std::move(record));
     CasWrite::Request request;
@@ -326,22 +333,17 @@ void Leader::on_entry(Env& env, Session& session, const Entry& entry) {
 bool Leader::acknowledged(const Env& env, WorkerNumber number, const AssignmentRecord& record, Fence since) const {
     if (PARTI_BROKEN(own_worker_shortcut) && record.session == head_.leader.session) return true;
     const SeenLease* lease = env.view.lease(number);
-    return lease != nullptr && lease->record && lease->record->session == record.session && lease->record->applied >= since;
+    return lease != nullptr && lease->record && lease->record->session == record.session && lease->record->applied >= since &&
+           lease->record->applied.epoch <= head_.epoch;
 }
 
 void Leader::check(const Env& env) const {
     if (phase_ != Phase::acting || !planner_.partitions()) return;
-    // What the confirmed records of sessions that may live list is disjoint.
-    std::vector<bool> listed(planner_.partitions()->size(), false);
     for (std::size_t n = 0; n < slots_.size(); ++n) {
         const Slot& slot = slots_[n];
         if (!slot.record || slot.record->session.empty()) continue;
         const LeaseRecord* lease = Membership::living(env, WorkerNumber{static_cast<std::uint32_t>(n)});
         if (lease == nullptr || lease->session != slot.record->session) continue;
-        for (const std::uint32_t partition : slot.owned) {
-            PARTI_ASSERT(!listed[partition]);
-            listed[partition] = true;
-        }
         PARTI_ASSERT(slot.record->fence.epoch == head_.epoch);
         PARTI_ASSERT(slot.record->fence.version <= version_);
     }

@@ -65,18 +65,56 @@ void Leader::suspects(Env& env, Session& session, Membership& membership) {
         if (!slot.record || slot.record->session.empty()) continue;
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
         const SeenLease* lease = env.view.lease(number);
-        if (lease != nullptr && (lease->record || lease->unreadable)) continue;
+        if (lease != nullptr && lease->unreadable) continue;
+        if (lease != nullptr && lease->record &&
+            Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::behind) {
+            continue;
+        }
         (void)membership.suspect(env, session, number, slot.record->incarnation, slot.record->session, patience);
     }
+}
+
+// Every living session has acknowledged a record of this epoch: it holds nothing that these records do not say.
+bool Leader::everyone_heard(const Env& env) const {
+    for (const auto& [number, seen] : env.view.leases()) {
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease == nullptr) continue;
+        if (number.value >= slots_.size()) return false;
+        const Slot& slot = slots_[number.value];
+        if (!slot.record || slot.record->session != lease->session || lease->applied.epoch != head_.epoch) return false;
+    }
+    return true;
+}
+
+// A worker has seen an epoch above this one, which head does not know: another history. Stand again, above it.
+bool Leader::overtaken(Env& env) {
+    for (const auto& [number, seen] : env.view.leases()) {
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease == nullptr || (lease->floor <= head_.epoch && lease->applied.epoch <= head_.epoch)) continue;
+        end(env, "worker " + std::to_string(number.value) + " knows epoch " +
+                     std::to_string(std::max(lease->floor, lease->applied.epoch).value));
+        return true;
+    }
+    return false;
 }
 
 // Per partition: somebody may still hold it, or be about to.
 std::vector<bool> Leader::blocked(Env& env) {
     std::vector<bool> out(planner_.partitions()->size(), false);
+    if (cautious_ && everyone_heard(env)) {
+        cautious_ = false;
+        env.doubtful = false;
+        env.note(LogLevel::info, "every session has acknowledged epoch " + std::to_string(head_.epoch.value) + "; granting again");
+    }
+    if (cautious_) std::fill(out.begin(), out.end(), true);
     for (std::size_t n = 0; n < slots_.size(); ++n) {
         Slot& slot = slots_[n];
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
-        if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
+        if (slot.unknown && slot.record && slot.record->session.empty()) {
+            // Nobody holds its lease visibly: a session that does cannot renew it, and has ended by then.
+            if (env.due(slot.unknown_since + env.silence())) slot.unknown = false;
+            else std::fill(out.begin(), out.end(), true);
+        } else if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
             if (PARTI_BROKEN(grant_without_waiting)) continue;
             for (const std::uint32_t partition : slot.owned) out[partition] = true;
             for (const Revoking& item : slot.revoking) {
@@ -133,7 +171,8 @@ void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot
     // A worker that leaves or is being evicted is left alone: what it holds comes free with its session.
     if (fate == Fate::behind || (lease != nullptr && !willing) || (fate == Fate::alive && !willing)) return;
     AssignmentRecord next;
-    bool write = slot.overwritten || (slot.record && slot.record->major != major_);
+    const bool kept_only = slot.record && slot.record->keep_only && !cautious_ && !slot.unknown && fate == Fate::alive;
+    bool write = slot.overwritten || kept_only || (slot.record && slot.record->major != major_);
     if (fate == Fate::alive) {
         next.incarnation = slot.record->incarnation;
         next.session = slot.record->session;
@@ -298,6 +337,7 @@ void Leader::advance(Env& env, Session& session, Membership& membership) {
     const Instant before = env.wake;
     env.wake = Instant::max();
     head_write_.on_time(env);
+    if (overtaken(env)) return;
     if (phase_ == Phase::sealing) seal(env, session);
     if (phase_ == Phase::acting) {
         for (Slot& slot : slots_) slot.write.on_time(env);

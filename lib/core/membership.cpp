@@ -13,6 +13,10 @@ bool ended(const LeaseRecord& lease) {
     return lease.state == LeaseState::dead || lease.state == LeaseState::released;
 }
 
+bool behind(const LeaseRecord& lease, Incarnation incarnation, SessionId session) {
+    return lease.incarnation < incarnation || (lease.incarnation == incarnation && lease.session != session);
+}
+
 }  // namespace
 
 Fate Membership::fate(Env& env, WorkerNumber number, Incarnation incarnation, SessionId session) {
@@ -25,9 +29,8 @@ Fate Membership::fate(Env& env, WorkerNumber number, Incarnation incarnation, Se
         if (lease->unreadable && env.due(lease->first_seen + env.silence())) return Fate::gone;
         return Fate::alive;
     }
-    if (lease->record->incarnation < incarnation) return PARTI_BROKEN(behind_taken_as_gone) ? Fate::gone : Fate::behind;
+    if (behind(*lease->record, incarnation, session)) return PARTI_BROKEN(behind_taken_as_gone) ? Fate::gone : Fate::behind;
     if (lease->record->incarnation > incarnation) return Fate::gone;
-    if (lease->record->session != session) return Fate::behind;
     if (PARTI_BROKEN(silence_is_death) && env.now >= lease->first_seen + env.silence()) return Fate::gone;
     return ended(*lease->record) ? Fate::gone : Fate::alive;
 }
@@ -47,10 +50,10 @@ bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarn
     if (!env.due(since + env.silence() + patience)) return false;
     if (!env.view.current(Bucket::lease, worker_key(number))) return false;
     LeaseRecord record;
-    if (lease != nullptr && lease->record) {
+    if (lease != nullptr && lease->record && !behind(*lease->record, incarnation, id)) {
         if (ended(*lease->record)) return false;
         record = *lease->record;
-    } else {
+    } else {  // none, or one of before a history loss: nobody renews what the named session holds
         record.incarnation = incarnation;
         record.session = id;
     }

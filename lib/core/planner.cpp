@@ -28,9 +28,9 @@ bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& n
 
 void Planner::begin(std::vector<Member> inherited, bool fresh, std::uint64_t request) {
     carried_out_ = request;
-    planned_members_ = std::move(inherited);
+    seen_members_ = inherited;
+    planned_members_ = fresh ? std::vector<Member>{} : std::move(inherited);  // nothing was ever planned: the first plan is due
     planned_partitions_ = partitions_;
-    seen_members_ = planned_members_;
     fresh_ = fresh;
     settling_ = false;
     orphans_ = false;

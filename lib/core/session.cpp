@@ -58,6 +58,7 @@ void Session::end(Env& env, const std::string& why) {
         env.emit(SessionEnded{why});
     }
     degraded_ = false;
+    looking_ = false;
     own_stale_ = id_;
     own_stale_number_ = number_;
     highest_own_ = std::max(highest_own_, incarnation_);
@@ -97,8 +98,48 @@ void Session::history_lost(Env& env) {
         write_.abandon();
         writing_ = Writing::nothing;
     }
-    if (live()) end(env, "the store lost its history");
+    if (phase_ == Phase::held || phase_ == Phase::leaving) look_up(env);
+    if (phase_ == Phase::over || phase_ == Phase::relinquishing) revision_ = 0;
+}
+
+// A stale expectation could fit in the new history by chance: nothing is written before the record that is there now has been seen.
+void Session::look_up(Env& env) {
+    write_.abandon();
+    writing_ = Writing::nothing;
+    looking_ = true;
+    look_operation_ = env.next_operation++;
+    look_at_ = env.now;
+    env.again = true;
+}
+
+void Session::found(Env& env, const Entry& entry) {
+    looking_ = false;
+    env.again = true;
+    const auto* lease = std::get_if<LeasePtr>(&entry.value);
+    const bool own = lease != nullptr && (*lease)->session == id_;
+    if (own && ((*lease)->state == LeaseState::live || (*lease)->state == LeaseState::draining)) {
+        env.note_error(Errc::wrong_revision, "the lease record of worker " + label(number_) + " went back to an older one (revision " +
+                                                 std::to_string(entry.revision) + "); the session goes on from there");
+        revision_ = entry.revision;
+        renew_now_ = true;
+        return;
+    }
     revision_ = 0;
+    if (phase_ == Phase::leaving && !tokens_) return;
+    if (lease != nullptr && taken_over_by(env, **lease)) return;
+    if (lease != nullptr && (own || ((*lease)->state != LeaseState::released && (*lease)->state != LeaseState::dead))) {
+        fence(env, "its lease record was lost and says " + std::string(to_text((*lease)->state)) + ", incarnation " +
+                       std::to_string((*lease)->incarnation.value) + " now");
+    } else {
+        give_up(env, "its lease record was lost");
+    }
+}
+
+// The session cannot be renewed any more: everything is given back while its tokens last.
+void Session::give_up(Env& env, const std::string& why) {
+    env.note_error(Errc::lease_lost, "worker " + label(number_) + " incarnation " + std::to_string(incarnation_.value) + ": " + why +
+                                         "; giving everything back");
+    if (phase_ == Phase::held) phase_ = Phase::relinquishing;
 }
 
 void Session::expire(Env& env) {
@@ -128,6 +169,10 @@ void Session::on_answer(Env& env, const WriteAnswered& answer) {
 }
 
 void Session::on_fetch(Env& env, const FetchAnswered& answer) {
+    if (looking_ && answer.token.operation == look_operation_) {
+        if (answer.entry) found(env, *answer.entry);
+        return;
+    }
     if (const auto done = write_.on_fetch(env, answer)) outcome(env, *done);
 }
 
@@ -136,7 +181,7 @@ void Session::on_entry(Env& env, const Entry& entry) {
         outcome(env, *done);
         return;
     }
-    if (!live() || entry.bucket != Bucket::lease || entry.key != worker_key(number_)) return;
+    if (!live() || looking_ || entry.bucket != Bucket::lease || entry.key != worker_key(number_)) return;
     if (entry.revision != 0 && entry.revision <= revision_) return;
     const auto* lease = std::get_if<LeasePtr>(&entry.value);
     if (lease != nullptr && (*lease)->id.writer == id_) return;  // our own write; its answer is on the way
@@ -169,6 +214,8 @@ void Session::begin_write(Env& env, Writing what, LeaseRecord record, Revision e
     writing_ = what;
     told_state_ = record.state;
     told_applied_ = record.applied;
+    told_floor_ = record.floor;
+    renew_now_ = false;
     CasWrite::Request request;
     request.key = worker_key(number_);
     request.bucket = Bucket::lease;
@@ -193,6 +240,10 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
     out = {number, lease != nullptr ? lease->revision : 0, {}};
     const bool look_at_record = !PARTI_BROKEN(incarnation_from_lease_only);
     if (look_at_record && assignment != nullptr && assignment->record) out.incarnation = assignment->record->incarnation;
+    const HeadRecord* head = env.view.head_record();
+    if (look_at_record && head != nullptr && head->leader.number == number) {
+        out.incarnation = std::max(out.incarnation, head->leader.incarnation);
+    }
     if (lease != nullptr && lease->unreadable) return false;  // not ours to overwrite
     at_once = true;
     if (lease != nullptr && lease->record) {
@@ -336,7 +387,11 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
                 window_ = std::min(window_ * kClaimWindowGrowth, kWorkerNumberMax);
                 if (phase_ == Phase::leaving) phase_ = Phase::gone;
                 break;
-            case Writing::renewal: renewal_refused(env); break;
+            case Writing::renewal:
+                // A revision below one that was confirmed: the store went back (or does not say which it is).
+                if (live() && outcome.revision < revision_) look_up(env);
+                else renewal_refused(env);
+                break;
             case Writing::release: phase_ = Phase::gone; break;
             case Writing::nothing: break;
         }
@@ -366,9 +421,10 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
 // ---- time -----------------------------------------------------------------------------------------------------------------------
 
 void Session::renew(Env& env) {
-    if (write_.busy()) return;
+    if (write_.busy() || looking_) return;
     const LeaseState state = phase_ == Phase::leaving ? LeaseState::draining : LeaseState::live;
-    const bool news = told_state_ != state || told_applied_ != applied_;
+    const bool floor_rose = env.lost_epoch.value != 0 && told_floor_ < env.floor;
+    const bool news = told_state_ != state || told_applied_ != applied_ || floor_rose || renew_now_;
     if (!news && !env.due(last_renewal_ + env.config.timing.heartbeat)) return;
     last_renewal_ = env.now;
     begin_write(env, Writing::renewal, record(env, state), revision_);
@@ -386,6 +442,11 @@ void Session::write_release(Env& env) {
 
 void Session::advance(Env& env, bool holding) {
     write_.on_time(env);
+    if (looking_ && env.due(look_at_)) {
+        env.emit(Fetch{{look_operation_, 1}, Bucket::lease, worker_key(number_)});
+        look_at_ = env.now + env.lease_attempt();
+        env.wake_at(look_at_);
+    }
     switch (phase_) {
         case Phase::idle:
         case Phase::gone: break;
@@ -431,7 +492,7 @@ void Session::advance(Env& env, bool holding) {
                 env.again = true;
             } else if (holding && !PARTI_BROKEN(released_while_draining)) {
                 if (tokens_) renew(env);
-            } else if (!write_.busy()) {
+            } else if (!write_.busy() && !looking_) {
                 if (tokens_) {
                     tokens_ = false;
                     env.emit(SessionEnded{"left"});

@@ -130,7 +130,12 @@ void Group::conclude() {
 }
 
 Hub& Group::hub() {
-    if (!hub_) hub_ = Hub::make(context_.client(), lease_bucket_name(name_), assignment_bucket_name(name_), shell_of(context_));
+    if (!hub_) {
+        HubShell shell = shell_of(context_);
+        shell.spec.storage = storage_;
+        shell.spec.replicas = replicas_;
+        hub_ = Hub::make(context_.client(), lease_bucket_name(name_), assignment_bucket_name(name_), std::move(shell));
+    }
     return *hub_;
 }
 

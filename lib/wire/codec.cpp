@@ -155,6 +155,7 @@ void read(Fields& in, AssignmentRecord& out) {
     }
     read_partitions(in, "partitions", out.partitions);
     read_partitions(in, "revoking", out.revoking);
+    in.boolean("keep_only", out.keep_only, Presence::optional);
 }
 
 // Written by operators too: what is left out has its default.

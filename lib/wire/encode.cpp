@@ -151,7 +151,7 @@ std::string encode(const AssignmentRecord& record) {
     out.partitions(record.partitions);
     out.raw(R"(,"revoking":)");
     out.partitions(record.revoking);
-    out.raw("}");
+    out.raw(record.keep_only ? R"(,"keep_only":true})" : "}");
     return out.take();
 }
 

@@ -141,7 +141,8 @@ void store_rolled_back(SimScenario& s) {
     s.server_stops();
     s.store().restore(leases);
     s.store().restore(assignments);
-    s.history_void();
+    s.lost(parti::Bucket::lease, leases.last_sequence);
+    s.lost(parti::Bucket::assignment, assignments.last_sequence);
     s.run_for(kSecond);
     s.server_starts();
     end(s, 60 * kSecond);
@@ -153,7 +154,8 @@ void store_wiped(SimScenario& s) {
     s.server_stops();
     s.store().wipe(s.bucket(parti::Bucket::lease));
     s.store().wipe(s.bucket(parti::Bucket::assignment));
-    s.history_void();
+    s.lost(parti::Bucket::lease, 0);
+    s.lost(parti::Bucket::assignment, 0);
     s.run_for(kSecond);
     s.server_starts();
     end(s, 60 * kSecond);

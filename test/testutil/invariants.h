@@ -20,7 +20,12 @@
 //                  holding does not vanish without being revoked
 //             P-7  fences of one session's grants and acknowledgements never go back
 //             tokens of successive owners of a partition strictly ascend; no grant outside a living session
-//           P-4 (coverage) is owners(), for the world's liveness phase.
+//           P-4 (coverage) is owners(), for the world's liveness phase. P-6 and P-12 are reported by the world.
+//           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost(), doubles are allowed until
+//           `notice` later, and beyond that only while one of the two lives on a lease from before the loss; they must be
+//           reported. P-2's order is judged within what the store still has, and
+//           writes on their way at the loss may break it until `notice`. P-7 has no condition: it spans sessions and losses.
+//           Under policy keep P-3 and the order of tokens are not promised, and a number is held until its lease's deadline.
 // Threads   One.
 // Cost      O(what changed); full_check() O(all holdings).
 #pragma once
@@ -38,7 +43,7 @@
 
 namespace parti::testutil {
 
-enum class Promise : std::uint8_t { p1_numbers, p2_order, p3_owners, p4_coverage, p5_untouched, p7_versions, tokens, other };
+enum class Promise : std::uint8_t { p1_numbers, p2_order, p3_owners, p4_coverage, p5_untouched, p6_movement, p7_versions, p12_visible, tokens, other };
 std::string_view to_string(Promise promise);
 
 struct Violation {
@@ -70,11 +75,18 @@ public:
     void session_extended(Nanos now, WorkerId worker, Nanos deadline);
     void session_ended(Nanos now, WorkerId worker);
 
+    // The store lost what it had acknowledged: of this bucket everything above `kept` (0: all). Doubles may last for `notice`, or
+    // until the end of leases that were last renewed before it; those end within `lease`.
+    void lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nanos lease);
+    // A worker told an error event.
+    void error_told(Nanos now) { last_error_ = now; }
+    void policy_keep(bool on) { keep_ = on; }
+
     // Records were stored; in the order of the store.
     void lease_stored(Nanos now, WorkerNumber number, Revision revision, const LeaseRecord& record);
     void head_stored(Nanos now, Revision revision, const HeadRecord& record);
-    // The bucket's records were removed, rolled back or written by an operator: what was stored before says nothing about what comes.
-    void history_void(Bucket bucket);
+    // An operator removed or overwrote a lease: the number's incarnations may start anew.
+    void lease_void(WorkerNumber number) { leases_.erase(number.value); }
     void stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record);
 
     void granted(Nanos now, WorkerId worker, std::uint64_t grant, std::string_view partition, Fence fence);
@@ -93,6 +105,7 @@ public:
     std::size_t owners(Nanos now, std::string_view partition) const;
     std::uint64_t grants() const { return grants_; }
     std::uint64_t handoffs() const { return handoffs_; }  // grants to another worker than the last one
+    std::uint64_t doubles() const { return doubles_; }    // seen after a loss, within what is allowed
 
     // A judge that forgets about deadlines: for the test that shows that P-1 and P-3 can fail.
     void ignore_deadlines(bool on) { ignore_deadlines_ = on; }
@@ -140,6 +153,7 @@ private:
     struct Written {
         Fence fence;
         Revision revision = 0;
+        bool lost = false;  // the store has forgotten it; somebody may have read it
         SessionId session;
         std::vector<std::uint32_t> partitions;  // ascending
     };
@@ -150,7 +164,10 @@ private:
     void check_number(Nanos now, WorkerId worker);
     void check_partition(Nanos now, std::uint32_t partition);
     void drop(const Held& held, WorkerId worker);
-    const Written* find(WorkerNumber number, Fence fence) const;
+    bool alive(Nanos now, const Worker& worker) const { return ignore_deadlines_ || now < worker.deadline; }
+    bool excused(Nanos now, Nanos deadline, Nanos other_deadline);
+    // The record of this fence that fits best: in other histories the same fence may have been used again.
+    const Written* find(WorkerNumber number, Fence fence, const SessionId* session, std::optional<std::uint32_t> partition) const;
 
     std::vector<Worker> workers_;
     std::vector<PartitionState> partitions_;
@@ -162,7 +179,14 @@ private:
     std::uint64_t grants_ = 0;
     std::uint64_t handoffs_ = 0;
     std::uint32_t contested_ = 0;  // partitions with more than one holder, living or not
+    std::uint64_t doubles_ = 0;
     bool ignore_deadlines_ = false;
+    bool keep_ = false;
+    std::optional<Nanos> lost_at_;    // the last loss
+    Nanos notice_until_ = 0;
+    Nanos lease_until_ = 0;
+    Nanos last_error_ = -1;
+    bool unreported_ = false;         // a double has been seen and no error since the loss
     std::optional<Violation> violation_;
 };
 

@@ -61,9 +61,10 @@ std::string SimScenario::bucket(Bucket bucket) const {
     return bucket == Bucket::lease ? runtime::lease_bucket_name(group) : runtime::assignment_bucket_name(group);
 }
 
-void SimScenario::history_void() {
-    shared_->judge.history_void(Bucket::lease);
-    shared_->judge.history_void(Bucket::assignment);
+void SimScenario::lost(Bucket bucket, Revision kept) {
+    const Timing& timing = shared_->plan.config.timing;
+    shared_->judge.lost(shared_->scheduler.now(), bucket, kept, (timing.heartbeat + timing.drain_timeout).count() + kSecond,
+                        timing.ttl.count());
 }
 
 // ---- lines ------------------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ public:
     void server_starts() { shared_->network.server_start(); }
     SimStore& store() { return shared_->store; }
     std::string bucket(Bucket bucket) const;
-    void history_void();  // the store was put back or emptied: revisions and fences start anew
+    void lost(Bucket bucket, Revision kept);  // the store was put back to this revision, or emptied (0)
 
     void run_for(Nanos duration);
     // Until a worker's effect or a stored record makes a line that contains all the words, at most so long. False: it did not.

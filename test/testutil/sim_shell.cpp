@@ -1,6 +1,7 @@
 #include "testutil/sim_shell.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "base/assert.h"
@@ -38,7 +39,17 @@ SimShared::SimShared(const SimOptions& given, SimPlan with)
     : options(given), plan(std::move(with)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
     if (!options.history.empty()) history = std::make_unique<SimHistory>(options.history);
     network.rates = plan.rates;
-    strategy = plan.make_strategy();
+    strategy = std::make_shared<SimStrategy>(*this, plan.make_strategy());
+    judge.policy_keep(plan.config.policy == Policy::keep);
+    if (plan.config.policy == Policy::keep) count(Fault::policy_keep);
+}
+
+std::vector<std::int32_t> SimStrategy::assign(const StrategyInput& input) const {
+    if (shared_.faults && shared_.network.draw(shared_.plan.strategy_throws)) {
+        shared_.count(Fault::strategy_throws);
+        throw std::runtime_error("the simulated strategy has a bad day");
+    }
+    return inner_->assign(input);
 }
 
 void SimShared::trace(const std::string& line) const {
@@ -150,11 +161,16 @@ void SimWorker::execute(core::Effect& effect) {
         process_.hub().fetch(member_, *fetch);
     } else if (const auto* interest = std::get_if<core::SetInterest>(&effect)) {
         process_.hub().set_interest(member_, interest->interest);
+    } else if (const auto* distrust = std::get_if<core::Distrust>(&effect)) {
+        process_.hub().distrust(distrust->bucket, distrust->detail);
+    } else if (const auto* create = std::get_if<core::CreateBucket>(&effect)) {
+        process_.hub().create(create->bucket);
     } else if (const auto* started = std::get_if<core::SessionStarted>(&effect)) {
         ++shared_.totals.claims;
         holdings_changed_ = true;
         judge.session_started(now, id_, started->number, started->incarnation, started->session,
-                              process_.clock().true_time(started->deadline));
+                              process_.clock().true_time(core_->lease_deadline()));
+        lease_told_ = core_->lease_deadline();
     } else if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) {
         judge.session_extended(now, id_, process_.clock().true_time(extended->deadline));
         process_.lease_extended();
@@ -181,6 +197,8 @@ void SimWorker::execute(core::Effect& effect) {
         ++shared_.totals.drain_timeouts;
     } else if (const auto* leads = std::get_if<core::LeadershipChanged>(&effect)) {
         if (leads->leader) ++shared_.totals.leader_changes;
+    } else if (const auto* note = std::get_if<core::Note>(&effect)) {
+        if (note->error) judge.error_told(now);
     } else if (std::holds_alternative<core::Stopped>(effect)) {
         finished_ = true;
     }
@@ -194,7 +212,10 @@ void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
         shared_.count(Fault::callback_never);
         return;
     }
-    if (shared_.faults && shared_.network.draw(shared_.plan.callback_slow)) {
+    if (shared_.faults && shared_.network.draw(shared_.plan.callback_throws)) {
+        shared_.count(Fault::callback_throws);  // the executor reports it and takes it for done
+        delay = 0;
+    } else if (shared_.faults && shared_.network.draw(shared_.plan.callback_slow)) {
         shared_.count(Fault::callback_slow);
         delay = shared_.rng.between(100 * kMilli, shared_.plan.config.timing.drain_timeout.count() * 3 / 2);
     }
@@ -209,8 +230,23 @@ void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
                             });
 }
 
+// Policy keep: tokens outlive the lease, a number does not, and who goes on without one says so.
+void SimWorker::judge_keep(Nanos now) {
+    if (!core_->number()) return;
+    if (core_->lease_deadline() != lease_told_) {
+        lease_told_ = core_->lease_deadline();
+        shared_.judge.session_extended(now, id_, process_.clock().true_time(lease_told_));
+    }
+    const State state = core_->state();
+    if (process_.now() >= lease_told_ && (state == State::stable || state == State::waiting_assignment)) {
+        shared_.judge.report(now, Promise::p12_visible,
+                             name_ + " goes on without a lease and says that it is " + std::string(parti::to_string(state)));
+    }
+}
+
 void SimWorker::judge(const core::Event&) {
     const Nanos now = shared_.scheduler.now();
+    if (shared_.plan.config.policy == Policy::keep) judge_keep(now);
     if (own_steps_ % 16 == 0 && !PARTI_ANY_BROKEN()) core_->check();  // a broken core is for the invariants to find
     if (holdings_changed_ || own_steps_ % 64 == 0) {
         const auto holdings = core_->holdings();

@@ -43,6 +43,19 @@ private:
 };
 
 class SimWorker;
+struct SimShared;
+
+// The strategy of a run, which may have a bad day.
+class SimStrategy final : public Strategy {
+public:
+    SimStrategy(SimShared& shared, std::shared_ptr<const Strategy> inner) : shared_(shared), inner_(std::move(inner)) {}
+    std::vector<std::int32_t> assign(const StrategyInput& input) const override;
+    std::string_view name() const override { return inner_->name(); }
+
+private:
+    SimShared& shared_;
+    std::shared_ptr<const Strategy> inner_;
+};
 
 // What everything in one run shares.
 struct SimShared {
@@ -106,14 +119,15 @@ public:
     std::uint32_t slot() const { return slot_; }
     const std::string& name() const { return name_; }
     const core::WorkerCore& core() const { return *core_; }
-    const SimProcess& process() const { return process_; }
     Invariants::WorkerId id() const { return id_; }
+    const SimProcess& process() const { return process_; }
 
 private:
     void execute(core::Effect& effect);
     void write_history(const core::Effect& effect);
     void revoke(const std::vector<std::uint64_t>& grants);
     void judge(const core::Event& event);
+    void judge_keep(Nanos now);
     void arm();
     void tick(std::uint64_t generation);
 
@@ -132,6 +146,7 @@ private:
     bool holdings_changed_ = false;
     bool draining_ = false;
     std::uint64_t own_steps_ = 0;
+    core::Instant lease_told_{};  // policy keep: the deadline that the judge knows
     Nanos tick_due_ = std::numeric_limits<Nanos>::max();
     std::uint64_t tick_generation_ = 0;
 };

@@ -44,7 +44,7 @@ SimStore::PutOutcome SimStore::put(const std::string& bucket, const std::string&
 }
 
 std::uint64_t SimStore::store(Stream& stream, const std::string& key, std::shared_ptr<const std::string> bytes) {
-    const SimMessage message{++stream.last_sequence, std::move(bytes)};
+    const SimMessage message{++stream.last_sequence, std::move(bytes), ++last_stored_};
     stream.messages.insert_or_assign(key, message);
     if (observer_) observer_(stream, key, message);
     const auto it = subscriptions_.find(stream.bucket);

@@ -28,6 +28,7 @@ namespace parti::testutil {
 struct SimMessage {
     std::uint64_t revision = 0;
     std::shared_ptr<const std::string> bytes;  // nothing: a marker
+    std::uint64_t stored = 0;                  // as the time a server gives it: no two messages have the same
     bool marker() const { return bytes == nullptr; }
 };
 
@@ -104,6 +105,7 @@ private:
     std::map<SubscriptionId, std::pair<std::string, std::string>> where_;
     SubscriptionId last_subscription_ = 0;
     std::uint64_t last_identity_ = 0;
+    std::uint64_t last_stored_ = 0;
     std::function<void(const Stream&, const std::string&, const SimMessage&)> observer_;
     bool ignore_expectations_ = false;
 };
