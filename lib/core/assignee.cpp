@@ -14,7 +14,7 @@ constexpr std::size_t kUnacknowledgedMax = 1024;  // older ones are merged: they
 }  // namespace
 
 void Assignee::begin_session() {
-    PARTI_ASSERT(held_.empty() || PARTI_BROKEN(new_incarnation_while_draining));
+    if (!PARTI_BROKEN(new_incarnation_while_draining)) PARTI_ASSERT(held_.empty());
     applied_ = {};
     unacknowledged_.clear();
     applied_any_ = false;

@@ -218,8 +218,8 @@ void Leader::stored(Env& env, WorkerNumber number, Slot& slot, Revision revision
 }
 
 void Leader::lost(Env& env, WorkerNumber number, Slot& slot, const CasWrite::Outcome& outcome) {
-    if (PARTI_BROKEN(lost_write_not_retried) && slot.sealed && slot.pending) {
-        stored(env, number, slot, slot.revision);
+    if (PARTI_BROKEN(lost_write_not_retried) && slot.sealed) {
+        if (slot.pending) stored(env, number, slot, slot.revision);
         return;
     }
     const AssignmentPtr meant = slot.pending;

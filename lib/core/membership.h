@@ -40,6 +40,7 @@ public:
     void advance(Env& env);
     void clear() { writes_.clear(); }
     bool busy() const { return !writes_.empty(); }
+    std::size_t open_writes() const { return writes_.size(); }
 
 private:
     void begin(Env& env, WorkerNumber number, LeaseRecord record, Revision expected);

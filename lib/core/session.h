@@ -8,7 +8,7 @@
 //                          number with the next incarnation, which tells the leader at once that nothing is held
 //           leaving        graceful: the lease says draining, then released
 //           gone           final
-// Rules    , R-4a, R-7. Under policy keep the deadline does not end the session (Degraded).
+// Rules    , R-4a, R-7, R-11. Under policy keep the deadline does not end the session (Degraded).
 #pragma once
 
 #include <map>

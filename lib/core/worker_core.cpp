@@ -462,6 +462,10 @@ WorkerStats WorkerCore::stats() const {
 
 std::vector<WorkerCore::Holding> WorkerCore::holdings() const { return impl_->assignee.holdings(); }
 
+std::size_t WorkerCore::backlog() const {
+    return impl_->assignee.unacknowledged() + impl_->membership.open_writes() + impl_->env.view.marks() + impl_->reported.size();
+}
+
 bool WorkerCore::at_rest() const {
     const Impl& impl = *impl_;
     if (impl.state == State::stopped) return true;

@@ -391,8 +391,8 @@ private:
         log(LogLevel::error, "history of " + v.name + " lost: " + why);
         v.known.clear();
         v.highest = 0;
+        v.identity.clear();  // the reporter is about to tell the new one
         if (reporter != nullptr) reporter->lost = true;
-        else v.identity.clear();
         std::vector<ChannelPtr> before;
         before.swap(v.channels);
         for (ChannelPtr& c : before) {

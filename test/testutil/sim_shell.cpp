@@ -23,17 +23,13 @@ RecordValue SimCodec::decode(Bucket bucket, const Key& key, std::string_view byt
 }
 
 std::string SimCodec::encode(const RecordValue& record) {
-    std::string bytes = wire::encode(record);
-    if (std::holds_alternative<LeasePtr>(record) && ++leases_ % 4 != 0) {
-        const std::size_t hash = std::hash<std::string_view>{}(bytes);
-        slots_[hash % slots_.size()] = {hash, Bucket::lease, Key::Kind::worker, bytes, record};
-    }
-    return bytes;
+    return wire::encode(record);
 }
 
 // ---- shared -----------------------------------------------------------------------------------------------------------------
 
-SimShared::SimShared(const SimOptions& given) : SimShared(given, SimPlan::draw(given.seed)) {}
+SimShared::SimShared(const SimOptions& given)
+    : SimShared(given, given.standard ? SimPlan::standard(given.seed) : SimPlan::draw(given.seed)) {}
 
 SimShared::SimShared(const SimOptions& given, SimPlan with)
     : options(given), plan(std::move(with)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
@@ -49,7 +45,32 @@ std::vector<std::int32_t> SimStrategy::assign(const StrategyInput& input) const 
         shared_.count(Fault::strategy_throws);
         throw std::runtime_error("the simulated strategy has a bad day");
     }
-    return inner_->assign(input);
+    auto plan = inner_->assign(input);
+    judge_movement(input, plan);
+    return plan;
+}
+
+// P-6: with equal weights and capacities sticky moves no more than balance demands - what a worker has above its share.
+void SimStrategy::judge_movement(const StrategyInput& input, const std::vector<std::int32_t>& plan) const {
+    if (shared_.plan.strategy != 0 || shared_.plan.weighted || shared_.plan.capacities) return;
+    std::vector<std::size_t> loads(input.workers.size(), 0);
+    std::size_t moved = 0;
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+        const std::int32_t owner = input.previous_owner[i];
+        if (owner == kNobody) continue;
+        ++loads[static_cast<std::size_t>(owner)];
+        if (plan[i] != owner) ++moved;
+    }
+    std::sort(loads.rbegin(), loads.rend());
+    std::size_t least = 0;
+    for (std::size_t w = 0; w < loads.size(); ++w) {
+        const std::size_t share = plan.size() / loads.size() + (w < plan.size() % loads.size() ? 1 : 0);
+        least += loads[w] > share ? loads[w] - share : 0;
+    }
+    if (moved > least) {
+        shared_.judge.report(shared_.scheduler.now(), Promise::p6_movement,
+                             "a plan moves " + std::to_string(moved) + " owned partitions, balance demands " + std::to_string(least));
+    }
 }
 
 void SimShared::trace(const std::string& line) const {
@@ -244,10 +265,26 @@ void SimWorker::judge_keep(Nanos now) {
     }
 }
 
+// Nothing grows without bound, whatever happens: each limit is a small multiple of what there is to know or to do at once.
+void SimWorker::judge_queues(Nanos now) {
+    const std::size_t numbers = shared_.plan.config.number_max + 1;
+    const auto bounded = [&](const char* what, std::size_t is, std::size_t most) {
+        if (is <= most) return;
+        shared_.judge.report(now, Promise::other, name_ + ": " + what + " " + std::to_string(is) + ", at most " + std::to_string(most));
+    };
+    bounded("core's backlog", core_->backlog(), 64 + 4 * numbers);
+    // What came while the process was paused is there at once when it goes on.
+    bounded("hub's queue", process_.hub().queued(), 8 * (8 + 4 * numbers) * (process_.workers().size() + 1));
+    bounded("pending requests", process_.client().stats().pending_requests, 64 + 32 * numbers);
+}
+
 void SimWorker::judge(const core::Event&) {
     const Nanos now = shared_.scheduler.now();
     if (shared_.plan.config.policy == Policy::keep) judge_keep(now);
-    if (own_steps_ % 16 == 0 && !PARTI_ANY_BROKEN()) core_->check();  // a broken core is for the invariants to find
+    if (own_steps_ % 16 == 0) {
+        if (!PARTI_ANY_BROKEN()) core_->check();  // a broken core is for the invariants to find
+        judge_queues(now);
+    }
     if (holdings_changed_ || own_steps_ % 64 == 0) {
         const auto holdings = core_->holdings();
         seen_.clear();

@@ -23,8 +23,7 @@
 
 namespace parti::testutil {
 
-// The real codec, with a memory of records by their bytes: every process reads every record, and none needs to parse it twice.
-// Three of four leases are remembered from their encoding and never parsed (a fleet writes little else); all other records are.
+// The real codec, with a memory of records by their bytes: every record is parsed, but not once more by every process that reads it.
 class SimCodec {
 public:
     RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes);
@@ -38,7 +37,6 @@ private:
         std::string bytes;
         RecordValue value;
     };
-    std::uint64_t leases_ = 0;
     std::vector<Slot> slots_{256};
 };
 
@@ -53,6 +51,7 @@ public:
     std::string_view name() const override { return inner_->name(); }
 
 private:
+    void judge_movement(const StrategyInput& input, const std::vector<std::int32_t>& plan) const;
     SimShared& shared_;
     std::shared_ptr<const Strategy> inner_;
 };
@@ -128,6 +127,7 @@ private:
     void revoke(const std::vector<std::uint64_t>& grants);
     void judge(const core::Event& event);
     void judge_keep(Nanos now);
+    void judge_queues(Nanos now);
     void arm();
     void tick(std::uint64_t generation);
 

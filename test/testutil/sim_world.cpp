@@ -11,6 +11,10 @@
 
 namespace parti::testutil {
 
+namespace {
+constexpr Nanos kMinuteMore = 60 * kSecond;
+}
+
 void SimTotals::add(const SimTotals& other) {
     runs += other.runs;
     steps += other.steps;
@@ -21,6 +25,7 @@ void SimTotals::add(const SimTotals& other) {
     claims += other.claims;
     fences += other.fences;
     drain_timeouts += other.drain_timeouts;
+    doubles += other.doubles;
     convergence_ms += other.convergence_ms;
     for (std::size_t i = 0; i < kFaults; ++i) faults[i] += other.faults[i];
 }
@@ -159,6 +164,10 @@ std::size_t SimWorld::Impl::population() const {
 // ---- liveness ---------------------------------------------------------------------------------------------------------------
 
 void SimWorld::Impl::heal() {
+    if (shared.steps < shared.options.steps_min) {  // not enough seen yet
+        scheduler.after(kMinuteMore, SimScheduler::kWorld, [this] { heal(); });
+        return;
+    }
     shared.trace("world: no more faults");
     shared.faults = false;
     shared.network.rates = {};
@@ -303,6 +312,7 @@ SimReport SimWorld::Impl::run() {
     totals.fleet_seconds = static_cast<std::uint64_t>(scheduler.now() / kSecond) * population();
     totals.grants = shared.judge.grants();
     totals.handoffs = shared.judge.handoffs();
+    totals.doubles = shared.judge.doubles();
     const auto set = [&](Fault fault, std::uint64_t count) { totals.faults[static_cast<std::size_t>(fault)] = count; };
     set(Fault::request_lost, counts.requests_lost);
     set(Fault::request_late, counts.requests_late);
