@@ -78,6 +78,7 @@ Shared run(std::uint64_t seed, Breakage breakage) {
     std::fflush(stdout);
     const pid_t pid = fork();
     if (pid == 0) {
+        (void)alarm(60);  // a broken core may go round in circles within one step, where no invariant can look
         parti::core::active_breakage = breakage;
         SimOptions options;
         options.seed = seed;
