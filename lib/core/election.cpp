@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/test_switch.h"
+
 namespace parti::core {
 
 namespace {
@@ -97,6 +99,7 @@ void Election::stand(Env& env, Session& session) {
     HeadRecord head;
     head.epoch = {std::max(env.view.highest_epoch().value, env.floor.value) + 1};
     head.version = 1;
+    if (PARTI_BROKEN(epoch_not_raised) && head.epoch.value > 1) --head.epoch.value;
     head.leader = {session.number(), session.incarnation(), session.id()};
     if (seen.record) {
         head.slots = seen.record->slots;
@@ -119,6 +122,9 @@ void Election::stand(Env& env, Session& session) {
     request.id = head.id;
     request.record = std::make_shared<const HeadRecord>(std::move(head));
     request.attempt = env.write_attempt();
+#if defined(PARTI_TEST_BREAKAGE)
+    if (PARTI_BROKEN(head_unconditional)) request.expected = kAnyRevision;
+#endif
     writing_ = Writing::standing;
     write_.begin(env, std::move(request));
 }

@@ -23,6 +23,9 @@ public:
     // Wants to see everything: it suspects the leader or is about to stand.
     bool wants_wide() const { return wants_wide_; }
     bool busy() const { return write_.busy(); }
+#if defined(PARTI_TEST_BREAKAGE)
+    unsigned writing() const { return static_cast<unsigned>(writing_); }
+#endif
 
     void on_answer(Env& env, Leader& leader, const WriteAnswered& answer);
     void on_fetch(Env& env, Leader& leader, const FetchAnswered& answer);

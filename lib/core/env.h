@@ -17,6 +17,7 @@
 
 #include "base/rng.h"
 #include "core/io.h"
+#include "core/test_switch.h"
 #include "core/view.h"
 
 namespace parti::core {
@@ -56,9 +57,16 @@ struct Env {
     }
 
     // A session that has not changed for so long is suspected.
-    Duration silence() const { return config.timing.ttl + config.timing.margin; }
+    Duration silence() const {
+        if (PARTI_BROKEN(deadline_without_margin)) return config.timing.ttl;
+        if (PARTI_BROKEN(death_before_ttl)) return config.timing.ttl / 2;
+        return config.timing.ttl + config.timing.margin;
+    }
     // How long a holder may count on a confirmed write, from its first attempt.
-    Duration lease_span() const { return config.timing.ttl - config.timing.margin; }
+    Duration lease_span() const {
+        if (PARTI_BROKEN(deadline_without_margin)) return config.timing.ttl;
+        return config.timing.ttl - config.timing.margin;
+    }
     Duration lease_attempt() const { return std::max<Duration>(config.timing.heartbeat / 4, std::chrono::milliseconds(10)); }
     Duration write_attempt() const { return std::max<Duration>(config.timing.heartbeat / 2, std::chrono::milliseconds(20)); }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -72,7 +73,7 @@ void Leader::begin(Env& env, HeadRecord head, Revision revision) {
 }
 
 void Leader::end(Env& env, const std::string& why) {
-    if (phase_ == Phase::off) return;
+    if (phase_ == Phase::off || PARTI_BROKEN(deposed_leader_goes_on)) return;
     const bool acting = phase_ == Phase::acting;
     phase_ = Phase::off;
     slots_.clear();
@@ -94,6 +95,14 @@ void Leader::seal(Env& env, Session& session) {
         Slot& slot = slots_[n];
         slot.write.on_time(env);
         if (slot.sealed) continue;
+        const SeenAssignment* as_seen = PARTI_BROKEN(no_sealing) ? env.view.assignment(WorkerNumber{static_cast<std::uint32_t>(n)}) : nullptr;
+        if (as_seen != nullptr && as_seen->record) {
+            slot.sealed = true;
+            slot.record = as_seen->record;
+            slot.revision = as_seen->revision;
+            index(slot, {});
+            continue;
+        }
         open = true;
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
         if (!slot.write.busy()) seal_slot(env, session, number, slot);
@@ -105,7 +114,7 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
     const SeenAssignment* seen = env.view.assignment(number);
     AssignmentRecord record;
     if (seen != nullptr && seen->record) {
-        if (seen->record->fence.epoch > head_.epoch) {
+        if (seen->record->fence.epoch > head_.epoch && !PARTI_BROKEN(deposed_leader_goes_on)) {
             end(env, "record " + std::to_string(number.value) + " carries epoch " + std::to_string(seen->record->fence.epoch.value));
             return;
         }
@@ -118,7 +127,7 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
             end(env, "a record of a newer version");
             return;
         }
-        slot.unknown = true;
+        slot.unknown = !PARTI_BROKEN(unreadable_taken_as_empty);
         slot.unknown_since = env.now;
         if (const LeaseRecord* lease = Membership::living(env, number)) {
             record.incarnation = lease->incarnation;
@@ -147,8 +156,10 @@ void Leader::sealed(Env& env) {
         }
         inherited.push_back(std::move(member));
     }
-    planner_.begin(std::move(inherited), fresh, env.strategy->works_in_steps(), head_.rebalanced);
-    for (std::size_t n = 0; n < slots_.size(); ++n) {
+    if (PARTI_BROKEN(new_leader_starts_anew)) inherited.clear();
+    planner_.begin(std::move(inherited), fresh || PARTI_BROKEN(new_leader_starts_anew), env.strategy->works_in_steps(),
+                   head_.rebalanced);
+    for (std::size_t n = 0; n < slots_.size() && !PARTI_BROKEN(new_leader_starts_anew); ++n) {
         const AssignmentRecord& record = *slots_[n].record;
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
         if (Membership::fate(env, number, record.incarnation, record.session) == Fate::gone) continue;
@@ -216,13 +227,22 @@ void Leader::stored(Env& env, WorkerNumber number, Slot& slot, Revision revision
 }
 
 void Leader::lost(Env& env, WorkerNumber number, Slot& slot, const CasWrite::Outcome& outcome) {
+    if (PARTI_BROKEN(lost_write_not_retried) && slot.sealed) {
+        if (slot.pending) stored(env, number, slot, slot.revision);
+        return;
+    }
+    const AssignmentPtr meant = slot.pending;
     slot.pending.reset();
     dirty_ = true;
     env.again = true;
     if (!outcome.entry) return;
+    if (PARTI_BROKEN(sealing_blind) && !slot.sealed && meant) {
+        write_slot(env, number, slot, *meant, outcome.entry->revision);
+        return;
+    }
     env.view.learn(*outcome.entry, env.now);
     const auto* found = std::get_if<AssignmentPtr>(&outcome.entry->value);
-    if (found != nullptr && (*found)->fence.epoch > head_.epoch) {
+    if (found != nullptr && (*found)->fence.epoch > head_.epoch && !PARTI_BROKEN(deposed_leader_goes_on)) {
         end(env, "record " + std::to_string(number.value) + " was written in epoch " + std::to_string((*found)->fence.epoch.value));
         return;
     }
@@ -257,7 +277,7 @@ void Leader::head_outcome(Env& env, const CasWrite::Outcome& outcome) {
     head_pending_.reset();
     if (!outcome.entry) return;
     env.view.learn(*outcome.entry, env.now);
-    if (std::holds_alternative<HeadPtr>(outcome.entry->value)) {
+    if (std::holds_alternative<HeadPtr>(outcome.entry->value) && !PARTI_BROKEN(deposed_leader_goes_on)) {
         end(env, "head was written by another");
     } else {
         head_revision_ = outcome.entry->revision;  // removed, or junk: see write_head
@@ -324,6 +344,7 @@ void Leader::on_entry(Env& env, Session& session, const Entry& entry) {
 }
 
 bool Leader::acknowledged(const Env& env, WorkerNumber number, const AssignmentRecord& record, Fence since) const {
+    if (PARTI_BROKEN(own_worker_shortcut) && record.session == head_.leader.session) return true;
     const SeenLease* lease = env.view.lease(number);
     return lease != nullptr && lease->record && lease->record->session == record.session && lease->record->applied >= since &&
            lease->record->applied.epoch <= head_.epoch;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 #include "core/leader.h"
 
 namespace parti::core {
@@ -37,7 +38,8 @@ std::vector<Member> Leader::members(Env& env, const Session& session) {
     std::vector<Member> out;
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);
-        if (lease == nullptr || lease->state != LeaseState::live) continue;
+        if (PARTI_BROKEN(plans_for_the_dead) && seen.record) lease = seen.record.get();
+        if (lease == nullptr || (lease->state != LeaseState::live && !PARTI_BROKEN(plans_for_the_dead))) continue;
         const bool own = number == session.number();
         if (own && (lease->session != session.id() || !session.steady())) continue;
         if (drains(drain, *lease)) {
@@ -115,8 +117,10 @@ std::vector<bool> Leader::blocked(Env& env) {
             if (env.due(slot.unknown_since + env.silence())) slot.unknown = false;
             else std::fill(out.begin(), out.end(), true);
         } else if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
+            if (PARTI_BROKEN(grant_without_waiting)) continue;
             for (const std::uint32_t partition : slot.owned) out[partition] = true;
             for (const Revoking& item : slot.revoking) {
+                if (PARTI_BROKEN(acknowledgement_not_awaited)) break;
                 if (!acknowledged(env, number, *slot.record, item.since)) out[item.partition] = true;
             }
             if (slot.unknown) {
@@ -126,7 +130,7 @@ std::vector<bool> Leader::blocked(Env& env) {
         } else {
             slot.unknown = false;
         }
-        if (!slot.write.busy()) continue;
+        if (!slot.write.busy() || PARTI_BROKEN(grant_while_unanswered)) continue;
         for (const std::vector<Partition>* list : {&slot.pending->partitions, &slot.pending->revoking}) {
             for (const Partition& partition : *list) {
                 if (const auto at = planner_.find(partition.id())) out[*at] = true;
@@ -154,7 +158,7 @@ bool Leader::keep_and_revoke(const Env& env, WorkerNumber number, const Slot& sl
         const auto at = planner_.find(partition.id());
         Fence since = slot.record->fence;
         if (at && known != slot.revoking.end() && known->partition == *at) since = (known++)->since;
-        if (!acknowledged(env, number, *slot.record, since)) open.push_back(partition);
+        if (!acknowledged(env, number, *slot.record, since) && !PARTI_BROKEN(revoking_dropped_early)) open.push_back(partition);
     }
     next.revoking = merge(lost, open);
     return !lost.empty();
@@ -242,6 +246,7 @@ void Leader::write_head(Env& env, Session& session, const std::vector<Member>& m
     request.id = next.id;
     request.record = std::make_shared<const HeadRecord>(next);
     request.attempt = env.write_attempt();
+    if (PARTI_BROKEN(slots_before_head) && slots_.size() < next.slots) slots_.resize(next.slots);
     head_pending_ = std::move(next);
     head_write_.begin(env, std::move(request));
 }
@@ -330,7 +335,7 @@ void Leader::reconcile(Env& env, Session& session) {
 
 void Leader::advance(Env& env, Session& session, Membership& membership) {
     if (phase_ == Phase::off) return;
-    if (!session.steady()) {
+    if (!session.steady() && !PARTI_BROKEN(deposed_leader_goes_on)) {
         end(env, "its session has ended or is ending");
         return;
     }

@@ -10,6 +10,10 @@
 #include "core/leader.h"
 #include "core/membership.h"
 #include "core/session.h"
+#include "core/test_switch.h"
+#if defined(PARTI_TEST_BREAKAGE)
+#include "core/test_happenings.h"
+#endif
 
 namespace parti::core {
 
@@ -58,8 +62,15 @@ struct WorkerCore::Impl {
     Instant create_again_at{};
     Duration create_jitter{};
     std::map<std::pair<Bucket, Key>, Revision> reported;  // unreadable entries that were reported
+#if defined(PARTI_TEST_BREAKAGE)
+    AssignmentPtr overtaken;
+    AssignmentPtr last_update;
+#endif
 
     void dispatch(const Event& event);
+#if defined(PARTI_TEST_BREAKAGE)
+    void count(const Event& event) const;
+#endif
     void on_entry(const EntrySeen& seen);
     void on_control(const ControlRecord& control);
     void on_history_lost(const HistoryLost& lost);
@@ -175,6 +186,20 @@ void WorkerCore::Impl::recreate_buckets() {
     }
 }
 
+#if defined(PARTI_TEST_BREAKAGE)
+void WorkerCore::Impl::count(const Event& event) const {
+    if (stepped == nullptr) return;
+    const Happening kind = happening(event, session.number());
+    PARTI_STEPPED(worker, state, kind);
+    PARTI_STEPPED(session, session.phase(), kind);
+    const bool owns = assignee.owned_count() > 0;
+    const bool drains = assignee.draining_count() > 0;
+    PARTI_STEPPED(assignee, (owns ? 1U : 0U) + (drains ? 2U : 0U), kind);
+    PARTI_STEPPED(election, election.writing(), kind);
+    PARTI_STEPPED(leader, leader.on() ? 1U + static_cast<unsigned>(leader.reported_phase()) : 0U, kind);
+}
+#endif
+
 void WorkerCore::Impl::dispatch(const Event& event) {
     if (std::holds_alternative<Start>(event)) {
         if (state == State::init && session.phase() == Session::Phase::idle) session.start(env);
@@ -253,6 +278,24 @@ void WorkerCore::Impl::follow_record() {
     const SeenAssignment* seen = env.view.assignment(session.number());
     if (seen == nullptr || !seen->record) return;
     const AssignmentRecord& record = *seen->record;
+#if defined(PARTI_TEST_BREAKAGE)
+    if (PARTI_BROKEN(older_update_wins)) {  // every third update is slow, and lands after the next one
+        if (record.session != session.id() || last_update == seen->record) return;
+        last_update = seen->record;
+        const AssignmentPtr slow = std::exchange(overtaken, nullptr);
+        if (slow == nullptr && record.fence.version % 3 == 0) {
+            overtaken = seen->record;
+            return;
+        }
+        (void)assignee.apply(env, record);
+        if (slow != nullptr && slow->session == session.id()) (void)assignee.apply(env, *slow);
+        return;
+    }
+    if (PARTI_BROKEN(record_for_another_applied)) {
+        (void)assignee.apply(env, record);
+        return;
+    }
+#endif
     if (record.incarnation > session.incarnation()) {
         session.fence(env, "an assignment record names incarnation " + std::to_string(record.incarnation.value) + " of it");
         return;
@@ -374,6 +417,9 @@ void WorkerCore::step(Instant now, const Event& event, Effects& out) {
         impl.env.wake = Instant::max();
         return;
     }
+#if defined(PARTI_TEST_BREAKAGE)
+    impl.count(event);
+#endif
     impl.session.expire(impl.env);
     impl.follow_session();
     impl.dispatch(event);

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -67,6 +68,7 @@ struct Arguments {
     std::uint64_t from_step = 0;
     Breakage breakage = Breakage::none;
     std::string breakage_name;
+    std::string history;  // the folder for it
     std::string expect;  // the promise that must be found broken
 };
 
@@ -80,7 +82,7 @@ struct Shared {
 
 int usage(const std::string& why) {
     std::fprintf(stderr, "simulate: %s\n%s", why.c_str(),
-                 "usage: simulate --seed S [--twice] [--trace [--from-step N]] [--stop-at STEP]\n"
+                 "usage: simulate --seed S [--twice] [--trace [--from-step N]] [--stop-at STEP] [--history FOLDER]\n"
                  "       simulate --runs N | --minutes M [--first S] [--jobs J] [--progress]\n"
                  "       simulate --digests FILE [--update]\n"
                  "       with all: [--steps N] [--standard] [--any-totals] [--breakage NAME] [--expect PROMISE]\n");
@@ -142,6 +144,7 @@ int run_one(const Arguments& args) {
     options.standard = args.standard;
     options.trace = args.trace ? stdout : nullptr;
     options.trace_from = args.from_step;
+    options.history = args.history;
     std::uint64_t digest = 0;
     for (int i = 0; i < (args.twice ? 2 : 1); ++i) {
         SimWorld world(options);
@@ -334,6 +337,12 @@ int check_digests(const Arguments& args) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (argc > 1 && std::string_view(argv[1]) == "--break") {  // the core that can be broken is another program's
+        std::string program(4096, '\0');
+        program.resize(static_cast<std::size_t>(std::max<ssize_t>(readlink("/proc/self/exe", program.data(), program.size()), 0)));
+        (void)execv((program + "_broken").c_str(), argv);
+        return usage("--break needs " + program + "_broken");
+    }
     Arguments args;
     for (int i = 1; i < argc; ++i) {
         const std::string_view name = argv[i];
@@ -358,6 +367,10 @@ int main(int argc, char** argv) {
             if (!breakage) return usage("unknown breakage '" + std::string(value) + "'");
             args.breakage = *breakage;
             args.breakage_name = value;
+            continue;
+        }
+        if (name == "--history") {
+            args.history = value;
             continue;
         }
         if (name == "--expect") {

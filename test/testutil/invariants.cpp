@@ -158,7 +158,9 @@ void Invariants::lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nan
     lost_at_ = now;
     notice_until_ = std::max(notice_until_, now + notice);
     lease_until_ = std::max(lease_until_, now + lease);
+    if (bucket == Bucket::lease) leases_.clear();
     if (bucket != Bucket::assignment) return;
+    head_.reset();
     for (auto& [number, history] : history_) {
         for (Written& w : history) w.lost = w.lost || w.revision > kept;
     }
@@ -175,6 +177,44 @@ bool Invariants::excused(Nanos now, Claim one, Claim other) {
 }
 
 // ---- records ----------------------------------------------------------------------------------------------------------------
+
+void Invariants::lease_stored(Nanos now, WorkerNumber number, Revision revision, const LeaseRecord& record) {
+    const auto [it, fresh] = leases_.try_emplace(number.value);
+    LastLease& last = it->second;
+    const bool ended = record.state != LeaseState::live && record.state != LeaseState::draining;
+    if (!fresh && !(lost_at_ && now <= notice_until_)) {
+        const std::string what = "lease of worker." + std::to_string(number.value) + " at revision " + std::to_string(revision);
+        if (record.incarnation < last.incarnation) {
+            report(now, Promise::p1_numbers,
+                   what + " goes back from incarnation " + std::to_string(last.incarnation.value) + " to " +
+                       std::to_string(record.incarnation.value));
+        } else if (record.incarnation == last.incarnation && record.session != last.session) {
+            report(now, Promise::p1_numbers,
+                   what + ": incarnation " + std::to_string(record.incarnation.value) + " has a second session");
+        } else if (record.incarnation == last.incarnation && last.ended && !ended) {
+            report(now, Promise::p1_numbers,
+                   what + ": incarnation " + std::to_string(record.incarnation.value) + " is renewed although it has ended");
+        }
+    }
+    last = {record.incarnation, record.session, ended};
+}
+
+void Invariants::head_stored(Nanos now, Revision revision, const HeadRecord& record) {
+    if (head_ && !(lost_at_ && now <= notice_until_)) {
+        const std::string what = "head at revision " + std::to_string(revision);
+        if (record.epoch < head_->epoch) {
+            report(now, Promise::p2_order,
+                   what + " goes back from epoch " + std::to_string(head_->epoch.value) + " to " +
+                       std::to_string(record.epoch.value));
+        } else if (record.epoch == head_->epoch && record.leader.session != head_->leader) {
+            report(now, Promise::p2_order, what + ": epoch " + std::to_string(record.epoch.value) + " has a second leader");
+        } else if (record.epoch == head_->epoch && record.version <= head_->version) {
+            report(now, Promise::p2_order,
+                   what + " carries version " + std::to_string(record.version) + " after " + std::to_string(head_->version));
+        }
+    }
+    head_ = LastHead{record.epoch, record.version, record.leader.session};
+}
 
 void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record) {
     auto& history = history_[number.value];
@@ -246,7 +286,7 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
     state.last = fence;
     if (state.last_owner && *state.last_owner != worker) ++handoffs_;
     state.last_owner = worker;
-    w.held.push_back({grant, p, fence, w.deadline, true, false, false});
+    w.held.push_back({grant, p, fence, w.deadline, true, false, false, false});
     state.holders.push_back(worker);
     if (state.holders.size() == 2) ++contested_;
     check_partition(now, p);
@@ -307,6 +347,12 @@ void Invariants::revoked(Nanos now, WorkerId worker, std::span<const std::uint64
     }
 }
 
+void Invariants::released(WorkerId worker, std::span<const std::uint64_t> grants) {
+    for (Held& held : workers_[worker].held) {
+        if (std::find(grants.begin(), grants.end(), held.grant) != grants.end()) held.released = true;
+    }
+}
+
 void Invariants::holdings(Nanos now, WorkerId worker, std::span<const HoldingSeen> seen) {
     Worker& w = workers_[worker];
     for (const HoldingSeen& s : seen) {
@@ -330,6 +376,11 @@ void Invariants::holdings(Nanos now, WorkerId worker, std::span<const HoldingSee
             report(now, Promise::p5_untouched,
                    w.name + " no longer reports " + partitions_[h.partition].name + " " + text_of(h.fence) +
                        " although it was not revoked and the session lives");
+        }
+        if (h.revoked && !h.released) {
+            report(now, Promise::p3_owners,
+                   w.name + " counts " + partitions_[h.partition].name + " " + text_of(h.fence) +
+                       " as given back although its user has not released it");
         }
         drop(h, worker);
         return true;

@@ -10,7 +10,11 @@
 //             P-2  records of one worker's key carry strictly ascending fences in the order of the store; what is granted is in a
 //             record
 //                  that the store held, addressed to this very session
-//             P-3  no partition is held by two workers at one instant
+//             P-1  leases of one number, in the order of the store: incarnations never go back, each has one session, and a session that
+//                  ended is not renewed
+//             P-2  heads, in the order of the store: epochs never go back, each has one leader, who writes ascending versions
+//             P-3  no partition is held by two workers at one instant; what is revoked counts as held until its user released it or
+//                  the drain timed out
 //             P-5  a grant is revoked only when its session ends, its worker leaves, or a later record no longer lists the
 //             partition; a
 //                  holding does not vanish without being revoked
@@ -79,11 +83,17 @@ public:
     void error_told(Nanos now) { last_error_ = now; }
     void policy_keep(bool on) { keep_ = on; }
 
-    // An assignment record was stored; in the order of the store.
+    // Records were stored; in the order of the store.
+    void lease_stored(Nanos now, WorkerNumber number, Revision revision, const LeaseRecord& record);
+    void head_stored(Nanos now, Revision revision, const HeadRecord& record);
+    // An operator removed or overwrote a lease: the number's incarnations may start anew.
+    void lease_void(WorkerNumber number) { leases_.erase(number.value); }
     void stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record);
 
     void granted(Nanos now, WorkerId worker, std::uint64_t grant, std::string_view partition, Fence fence);
     void revoked(Nanos now, WorkerId worker, std::span<const std::uint64_t> grants);
+    // The user is done with these grants, or the drain timeout took them from him.
+    void released(WorkerId worker, std::span<const std::uint64_t> grants);
     // What the worker reports now: everything else it had is released.
     void holdings(Nanos now, WorkerId worker, std::span<const HoldingSeen> seen);
     void applied(Nanos now, WorkerId worker, Fence fence);
@@ -109,6 +119,7 @@ private:
         Nanos deadline = 0;   // of the session it was granted in, while that lives on: see Worker
         bool current = true;  // the session is still the worker's
         bool revoked = false;
+        bool released = false;
         bool draining = false;
     };
     struct Worker {
@@ -129,6 +140,16 @@ private:
         Fence last;
         std::optional<WorkerId> last_owner;
         std::vector<WorkerId> holders;  // may hold a worker twice: draining and owned again
+    };
+    struct LastLease {
+        Incarnation incarnation;
+        SessionId session;
+        bool ended = false;  // by a record that said so
+    };
+    struct LastHead {
+        Epoch epoch;
+        std::uint64_t version = 0;
+        SessionId leader;
     };
     struct Written {
         WriteId id;
@@ -159,6 +180,8 @@ private:
     std::map<std::string, std::uint32_t, std::less<>> indices_;
     std::map<std::uint32_t, std::vector<WorkerId>> numbers_;  // with a session that has not ended
     std::map<std::uint32_t, std::vector<Written>> history_;   // by number, in the order of the store
+    std::map<std::uint32_t, LastLease> leases_;
+    std::optional<LastHead> head_;
     std::uint64_t grants_ = 0;
     std::uint64_t handoffs_ = 0;
     std::uint32_t contested_ = 0;  // partitions with more than one holder, living or not

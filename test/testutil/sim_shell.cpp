@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 #include "testutil/sim_trace.h"
 #include "wire/codec.h"
 
@@ -28,7 +29,11 @@ std::string SimCodec::encode(const RecordValue& record) {
 // ---- shared -----------------------------------------------------------------------------------------------------------------
 
 SimShared::SimShared(const SimOptions& given)
-    : options(given), plan(given.standard ? SimPlan::standard(given.seed) : SimPlan::draw(given.seed)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
+    : SimShared(given, given.standard ? SimPlan::standard(given.seed) : SimPlan::draw(given.seed)) {}
+
+SimShared::SimShared(const SimOptions& given, SimPlan with)
+    : options(given), plan(std::move(with)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
+    if (!options.history.empty()) history = std::make_unique<SimHistory>(options.history);
     network.rates = plan.rates;
     network.payload_bytes_max = plan.payload_bytes_max;
     strategy = std::make_shared<SimStrategy>(*this, plan.make_strategy());
@@ -155,6 +160,8 @@ void SimWorker::feed(const core::Event& event) {
     for (core::Effect& effect : effects_) {
         if (shared_.tracing()) shared_.trace("    " + name_ + " -> " + describe(effect));
         shared_.mix(effect.index());
+        if (shared_.on_effect) shared_.on_effect(*this, effect);
+        if (shared_.history) write_history(effect);
         execute(effect);
     }
     judge(event);
@@ -163,6 +170,13 @@ void SimWorker::feed(const core::Event& event) {
     shared_.scheduler.after(0, process_.lane(), [self = shared_from_this()] {
         if (!self->ended()) self->process_.remove(self);
     });
+}
+
+void SimWorker::write_history(const core::Effect& effect) {
+    Nanos deadline = 0;
+    if (const auto* started = std::get_if<core::SessionStarted>(&effect)) deadline = process_.clock().true_time(started->deadline);
+    if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) deadline = process_.clock().true_time(extended->deadline);
+    shared_.history->effect(shared_.scheduler.now(), process_.name(), id_, effect, deadline);
 }
 
 void SimWorker::execute(core::Effect& effect) {
@@ -205,7 +219,8 @@ void SimWorker::execute(core::Effect& effect) {
         }
         judge.revoked(now, id_, revoked->grants);
         revoke(revoked->grants);
-    } else if (std::holds_alternative<core::DrainTimedOut>(effect)) {
+    } else if (const auto* timed_out = std::get_if<core::DrainTimedOut>(&effect)) {
+        judge.released(id_, timed_out->grants);
         holdings_changed_ = true;
         ++shared_.totals.drain_timeouts;
     } else if (const auto* leads = std::get_if<core::LeadershipChanged>(&effect)) {
@@ -220,6 +235,7 @@ void SimWorker::execute(core::Effect& effect) {
 // The user's callback: it returns at once, soon, late or never.
 void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
     Nanos delay = shared_.rng.chance(1, 2) ? 0 : shared_.rng.between(kMilli / 10, 50 * kMilli);
+    if (shared_.callback_delay) delay = shared_.callback_delay(*this);
     if (shared_.faults && shared_.network.draw(shared_.plan.callback_never)) {
         shared_.count(Fault::callback_never);
         return;
@@ -232,7 +248,14 @@ void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
         delay = shared_.rng.between(100 * kMilli, shared_.plan.config.timing.drain_timeout.count() * 3 / 2);
     }
     shared_.scheduler.after(delay, process_.lane(),
-                            [self = shared_from_this(), grants] { self->feed(core::ReleaseDone{grants}); });
+                            [self = shared_from_this(), grants] {
+                                self->shared_.judge.released(self->id_, grants);
+                                if (self->shared_.history && !self->ended()) {
+                                    self->shared_.history->released(self->shared_.scheduler.now(), self->process_.name(), self->id_,
+                                                                    grants);
+                                }
+                                self->feed(core::ReleaseDone{grants});
+                            });
 }
 
 // Policy keep: tokens outlive the lease, a number does not, and who goes on without one says so.
@@ -266,7 +289,7 @@ void SimWorker::judge(const core::Event&) {
     const Nanos now = shared_.scheduler.now();
     if (shared_.plan.config.policy == Policy::keep) judge_keep(now);
     if (own_steps_ % 16 == 0) {
-        core_->check();
+        if (!PARTI_ANY_BROKEN()) core_->check();  // a broken core is for the invariants to find
         judge_queues(now);
     }
     if (holdings_changed_ || own_steps_ % 64 == 0) {
@@ -348,6 +371,7 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
 
 SimProcess::~SimProcess() {
     shared_.scheduler.end_lane(lane_);
+    if (shared_.history) shared_.history->died(shared_.scheduler.now(), name_);
     for (const auto& worker : workers_) worker->end();
     workers_.clear();
     hub_.reset();

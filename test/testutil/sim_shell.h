@@ -17,6 +17,7 @@
 #include "core/worker_core.h"
 #include "runtime/hub.h"
 #include "testutil/invariants.h"
+#include "testutil/sim_history.h"
 #include "testutil/sim_plan.h"
 #include "testutil/sim_world.h"
 
@@ -39,6 +40,7 @@ private:
     std::vector<Slot> slots_{256};
 };
 
+class SimWorker;
 struct SimShared;
 
 // The strategy of a run, which may have a bad day.
@@ -59,6 +61,7 @@ private:
 // What everything in one run shares.
 struct SimShared {
     explicit SimShared(const SimOptions& options);
+    SimShared(const SimOptions& options, SimPlan plan);
     ~SimShared() { scheduler.clear(); }
     SimShared(const SimShared&) = delete;
     SimShared& operator=(const SimShared&) = delete;
@@ -75,6 +78,10 @@ struct SimShared {
     std::shared_ptr<const Strategy> strategy;
     std::shared_ptr<const PartitionSet> partitions;
     bool faults = true;
+    // For a scripted scenario: hears of every effect as it is executed; how long a user takes to release what is revoked.
+    std::function<void(const SimWorker&, const core::Effect&)> on_effect;
+    std::function<Nanos(const SimWorker&)> callback_delay;
+    std::unique_ptr<SimHistory> history;  // when it is to be written
     std::uint64_t steps = 0;
     std::uint64_t digest = 0xcbf29ce484222325ULL;
 
@@ -119,6 +126,7 @@ public:
 
 private:
     void execute(core::Effect& effect);
+    void write_history(const core::Effect& effect);
     void revoke(const std::vector<std::uint64_t>& grants);
     void judge(const core::Event& event);
     void judge_keep(Nanos now);

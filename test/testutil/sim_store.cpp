@@ -39,7 +39,7 @@ SimStore::PutOutcome SimStore::put(const std::string& bucket, const std::string&
     PARTI_ASSERT(stream != streams_.end());
     const auto it = stream->second.messages.find(key);
     const std::uint64_t present = it == stream->second.messages.end() ? 0 : it->second.revision;
-    if (present != expected && !ignore_expectations_) return {false, present};
+    if (present != expected && expected != kAnyRevision && !ignore_expectations_) return {false, present};
     return {true, store(stream->second, key, std::move(bytes))};
 }
 

@@ -34,6 +34,9 @@ struct SimMessage {
 
 class SimStore {
 public:
+    // An expectation that every revision meets: what the breakages of core/test_switch.h write that check nothing.
+    static constexpr std::uint64_t kAnyRevision = ~std::uint64_t{0};
+
     using OnMessage = std::function<void(const std::string& key, const SimMessage&)>;
     using OnGone = std::function<void()>;  // the stream this was subscribed to is no more
     using SubscriptionId = std::uint64_t;

@@ -41,6 +41,7 @@ struct SimOptions {
     std::uint64_t seed = 1;
     Breakage breakage = Breakage::none;
     std::FILE* trace = nullptr;
+    std::string history;           // a folder: write what every process does there, as worker-host does
     bool standard = false;         // the fleet that speed is measured with: see SimPlan::standard
     std::uint64_t steps_min = 0;   // the safety phase goes on until there were so many steps
     std::uint64_t steps_max = 0;   // stop (without a verdict) after so many steps; 0 = run to the end
