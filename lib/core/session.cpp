@@ -471,7 +471,6 @@ void Session::advance(Env& env, bool holding) {
                 env.again = true;
             } else if (!holding || PARTI_BROKEN(new_incarnation_while_draining)) {
                 phase_ = Phase::claiming;
-                retry_at_ = env.now;
                 env.again = true;
             }
             break;

@@ -43,6 +43,8 @@ public:
     // The records of the lease bucket are void: whether the session can go on depends on what is there now.
     void history_lost(Env& env);
 
+    // The process was stopped for a while: what it knows is old.
+    void stalled(Env& env) { retry_at_ = std::max(retry_at_, env.now + env.config.timing.heartbeat); }
     // The user was told that this session is over.
     void lapsed(Env& env, SessionId session);
 

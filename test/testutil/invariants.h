@@ -98,6 +98,8 @@ public:
     void holdings(Nanos now, WorkerId worker, std::span<const HoldingSeen> seen);
     void applied(Nanos now, WorkerId worker, Fence fence);
 
+    // Within the time in which a loss of the store's memory may show.
+    bool after_a_loss(Nanos now) const { return lost_at_.has_value() && now <= notice_until_; }
     void full_check(Nanos now);
     void report(Nanos now, Promise promise, std::string text);  // a violation found elsewhere
     const std::optional<Violation>& violation() const { return violation_; }

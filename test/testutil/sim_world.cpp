@@ -74,6 +74,8 @@ void SimWorld::Impl::build() {
         }
         if (bucket != Bucket::assignment || parsed->kind != Key::Kind::worker) return;
         const auto* record = std::get_if<AssignmentPtr>(&value);
+        // Its chunks were confirmed, then the store forgot them: readers see that, and the leader writes it anew.
+        if (record == nullptr && chunked && shared.judge.after_a_loss(scheduler.now())) return;
         if (record == nullptr) {
             shared.judge.report(scheduler.now(), Promise::other, "a record of " + key + " was written that cannot be read");
             return;
