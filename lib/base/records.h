@@ -72,6 +72,7 @@ struct AssignmentRecord {
     SessionId session;                 // likewise
     std::vector<Partition> partitions;  // ascending by id
     std::vector<Partition> revoking;   // taken away, release not acknowledged when this was written; ascending by id
+    bool keep_only = false;            // after a history loss: what is listed may be kept, not gained
     friend bool operator==(const AssignmentRecord&, const AssignmentRecord&) = default;
 };
 

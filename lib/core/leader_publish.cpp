@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 #include "core/leader.h"
 
 namespace parti::core {
@@ -37,7 +38,8 @@ std::vector<Member> Leader::members(Env& env, const Session& session) {
     std::vector<Member> out;
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);
-        if (lease == nullptr || lease->state != LeaseState::live) continue;
+        if (PARTI_BROKEN(plans_for_the_dead) && seen.record) lease = seen.record.get();
+        if (lease == nullptr || (lease->state != LeaseState::live && !PARTI_BROKEN(plans_for_the_dead))) continue;
         const bool own = number == session.number();
         if (own && (lease->session != session.id() || !session.steady())) continue;
         if (drains(drain, *lease)) {
@@ -65,20 +67,60 @@ void Leader::suspects(Env& env, Session& session, Membership& membership) {
         if (!slot.record || slot.record->session.empty()) continue;
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
         const SeenLease* lease = env.view.lease(number);
-        if (lease != nullptr && (lease->record || lease->unreadable)) continue;
+        if (lease != nullptr && lease->unreadable) continue;
+        if (lease != nullptr && lease->record &&
+            Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::behind) {
+            continue;
+        }
         (void)membership.suspect(env, session, number, slot.record->incarnation, slot.record->session, patience);
     }
+}
+
+// Every living session has acknowledged a record of this epoch: it holds nothing that these records do not say.
+bool Leader::everyone_heard(const Env& env) const {
+    for (const auto& [number, seen] : env.view.leases()) {
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease == nullptr) continue;
+        if (number.value >= slots_.size()) return false;
+        const Slot& slot = slots_[number.value];
+        if (!slot.record || slot.record->session != lease->session || lease->applied.epoch != head_.epoch) return false;
+    }
+    return true;
+}
+
+// A worker has seen an epoch above this one, which head does not know: another history. Stand again, above it.
+bool Leader::overtaken(Env& env) {
+    for (const auto& [number, seen] : env.view.leases()) {
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease == nullptr || (lease->floor <= head_.epoch && lease->applied.epoch <= head_.epoch)) continue;
+        end(env, "worker " + std::to_string(number.value) + " knows epoch " +
+                     std::to_string(std::max(lease->floor, lease->applied.epoch).value));
+        return true;
+    }
+    return false;
 }
 
 // Per partition: somebody may still hold it, or be about to.
 std::vector<bool> Leader::blocked(Env& env) {
     std::vector<bool> out(planner_.partitions()->size(), false);
+    if (cautious_ && everyone_heard(env)) {
+        cautious_ = false;
+        env.doubtful = false;
+        env.note(LogLevel::info, "every session has acknowledged epoch " + std::to_string(head_.epoch.value) + "; granting again");
+    }
+    if (cautious_) std::fill(out.begin(), out.end(), true);
     for (std::size_t n = 0; n < slots_.size(); ++n) {
         Slot& slot = slots_[n];
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
-        if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
+        if (slot.unknown && slot.record && slot.record->session.empty()) {
+            // Nobody holds its lease visibly: a session that does cannot renew it, and has ended by then.
+            if (env.due(slot.unknown_since + env.silence())) slot.unknown = false;
+            else std::fill(out.begin(), out.end(), true);
+        } else if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
+            if (PARTI_BROKEN(grant_without_waiting)) continue;
             for (const std::uint32_t partition : slot.owned) out[partition] = true;
             for (const Revoking& item : slot.revoking) {
+                if (PARTI_BROKEN(acknowledgement_not_awaited)) break;
                 if (!acknowledged(env, number, *slot.record, item.since)) out[item.partition] = true;
             }
             if (slot.unknown) {
@@ -88,7 +130,7 @@ std::vector<bool> Leader::blocked(Env& env) {
         } else {
             slot.unknown = false;
         }
-        if (!slot.write.busy()) continue;
+        if (!slot.write.busy() || PARTI_BROKEN(grant_while_unanswered)) continue;
         for (const std::vector<Partition>* list : {&slot.pending->partitions, &slot.pending->revoking}) {
             for (const Partition& partition : *list) {
                 if (const auto at = planner_.find(partition.id())) out[*at] = true;
@@ -116,7 +158,7 @@ bool Leader::keep_and_revoke(const Env& env, WorkerNumber number, const Slot& sl
         const auto at = planner_.find(partition.id());
         Fence since = slot.record->fence;
         if (at && known != slot.revoking.end() && known->partition == *at) since = (known++)->since;
-        if (!acknowledged(env, number, *slot.record, since)) open.push_back(partition);
+        if (!acknowledged(env, number, *slot.record, since) && !PARTI_BROKEN(revoking_dropped_early)) open.push_back(partition);
     }
     next.revoking = merge(lost, open);
     return !lost.empty();
@@ -130,7 +172,8 @@ void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot
     // A worker that leaves or is being evicted is left alone: what it holds comes free with its session.
     if (fate == Fate::behind || (lease != nullptr && !willing) || (fate == Fate::alive && !willing)) return;
     AssignmentRecord next;
-    bool write = slot.overwritten || (slot.record && slot.record->major != major_);
+    const bool kept_only = slot.record && slot.record->keep_only && !cautious_ && !slot.unknown && fate == Fate::alive;
+    bool write = slot.overwritten || kept_only || (slot.record && slot.record->major != major_);
     if (fate == Fate::alive) {
         next.incarnation = slot.record->incarnation;
         next.session = slot.record->session;
@@ -203,6 +246,7 @@ void Leader::write_head(Env& env, Session& session, const std::vector<Member>& m
     request.id = next.id;
     request.record = std::make_shared<const HeadRecord>(next);
     request.attempt = env.write_attempt();
+    if (PARTI_BROKEN(slots_before_head) && slots_.size() < next.slots) slots_.resize(next.slots);
     head_pending_ = std::move(next);
     head_write_.begin(env, std::move(request));
 }
@@ -291,7 +335,7 @@ void Leader::reconcile(Env& env, Session& session) {
 
 void Leader::advance(Env& env, Session& session, Membership& membership) {
     if (phase_ == Phase::off) return;
-    if (!session.steady()) {
+    if (!session.steady() && !PARTI_BROKEN(deposed_leader_goes_on)) {
         end(env, "its session has ended or is ending");
         return;
     }
@@ -314,6 +358,7 @@ void Leader::advance(Env& env, Session& session, Membership& membership) {
     const Instant before = env.wake;
     env.wake = Instant::max();
     head_write_.on_time(env);
+    if (overtaken(env)) return;
     if (phase_ == Phase::sealing) seal(env, session);
     if (phase_ == Phase::acting) {
         for (Slot& slot : slots_) slot.write.on_time(env);

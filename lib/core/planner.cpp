@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -28,9 +29,9 @@ bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& n
 
 void Planner::begin(std::vector<Member> inherited, bool fresh, bool unfinished, std::uint64_t request) {
     carried_out_ = request;
-    planned_members_ = std::move(inherited);
+    seen_members_ = inherited;
+    planned_members_ = fresh ? std::vector<Member>{} : std::move(inherited);  // nothing was ever planned: the first plan is due
     planned_partitions_ = partitions_;
-    seen_members_ = planned_members_;
     fresh_ = fresh;
     settling_ = false;
     orphans_ = false;
@@ -90,9 +91,11 @@ bool Planner::advance(Env& env, const std::vector<Member>& members, bool in_forc
     const ControlRecord& control = env.view.control();
     // Any other number than the last one: an operator may have removed the record and begun anew.
     const bool asked = control.rebalance != 0 && control.rebalance != carried_out_;
+    const bool by_count = PARTI_BROKEN(membership_by_count) && members.size() == planned_members_.size();
+    if (by_count) orphans_ = false;
+    const bool other_members = members != planned_members_ && !by_count;
     // A fresh group has never had a full plan, whatever a predecessor wrote.
-    const bool differs =
-        !control.frozen && (asked || fresh_ || members != planned_members_ || planned_partitions_ != partitions_);
+    const bool differs = !control.frozen && (asked || fresh_ || other_members || planned_partitions_ != partitions_);
     if (!differs) settling_ = false;
     const bool full = differs ? asked || window_over(env, members) : !control.frozen && step_due(env, in_force);
     if (full) {
@@ -150,6 +153,7 @@ bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned)
                                                   "; the assignment stays as it is and the plan is tried again");
         ++env.stats.plans_failed;
         retry_at_ = env.now + std::max<Duration>(env.config.timing.settle_pause, std::chrono::milliseconds(100));
+        if (PARTI_BROKEN(failed_plan_not_retried)) retry_at_ = Instant::max();
         env.wake_at(retry_at_);
         return false;
     }

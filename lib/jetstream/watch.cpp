@@ -23,6 +23,8 @@ WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reape
       spec_(std::move(spec)),
       handlers_(std::move(handlers)),
       timer_(link_->io()),
+      highest_(handlers_.known_revision),
+      identity_(handlers_.known_identity),
       pause_(kPauseMin) {}
 
 void WatchState::start() {
@@ -89,6 +91,11 @@ void WatchState::look(void (WatchState::*next)(const StreamState&)) {
                        auto self = weak.lock();
                        if (!self || self->generation_ != generation || !self->active()) return;
                        if (!answer) return self->back_off(answer.error());
+                       const auto error = api_error(payload(*answer));
+                       if (error && error->code == kApiStreamNotFound && self->handlers_.on_missing) {
+                           self->handlers_.on_missing();
+                           if (self->generation_ != generation || !self->active()) return;
+                       }
                        const auto state = parse_stream_info(payload(*answer));
                        if (!state) return self->back_off(state.error());
                        ((*self).*next)(*state);
@@ -158,6 +165,8 @@ void WatchState::on_confirmed(const StreamState& state) {
     const bool differs = history_differs(state, why);
     identity_ = state.created;
     if (differs) history_lost(why);
+    if (generation_ != generation || !active()) return;
+    if (handlers_.on_stream) handlers_.on_stream(identity_);
     if (generation_ != generation || !active()) return;
     initial_last_sequence_ = state.last_sequence;
     phase_ = Phase::reading;

@@ -141,6 +141,8 @@ Hub& Group::hub() {
     if (!hub_) {
         HubShell shell = shell_of(context_);
         shell.wake = [this](core::Instant at) { hub_tick_.set(at); };
+        shell.spec.storage = storage_;
+        shell.spec.replicas = replicas_;
         hub_ = Hub::make(context_.client(), lease_bucket_name(name_), assignment_bucket_name(name_), std::move(shell));
     }
     return *hub_;

@@ -58,6 +58,11 @@ struct BucketView {
     std::string name;
     std::map<Key, Known> known;
     std::map<Key, Reading> reading;
+    bool missing = false;   // the stream does not exist
+    bool creating = false;  // create() is under way
+    bool distrusted = false;   // everything is being read again
+    std::string identity;      // of the stream, as the watches said last
+    Revision highest = 0;      // ever taken in, of this history
     std::vector<ChannelPtr> channels;
 
     Channel* find(const Pattern& pattern) const {
@@ -156,7 +161,38 @@ public:
                 enqueue(id, core::EntrySeen{known.entry, known.first_seen});
             }
         }
+        for (const BucketView& v : views_) {
+            if (v.missing && !before) enqueue(id, core::BucketMissing{v.bucket, true});
+        }
         announce_snapshot(id, member);
+    }
+
+    void distrust(Bucket bucket, const std::string& why) {
+        BucketView& v = view(bucket);
+        if (v.distrusted) return;
+        v.distrusted = true;
+        shell_.defer([weak = weak_from_this(), bucket, why] {
+            if (const auto self = weak.lock()) self->history_lost(self->view(bucket), nullptr, why);
+        });
+    }
+
+    void create(Bucket bucket) {
+        BucketView& v = view(bucket);
+        if (std::exchange(v.creating, true)) return;
+        jetstream::BucketSpec spec = shell_.spec;
+        spec.name = v.name;
+        spec.create = true;
+        client_.ensure_bucket(spec, shell_.put_timeout, [weak = weak_from_this(), bucket](const Result<jetstream::BucketInfo>& made) {
+            const auto self = weak.lock();
+            if (!self) return;
+            BucketView& made_view = self->view(bucket);
+            made_view.creating = false;
+            if (!made) {
+                self->log(LogLevel::error, "bucket " + made_view.name + " could not be created again: " + made.error().message());
+            } else if (made->was_created) {
+                self->log(LogLevel::warning, "created bucket " + made_view.name + " again");
+            }
+        });
     }
 
     void put(Hub::MemberId id, const core::Put& put) {
@@ -219,6 +255,7 @@ public:
         watch_over();
     }
 
+    std::size_t queued() const { return queue_.size() + turn_.size(); }
     std::size_t watches() const { return views_[0].channels.size() + views_[1].channels.size(); }
 
 private:
@@ -459,10 +496,11 @@ private:
         handlers.on_entry = [guarded, bucket](jetstream::RawEntry raw) {
             guarded([&](HubState& self, Channel&) { self.take_in(self.view(bucket), raw); });
         };
-        handlers.on_initial_done = [guarded] {
-            guarded([](HubState& self, Channel& c) {
+        handlers.on_initial_done = [guarded, bucket] {
+            guarded([&](HubState& self, Channel& c) {
                 c.initial = true;
                 c.lost = false;
+                self.set_missing(self.view(bucket), false);
                 self.completed();
             });
         };
@@ -477,23 +515,44 @@ private:
                 c.initial = true;
                 c.lost = false;
                 self.log(LogLevel::info, "watch of " + c.pattern.text() + " in " + self.view(bucket).name + " recovered");
+                self.set_missing(self.view(bucket), false);
                 self.completed();
             });
         };
         handlers.on_history_lost = [guarded, bucket](const std::string& why) {
-            guarded([&](HubState& self, Channel& c) { self.history_lost(self.view(bucket), c, why); });
+            guarded([&](HubState& self, Channel& c) { self.history_lost(self.view(bucket), &c, why); });
+        };
+        handlers.known_identity = v.identity;
+        handlers.known_revision = v.highest;
+        handlers.on_stream = [guarded, bucket](const std::string& identity) {
+            guarded([&](HubState& self, Channel&) { self.view(bucket).identity = identity; });
+        };
+        handlers.on_missing = [guarded, bucket] {
+            guarded([&](HubState& self, Channel&) { self.set_missing(self.view(bucket), true); });
         };
         auto watch = client_.watch(v.name, pattern.text(), std::move(handlers));
         channel->watch = std::move(watch);
     }
 
+    void set_missing(BucketView& v, bool missing) {
+        if (std::exchange(v.missing, missing) == missing) return;
+        if (missing) log(LogLevel::error, "bucket " + v.name + " does not exist any more");
+        for (auto& [id, member] : members_) {
+            if (member.interest) enqueue(id, core::BucketMissing{v.bucket, missing});
+        }
+    }
+
     void completed() {
         arrange();
+        for (BucketView& v : views_) {
+            const auto done = [](const ChannelPtr& c) { return c->complete(); };
+            if (std::all_of(v.channels.begin(), v.channels.end(), done)) v.distrusted = false;
+        }
         for (auto& [id, member] : members_) announce_snapshot(id, member);
     }
 
     // The first watch that notices speaks for the bucket: the others are made anew instead of each telling its own story.
-    void history_lost(BucketView& v, Channel& reporter, const std::string& why) {
+    void history_lost(BucketView& v, Channel* reporter, const std::string& why) {
         log(LogLevel::error, "history of " + v.name + " lost: " + why);
         v.known.clear();
         v.reading.clear();
@@ -503,11 +562,13 @@ private:
             own_.clear();
             notes_ = {};
         }
-        reporter.lost = true;
+        v.highest = 0;
+        v.identity.clear();  // the reporter is about to tell the new one
+        if (reporter != nullptr) reporter->lost = true;
         std::vector<ChannelPtr> before;
         before.swap(v.channels);
         for (ChannelPtr& c : before) {
-            if (c.get() == &reporter) {
+            if (c.get() == reporter) {
                 v.channels.push_back(std::move(c));
             } else {
                 retire(std::move(c));
@@ -550,6 +611,7 @@ private:
         } else if (vanished ? it->second.entry.revision == 0 : raw.revision <= it->second.floor) {
             return;
         }
+        v.highest = std::max(v.highest, raw.revision);
         const auto manifest = manifest_of(v.bucket, *key, raw);
         auto own = manifest ? own_record(*key, manifest->id) : std::nullopt;
         if (manifest && !own) return read_chunks(v, *key, raw, *manifest);
@@ -607,6 +669,9 @@ public:
     void put(MemberId member, const core::Put& put) override { state_->put(member, put); }
     void fetch(MemberId member, const core::Fetch& fetch) override { state_->fetch(member, fetch); }
     void tick() override { state_->tick(); }
+    void distrust(Bucket bucket, const std::string& why) override { state_->distrust(bucket, why); }
+    void create(Bucket bucket) override { state_->create(bucket); }
+    std::size_t queued() const override { return state_->queued(); }
     std::size_t watches() const override { return state_->watches(); }
 
 private:

@@ -171,6 +171,13 @@ void WorkerShell::on(core::SetInterest& interest) {
     group_->hub().set_interest(*member_, interest.interest);
 }
 
+void WorkerShell::on(core::Distrust& distrust) {
+    group_->hub().distrust(distrust.bucket, distrust.detail);
+}
+void WorkerShell::on(core::CreateBucket& create) {
+    group_->hub().create(create.bucket);
+}
+
 void WorkerShell::on(core::SessionStarted& started) {
     session_ = std::make_shared<SessionTokens>(started.deadline,
                                                SessionInfo{ordinal_, started.number, started.incarnation, started.session});

@@ -105,6 +105,8 @@ private:
     void on(core::Put& put);
     void on(core::Fetch& fetch);
     void on(core::SetInterest& interest);
+    void on(core::Distrust& distrust);
+    void on(core::CreateBucket& create);
     void on(core::SessionStarted& started);
     void on(core::LeaseExtended& extended);
     void on(core::SessionEnded& ended);

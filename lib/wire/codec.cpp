@@ -178,6 +178,7 @@ void read_head(Fields& in, AssignmentRecord& out, std::optional<Packing>& packin
 void read_lists(Fields& in, AssignmentRecord& out) {
     read_partitions(in, "partitions", out.partitions);
     read_partitions(in, "revoking", out.revoking);
+    in.boolean("keep_only", out.keep_only, Presence::optional);
 }
 
 // A packed record's own line, and what follows it. A plain record is one line, or several when somebody else wrote it.

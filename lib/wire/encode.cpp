@@ -145,6 +145,7 @@ void append_head(Writer& out, const AssignmentRecord& record) {
     out.number(record.incarnation.value);
     out.raw(R"(,"session":)");
     out.session(record.session);
+    if (record.keep_only) out.raw(R"(,"keep_only":true)");
 }
 
 void append_lists(Writer& out, const AssignmentRecord& record) {

@@ -370,6 +370,54 @@ TEST_F(HubTest, ALostHistoryIsToldOnceToEveryoneAndThePresentFollows) {
     EXPECT_EQ(hub_->watches(), 5U);
 }
 
+TEST_F(HubTest, AWatchThatIsOpenedAfterTheLossKnowsOfItFromTheOthers) {
+    assignment(1, 1);
+    auto member = join();
+    want(*member, own(1, 1), 1);
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    store_.wipe(kAssignment);
+    assignment(1, 1);
+    assignment(2, 1);
+    want(*member, own(2, 1), 2);  // a new watch; the old one has not noticed yet
+    ASSERT_TRUE(run_until([&] { return !member->all<HistoryLost>().empty() && member->told(2); }));
+    run_for(10 * kSecond);
+    EXPECT_EQ(member->all<HistoryLost>().size(), 1U);
+    EXPECT_EQ(member->all<HistoryLost>()[0].bucket, Bucket::assignment);
+}
+
+TEST_F(HubTest, DistrustReadsEverythingAgain) {
+    const Revision revision = assignment(1, 1);
+    auto member = join();
+    want(*member, own(1, 1), 1);
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    member->events.clear();
+    hub_->distrust(Bucket::assignment, "a test says so");
+    hub_->distrust(Bucket::assignment, "and again");
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    EXPECT_EQ(member->all<HistoryLost>().size(), 1U);
+    EXPECT_EQ(member->revisions(Bucket::assignment, worker_key({1})), std::vector<Revision>{revision});
+}
+
+TEST_F(HubTest, AMissingBucketIsToldOnceAndMadeAgain) {
+    assignment(1, 1);
+    auto member = join();
+    want(*member, own(1, 1), 1);
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    store_.remove(kAssignment);
+    ASSERT_TRUE(run_until([&] { return !member->all<core::BucketMissing>().empty(); }));
+    run_for(5 * kSecond);
+    ASSERT_EQ(member->all<core::BucketMissing>().size(), 1U);
+    EXPECT_EQ(member->all<core::BucketMissing>()[0].bucket, Bucket::assignment);
+    auto late = join();
+    want(*late, own(2, 1), 1);
+    ASSERT_TRUE(run_until([&] { return !late->all<core::BucketMissing>().empty(); }));
+    hub_->create(Bucket::assignment);
+    ASSERT_TRUE(run_until([&] { return member->all<core::BucketMissing>().size() == 2; }));
+    EXPECT_FALSE(member->all<core::BucketMissing>()[1].missing);
+    EXPECT_EQ(member->all<HistoryLost>().size(), 1U);
+    EXPECT_NE(store_.find(kAssignment), nullptr);
+}
+
 TEST_F(HubTest, AnswersThatComeAfterTheHubFindNobody) {
     auto member = join();
     want(*member, wide(), 1);
