@@ -48,6 +48,9 @@ Callbacks Fleet::callbacks_of(std::size_t index) {
     c.on_leader = [index](bool leader) {
         Line("leader").add("worker", std::uint64_t{index}).add("leader", leader).add("t_ns", now_ns()).say();
     };
+    c.on_alert = [index](AlertLevel level, Duration) {
+        Line("alert").add("worker", std::uint64_t{index}).add("level", to_string(level)).add("t_ns", now_ns()).say();
+    };
     c.on_error = [index](const Error& error) {
         Line("error").add("worker", std::uint64_t{index}).add("error", error.message()).add("t_ns", now_ns()).say();
     };

@@ -127,7 +127,7 @@ int serve(Fleet& fleet) {
 
 int run(Options options) {
     options.connect.log = log_sink(options.log);
-    auto source = parti::StaticSource::make(partitions_of(options.partitions));
+    auto source = parti::StaticSource::make(partitions_of(options.partitions, options.id_bytes));
     if (!source) return complain(exit_setup, source.error().message());
     std::shared_ptr<History> history;
     if (!options.history.empty()) {

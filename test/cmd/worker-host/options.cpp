@@ -9,6 +9,9 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <string_view>
+
+#include "base/rng.h"
 
 namespace parti::host {
 
@@ -20,7 +23,8 @@ const char* const usage =
     "  --group GROUP          the group's name\n"
     "  --workers N            1..10000\n"
     "  --partitions P         0..1000000; named part.00000 ...\n"
-    "  --strategy S           sticky (default), round_robin or consistent_hash\n"
+    "  --id-bytes N           partitions have ids of N random letters and digits instead, the same in every host; 12..200\n"
+    "  --strategy S           sticky (default), round_robin, consistent_hash, weighted_consistent_hash or rendezvous\n"
     "  --config FILE|JSON     a Config, merged over fast_test_timing()\n"
     "  --expected-workers N   a settle window ends as soon as so many are there\n"
     "  --callback-delay MS    on_assigned and on_revoked take so long\n"
@@ -63,13 +67,6 @@ Result<double> percent_of(Text option, Text value) {
         return fail(Errc::invalid_config, option + " '" + value + "' must be a percentage above 0, at most 1000, as in 15%");
     }
     return out / 100;
-}
-
-Result<std::shared_ptr<const Strategy>> strategy_of(Text name) {
-    if (name == "sticky") return sticky();
-    if (name == "round_robin") return round_robin();
-    if (name == "consistent_hash") return consistent_hash();
-    return fail(Errc::invalid_config, "--strategy '" + name + "' must be sticky, round_robin or consistent_hash");
 }
 
 Result<std::string> read_file(Text path) {
@@ -170,9 +167,10 @@ private:
         text("--group", options_.config.group);
         number("--workers", options_.workers, 1, 10'000);
         number("--partitions", options_.partitions, 0, kPartitionsMax);
+        number("--id-bytes", options_.id_bytes, 12, 200);
         setters_["--strategy"] = [this](Text value) -> Result<void> {
-            auto s = strategy_of(value);
-            if (!s) return tl::unexpected(s.error());
+            auto s = strategy_from_name(value);
+            if (!s) return fail(s.error().code, "--strategy: " + s.error().detail);
             options_.strategy = *s;
             return {};
         };
@@ -260,13 +258,17 @@ Result<Options> parse_options(const std::vector<std::string>& args) {
     return options;
 }
 
-std::vector<Partition> partitions_of(std::uint32_t count) {
+std::vector<Partition> partitions_of(std::uint32_t count, std::uint32_t id_bytes) {
+    constexpr std::string_view kLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    base::Rng rng(id_bytes);
     std::vector<Partition> out;
     out.reserve(count);
     for (std::uint32_t i = 0; i < count; ++i) {
-        char id[16];
-        std::snprintf(id, sizeof id, "part.%05u", i);
-        if (auto p = Partition::from_id(id)) out.push_back(std::move(*p));
+        std::string id(id_bytes, ' ');
+        for (char& c : id) c = kLetters[rng.below(kLetters.size())];
+        char name[16];
+        std::snprintf(name, sizeof name, "part.%05u", i);
+        if (auto p = Partition::from_id(id_bytes == 0 ? std::string_view(name) : id)) out.push_back(std::move(*p));
     }
     return out;
 }

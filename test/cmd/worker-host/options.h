@@ -29,6 +29,7 @@ struct Options {
     Config config;
     std::uint32_t workers = 1;
     std::uint32_t partitions = 0;
+    std::uint32_t id_bytes = 0;                   // 0: short names
     std::shared_ptr<const Strategy> strategy;
     std::chrono::milliseconds callback_delay{0};  // every on_assigned and on_revoked takes so long
     std::string history;                          // path of the NDJSON history; empty = none
@@ -45,7 +46,8 @@ extern const char* const usage;
 // Errors: invalid_config.
 Result<Options> parse_options(const std::vector<std::string>& args);
 
-// The sorted list of partitions every host with the same count uses: "part.00000" ...
-std::vector<Partition> partitions_of(std::uint32_t count);
+// The sorted list of partitions every host with the same numbers uses: "part.00000" ..., or ids of so many letters and digits that
+// hardly compress.
+std::vector<Partition> partitions_of(std::uint32_t count, std::uint32_t id_bytes = 0);
 
 }  // namespace parti::host
