@@ -55,9 +55,9 @@ void check_durations(RuleList& rules, const ConsumerConfig& c) {
     within("handler_timeout", c.handler_timeout, std::chrono::milliseconds(10));
     within("retry_first", c.retry_first, std::chrono::milliseconds(1));
     within("retry_max", c.retry_max, c.retry_first > day ? day : std::max<Duration>(c.retry_first, std::chrono::milliseconds(1)));
-    within("pull_heartbeat", c.pull_heartbeat, kAckWaitMin);
-    within("pull_expires", c.pull_expires, std::chrono::seconds(1));
-    rules.require(c.pull_heartbeat <= c.pull_expires / 2, {"pull_heartbeat (", to_text(c.pull_heartbeat), ") must be at most half of pull_expires (",
+    if (c.pull_heartbeat != Duration::zero()) within("pull_heartbeat", c.pull_heartbeat, kAckWaitMin);
+    if (c.pull_expires != Duration::zero()) within("pull_expires", c.pull_expires, kAckWaitMin);
+    rules.require(c.pull_heartbeat == Duration::zero() || c.pull_heartbeat <= c.pull_expires / 2, {"pull_heartbeat (", to_text(c.pull_heartbeat), ") must be at most half of pull_expires (",
                                                            to_text(c.pull_expires), ")"});
 }
 

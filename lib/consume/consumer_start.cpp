@@ -12,6 +12,9 @@ namespace parti::consume {
 namespace {
 
 constexpr Duration kAskTimeout = std::chrono::seconds(5);
+constexpr Duration kPullExpiresMin = std::chrono::milliseconds(100);
+constexpr Duration kHeartbeatFree = std::chrono::seconds(10);
+constexpr Duration kPullHeartbeat = std::chrono::seconds(5);
 constexpr jetstream::Version kManyFilters{2, 10, 0};
 
 enum Phase : int { kMade, kStarted, kStopped };
@@ -64,6 +67,9 @@ Result<void> ConsumerImpl::check() {
     const Config& worker = worker_->shell->config();
     if (config_.prefix.empty()) config_.prefix = worker.group;
     if (config_.ack_wait == Duration::zero()) config_.ack_wait = worker.timing.ttl;
+    if (config_.pull_expires == Duration::zero())
+        config_.pull_expires = std::max<Duration>(kPullExpiresMin, worker.timing.ttl + worker.timing.margin - worker.timing.heartbeat);
+    if (config_.pull_heartbeat == Duration::zero() && config_.pull_expires > kHeartbeatFree) config_.pull_heartbeat = kPullHeartbeat;
     worker_->context->run_on_io([this] { link_ = jetstream::link_of(worker_->context->client()); });
     if (!link_) return fail(Errc::internal, "this context has no connection to consume through");
     if (auto ok = check_version(worker_->context->server_version()); !ok) return ok;

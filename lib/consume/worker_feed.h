@@ -47,7 +47,7 @@ public:
     void refill();
     bool flowing() const { return phase_ == Phase::settled && feed_ && feed_->flowing(); }
     bool unsettled() const { return phase_ != Phase::settled || (feed_ && !feed_->flowing()); }
-    std::string trouble() const { return feed_ && !feed_->trouble().empty() ? feed_->trouble() : trouble_; }
+    std::string trouble() const { return feed_ ? feed_->trouble() : trouble_; }
 
 private:
     enum class Phase : std::uint8_t { settled, quiescing, flushing, deleting, clearing, over };

@@ -13,7 +13,7 @@ namespace parti::jetstream {
 namespace {
 
 constexpr std::uint64_t kSlack = 4;  // heartbeats and statuses that may be on their way besides messages
-constexpr Duration kExpiryGrace = std::chrono::seconds(2);
+constexpr Duration kExpiryGraceMin = std::chrono::milliseconds(500);
 constexpr int kHeartbeatsMissedMax = 3;
 
 bool says(std::string_view text, std::string_view part) {
@@ -58,9 +58,12 @@ Result<void> Pull::open() {
 Result<void> Pull::request(std::uint32_t batch, std::size_t bytes_max) {
     if (token_ == 0 || ends_at_ != 0) return fail(Errc::stopping, next_);
     std::array<char, 160> body;
-    int length = std::snprintf(body.data(), body.size(), R"({"batch":%u,"expires":%lld,"idle_heartbeat":%lld)", batch,
-                               static_cast<long long>(timing_.expires.count()), static_cast<long long>(timing_.heartbeat.count()));
+    int length = std::snprintf(body.data(), body.size(), R"({"batch":%u,"expires":%lld)", batch,
+                               static_cast<long long>(timing_.expires.count()));
     const auto room = [&] { return body.size() - static_cast<std::size_t>(length); };
+    if (timing_.heartbeat > Duration::zero()) {
+        length += std::snprintf(body.data() + length, room(), R"(,"idle_heartbeat":%lld)", static_cast<long long>(timing_.heartbeat.count()));
+    }
     if (bytes_max > 0) length += std::snprintf(body.data() + length, room(), R"(,"max_bytes":%zu)", bytes_max);
     length += std::snprintf(body.data() + length, room(), "}");
     const auto now = Clock::now();
@@ -113,7 +116,7 @@ void Pull::request_over(std::uint64_t left) {
 bool Pull::silent(Clock::time_point now) {
     if (requests_ == 0 || ends_at_ != 0) return false;
     const bool missed = timing_.heartbeat > Duration::zero() && now - heard_ > kHeartbeatsMissedMax * timing_.heartbeat;
-    if (!missed && now < expires_at_ + kExpiryGrace) return false;
+    if (!missed && now < expires_at_ + std::max(kExpiryGraceMin, timing_.expires / 4)) return false;
     outstanding_ = 0;
     requests_ = 0;
     return true;

@@ -40,7 +40,7 @@ public:
     };
     struct Timing {
         Duration expires{};    // of a request; the server ends it then with a status
-        Duration heartbeat{};  // idle heartbeat, at most half of expires
+        Duration heartbeat{};  // idle heartbeat, at most half of expires; 0: none
     };
 
     Pull(std::shared_ptr<Link> link, std::string stream, std::string durable, Timing timing, Handlers handlers);

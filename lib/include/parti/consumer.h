@@ -71,8 +71,11 @@ struct ConsumerConfig {
     std::uint32_t messages_max = 32'768;
     std::size_t partition_bytes_max = 4U << 20U;   // plus one message
     std::size_t bytes_max = 64U << 20U;
-    Duration pull_expires = std::chrono::seconds(30);
-    Duration pull_heartbeat = std::chrono::seconds(5);  // three missed ones: the pull is lost and made again; at most half of pull_expires
+    // A pull request that outlives its worker's lease takes the next owner's messages, for ack_wait each: a process that is stopped or cut off
+    // keeps its requests open at the server. So 0: ttl + margin - heartbeat, after which nobody else can own the partition yet.
+    Duration pull_expires{};
+    Duration pull_heartbeat{};  // idle heartbeat; three missed ones: the pull is made again. At most half of pull_expires. 0: 5 s, and none for
+                                // requests that expire within 10 s, whose end tells as much
 
     // Errors: invalid_config naming every broken rule.
     Result<void> validate() const;
@@ -116,7 +119,7 @@ struct ConsumerStats {
     std::uint64_t redelivered = 0;    // of pulled: not for the first time
     std::uint64_t repeated = 0;       // delivered again by the server although acknowledged: acknowledged again, not handled
     std::uint64_t given_back = 0;     // fetched, not begun, given back at a revoke
-    std::uint64_t left = 0;           // dropped without an answer, because the token was invalid
+    std::uint64_t left = 0;           // dropped without an answer: the token was invalid, or the durable is made anew (per_worker)
     std::uint64_t dead_lettered = 0;
     std::uint64_t recreations = 0;    // durables that had vanished, and were made again
     std::uint64_t pulls_lost = 0;     // pulls made again: missed heartbeats, leadership, reconnects
