@@ -291,6 +291,7 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     test::LedgerOptions options;
     options.in_order = plan.max_ack_pending == 1;
     options.complete = result.drained;
+    options.allow_forgotten = true;  // the server's doing; printed with every run
     options.check_owners = true;
     options.owners = test::owners_of(result.timeline);
     result.ledger = test::check_ledger(generator->take_published(), handlings, live.disturbances, options);

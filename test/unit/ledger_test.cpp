@@ -145,6 +145,24 @@ TEST_F(LedgerTest, AServerCrashDoesNotExplainOldMessages) {
     EXPECT_EQ(classes(check()), (Classes{{"dup", 1}}));
 }
 
+TEST_F(LedgerTest, AServerThatForgetsAWholeDurableIsAClassOfItsOwn) {
+    options_.replay_window_ns = 500 * kMs;
+    disturb(Disturbance::Kind::server_crashed, 1012, 1100);
+    for (std::uint64_t s = 1; s <= 10; ++s) add(0, s, 1200 + static_cast<int>(s) * 10);
+    LedgerReport report = check();
+    EXPECT_EQ(report.counts.replayed, 5U) << "6 to 10 are within the window";
+    EXPECT_EQ(report.counts.forgotten, 5U);
+    EXPECT_EQ(report.counts.duplicates, 0U);
+    EXPECT_EQ(report.violations.size(), 5U);
+    options_.allow_forgotten = true;
+    report = check();
+    EXPECT_EQ(report.counts.forgotten, 5U);
+    EXPECT_TRUE(report.violations.empty());
+    std::erase_if(processes_[0].handlings, [](const Handling& h) { return h.sequence == 1 && h.begin_ns > 1000 * kMs; });
+    report = check();
+    EXPECT_EQ(report.counts.duplicates, 4U) << "not from the first message on: no such excuse";
+}
+
 TEST_F(LedgerTest, AnAckThatMetAServerThatWasAwayIsUnacked) {
     disturb(Disturbance::Kind::server_away, 1007, 1100);
     add(0, 10, 1200);
