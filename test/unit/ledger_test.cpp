@@ -147,6 +147,7 @@ TEST_F(LedgerTest, AServerCrashDoesNotExplainOldMessages) {
 
 TEST_F(LedgerTest, AServerThatForgetsAWholeDurableIsAClassOfItsOwn) {
     options_.replay_window_ns = 500 * kMs;
+    options_.ack_window_ns = 100 * kMs;
     disturb(Disturbance::Kind::server_crashed, 1012, 1100);
     for (std::uint64_t s = 1; s <= 10; ++s) add(0, s, 1200 + static_cast<int>(s) * 10);
     LedgerReport report = check();
