@@ -267,8 +267,11 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
     if (w.relinquishing) report(now, Promise::tokens, "grant of " + what + " while it gives everything back");
     const Written* record = find(w.number, fence, &w.id, p);
     if (record == nullptr) {
-        report(now, Promise::p2_order,
-               "grant of " + what + ": the store never held such a record of worker." + std::to_string(w.number.value));
+        // One whose chunks the store has just forgotten is known to the process that wrote it, and to nobody else.
+        if (!after_a_loss(now)) {
+            report(now, Promise::p2_order,
+                   "grant of " + what + ": the store never held such a record of worker." + std::to_string(w.number.value));
+        }
     } else if (record->session != w.id) {
         report(now, Promise::p2_order,
                "grant of " + what + ": the record is for session " + parti::to_string(record->session) + ", not for " +
