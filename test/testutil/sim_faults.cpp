@@ -240,6 +240,7 @@ std::string SimWorld::Impl::bucket_name(Bucket bucket) const {
 void SimWorld::Impl::lost(Bucket bucket, Revision kept) {
     const Timing& t = shared.plan.config.timing;
     const Nanos notice = (t.heartbeat + t.drain_timeout).count() * 21 / 20 + 2 * shared.network.rates.late_max;
+    shared.trace("world: lost " + bucket_name(bucket));
     lost_while_down = lost_while_down || !shared.network.server_up();
     shared.judge.lost(scheduler.now(), bucket, kept, notice, (t.ttl - t.margin).count() * 21 / 20);
 }
