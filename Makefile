@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 .DEFAULT_GOAL := help
-.PHONY: help setup newserver test stress tsan bench baseline summary check format tidy clean
+.PHONY: help setup newserver test simulation stress tsan bench baseline summary check format tidy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -28,6 +28,10 @@ test: newserver ## build with ASan and UBSan, run every fast test
 tsan: newserver ## build with TSan, run the unit and integration tests
 	$(call build,tsan)
 	@ctest --preset tsan
+
+simulation: setup ## build Release, simulate for an hour (MINUTES=60), with seeds that no other day has seen
+	$(call build,release)
+	@build/release/test/simulation/simulate --minutes $(or $(MINUTES),60) --jobs $(JOBS) --first "$$(date +%Y%m%d)000000"
 
 stress: newserver ## build Release, run the stress suite, compare with the committed baseline
 	$(call build,release)

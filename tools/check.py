@@ -3,10 +3,12 @@
 
 check.py [ROOT]                   the source tree: include arrows, forbidden words, registered tests, workflows, README's example
 check.py --ctest BUILD [CTEST]    the registered tests of a build folder: every one has one known label and a timeout
+check.py --promises DOC BUILD [CTEST]   every promise of DOC has tests, and every test it names is registered in the build folder
 
 Prints one line per violation, "file:line: [rule] what is wrong", and exits 1 if there is any; warnings do not count.
 Standard library only. Its own test: check_test.py.
 """
+import fnmatch
 import json
 import os
 import pathlib
@@ -211,12 +213,39 @@ def check_ctest(build, ctest):
     return problems, counts
 
 
+def check_promises(text, names):
+    """Problems of a document with a table of promises ("| P-1 | what ... |") and one of their tests ("| P-1 | `test`, `Suite.*` |",
+    below "## Tests of the promises"), and the number of promises."""
+    head, found, below = text.partition("## Tests of the promises")
+    promised = list(dict.fromkeys(re.findall(r"^\| (P-\d+) \|", head, re.MULTILINE)))
+    problems, held = [], {}
+    for promise, cell in re.findall(r"^\| (P-\d+) \| (.*) \|$", re.split(r"^## ", below, flags=re.MULTILINE)[0], re.MULTILINE):
+        held[promise] = re.findall(r"`([^`]+)`", cell)
+        for test in held[promise]:
+            if not any(fnmatch.fnmatchcase(name, test) for name in names):
+                problems.append(f"[promise] {promise} names the test {test}, which is not registered")
+    problems += [f"[promise] {promise} has no test" for promise in promised if not held.get(promise)]
+    problems += [f"[promise] {promise} has tests and is not promised" for promise in held if promise not in promised]
+    if not promised or not found:
+        problems.append("[promise] there is no table of promises, or no '## Tests of the promises'")
+    return problems, len(promised)
+
+
+def registered_names(build, ctest):
+    listing = subprocess.run([ctest, "--show-only=json-v1"], cwd=build, capture_output=True, text=True, check=True)
+    return [test["name"] for test in json.loads(listing.stdout)["tests"]]
+
+
 def main(arguments):
     if arguments[:1] == ["--ctest"] and len(arguments) in (2, 3):
         problems, counts = check_ctest(arguments[1], arguments[2] if len(arguments) == 3 else "ctest")
         warnings = []
         done = "tests by label: " + ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
-    elif len(arguments) <= 1 and not arguments[:1] == ["--ctest"]:
+    elif arguments[:1] == ["--promises"] and len(arguments) in (3, 4):
+        names = registered_names(arguments[2], arguments[3] if len(arguments) == 4 else "ctest")
+        problems, promises = check_promises(pathlib.Path(arguments[1]).read_text(encoding="utf-8"), names)
+        warnings, done = [], f"{promises} promises"
+    elif len(arguments) <= 1 and not arguments[:1] in (["--ctest"], ["--promises"]):
         root = pathlib.Path(arguments[0] if arguments else pathlib.Path(__file__).parent.parent).resolve()
         checker = Checker(root)
         checker.check()

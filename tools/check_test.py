@@ -124,6 +124,22 @@ class Check(unittest.TestCase):
             self.assertEqual(1, check.main([str(self.root / "lib/core/none")]))
             self.assertEqual(2, check.main(["a", "b"]))
             self.assertEqual(2, check.main(["--ctest"]))
+            self.assertEqual(2, check.main(["--promises"]))
+
+    def test_promises_have_tests_that_exist(self):
+        def problems(tests):
+            document = "## Promises\n| P-1 | one |\n| P-2 | two |\n\n## Tests of the promises\n| promise | tests |\n" + tests
+            return check.check_promises(document, ["seeds", "Suite.One"])
+        self.assertEqual(([], 2), problems("| P-1 | `seeds` |\n| P-2 | `Suite.*`, `seeds` |\n\n## Open\n| P-9 | `none` |\n"))
+        for tests, what in (("| P-1 | `seeds` |\n", "P-2 has no test"),
+                            ("| P-1 | `seeds` |\n| P-2 | by looking |\n", "P-2 has no test"),
+                            ("| P-1 | `seeds` |\n| P-2 | `Suite.Two` |\n", "Suite.Two, which is not registered"),
+                            ("| P-1 | `seeds` |\n| P-2 | `seeds` |\n| P-3 | `seeds` |\n", "P-3 has tests and is not promised")):
+            with self.subTest(what=what):
+                found, _ = problems(tests)
+                self.assertEqual(1, len(found), found)
+                self.assertIn(what, found[0])
+        self.assertEqual(1, len(check.check_promises("nothing", [])[0]))
 
     def ctest_file(self, lines):
         (self.root / "CTestTestfile.cmake").write_text(lines)

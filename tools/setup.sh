@@ -12,7 +12,7 @@ packages=(
     g++ cmake ninja-build ccache make git pkg-config python3 procps
     libnats-dev nats-server
     libboost-dev libboost-system-dev libboost-filesystem-dev
-    libexpected-dev libxxhash-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
+    libexpected-dev libxxhash-dev zlib1g-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
     libgtest-dev libgmock-dev libbenchmark-dev
 )
 policy=${PARTI_POLICY_RC_D:-/usr/sbin/policy-rc.d}  # another path only in this script's own test

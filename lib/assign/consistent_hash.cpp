@@ -1,84 +1,110 @@
-// The ring: point k of worker n is hash(n, k), so that a worker's points do not depend on who else is there. A partition belongs
-// to the first point at or after its own hash.
-//
-// Source    Karger et al., "Consistent hashing and random trees", STOC 1997. Hash: XXH3-64 (xxHash, header-only).
+// The two strategies on a ring: the plain one, and the one with bounded loads.
 #include <algorithm>
-#include <array>
+#include <numeric>
 
-#include <parti/strategy.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "assign/bounded_load.h"
+#include "assign/hash_ring.h"
+#include "assign/options.h"
 
 namespace parti {
 
 namespace {
 
-// Above it every worker gets half of its points, until they fit: a worker's remaining points stay where they were.
-constexpr std::uint64_t kPointsMax = 2'000'000;
-constexpr std::uint32_t kVirtualNodesMax = 10'000;
+using assign::HashRing;
+using assign::RingPoint;
 
-struct Point {
-    std::uint64_t hash = 0;
-    std::int32_t worker = 0;  // index; ascending by number, so that a tie goes to the lowest number on every machine
-    friend bool operator<(const Point& a, const Point& b) { return a.hash != b.hash ? a.hash < b.hash : a.worker < b.worker; }
-};
-
-std::uint64_t hash_of(std::uint64_t seed, std::uint32_t number, std::uint64_t k) {
-    std::array<unsigned char, 12> bytes{};  // little-endian on every machine
-    for (std::size_t i = 0; i < 4; ++i) bytes[i] = static_cast<unsigned char>(number >> (8 * i));
-    for (std::size_t i = 0; i < 8; ++i) bytes[4 + i] = static_cast<unsigned char>(k >> (8 * i));
-    return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+std::uint32_t valid_virtual_nodes(std::uint32_t value) {
+    return std::clamp<std::uint32_t>(value, 1, assign::kVirtualNodesMax);
 }
 
 class ConsistentHash final : public Strategy {
 public:
-    explicit ConsistentHash(ConsistentHashOptions options) : options_(options) {
-        options_.virtual_nodes = std::clamp<std::uint32_t>(options_.virtual_nodes, 1, kVirtualNodesMax);
-    }
+    explicit ConsistentHash(ConsistentHashOptions options) : options_(options) {}
 
     std::vector<std::int32_t> assign(const StrategyInput& input) const override {
-        const std::vector<Point> ring = make_ring(input.workers);
+        const HashRing ring(input.workers, valid_virtual_nodes(options_.virtual_nodes), options_.seed);
         std::vector<std::int32_t> owner;
         owner.reserve(input.partitions.size());
-        for (const Partition& partition : input.partitions) {
-            const std::uint64_t hash = XXH3_64bits_withSeed(partition.id().data(), partition.id().size(), options_.seed);
-            const auto at =
-                std::lower_bound(ring.begin(), ring.end(), hash, [](const Point& p, std::uint64_t h) { return p.hash < h; });
-            owner.push_back(at == ring.end() ? ring.front().worker : at->worker);
-        }
+        for (const Partition& partition : input.partitions) owner.push_back(ring.points()[ring.find(partition.id())].worker);
         return owner;
     }
     std::string_view name() const override { return "consistent_hash"; }
+    Result<void> validate() const override { return options_.validate(); }
 
 private:
-    std::vector<Point> make_ring(std::span<const StrategyWorker> workers) const {
-        std::uint64_t total = 0;
-        for (const StrategyWorker& worker : workers) total += points_of(worker);
-        unsigned halvings = 0;
-        while ((total >> halvings) > kPointsMax) ++halvings;
-        std::vector<Point> ring;
-        ring.reserve((total >> halvings) + workers.size());
-        for (std::size_t i = 0; i < workers.size(); ++i) {
-            const std::uint64_t count = std::max<std::uint64_t>(1, points_of(workers[i]) >> halvings);
-            for (std::uint64_t k = 0; k < count; ++k) {
-                ring.push_back({hash_of(options_.seed, workers[i].number.value, k), static_cast<std::int32_t>(i)});
+    ConsistentHashOptions options_;
+};
+
+// Steps clockwise over the points of workers that are not closed. Points of closed workers are skipped for good: skip_[i] is a point
+// at or after i such that all before it are closed.
+class Walk {
+public:
+    Walk(const HashRing& ring, const assign::BoundedLoad& loads) : points_(ring.points()), loads_(loads), skip_(points_.size()) {
+        std::iota(skip_.begin(), skip_.end(), 0U);
+    }
+    // The first open point at or after `from`, going round; some worker must be open.
+    std::size_t open(std::size_t from) {
+        std::size_t at = from;
+        for (;;) {
+            if (skip_[at] != at) {
+                const std::size_t beyond = skip_[skip_[at]];
+                skip_[at] = static_cast<std::uint32_t>(beyond);  // halves the way for those who come next
+                at = beyond;
+            } else if (loads_.closed(points_[at].worker)) {
+                skip_[at] = static_cast<std::uint32_t>(next(at));
+            } else {
+                return at;
             }
         }
-        std::sort(ring.begin(), ring.end());
-        return ring;
     }
-    std::uint64_t points_of(const StrategyWorker& worker) const {
-        return std::uint64_t{options_.virtual_nodes} * worker.capacity;
-    }
+    std::size_t next(std::size_t at) const { return at + 1 == points_.size() ? 0 : at + 1; }
 
-    ConsistentHashOptions options_;
+private:
+    const std::vector<RingPoint>& points_;
+    const assign::BoundedLoad& loads_;
+    std::vector<std::uint32_t> skip_;
+};
+
+class WeightedConsistentHash final : public Strategy {
+public:
+    explicit WeightedConsistentHash(WeightedConsistentHashOptions options) : options_(options) {}
+
+    std::vector<std::int32_t> assign(const StrategyInput& input) const override {
+        std::vector<std::int32_t> owner(input.partitions.size());
+        if (owner.empty()) return owner;
+        const HashRing ring(input.workers, valid_virtual_nodes(options_.virtual_nodes), options_.seed);
+        assign::BoundedLoad loads(input, assign::to_ppm(options_.load_bound, assign::kLoadBoundMin, assign::kLoadBoundMax));
+        Walk walk(ring, loads);
+        for (const std::int32_t i : assign::heaviest_first(input.partitions)) {
+            const Partition& partition = input.partitions[static_cast<std::size_t>(i)];
+            std::int32_t worker = 0;
+            if (loads.anybody_has_room(partition.weight())) {
+                std::size_t at = walk.open(ring.find(partition.id()));
+                while (!loads.has_room(ring.points()[at].worker, partition.weight())) at = walk.open(walk.next(at));
+                worker = ring.points()[at].worker;
+            } else {
+                worker = loads.least_loaded();
+            }
+            loads.put(worker, partition.weight());
+            owner[static_cast<std::size_t>(i)] = worker;
+        }
+        return owner;
+    }
+    std::string_view name() const override { return "weighted_consistent_hash"; }
+    Result<void> validate() const override { return options_.validate(); }
+
+private:
+    WeightedConsistentHashOptions options_;
 };
 
 }  // namespace
 
 std::shared_ptr<const Strategy> consistent_hash(ConsistentHashOptions options) {
     return std::make_shared<ConsistentHash>(options);
+}
+
+std::shared_ptr<const Strategy> weighted_consistent_hash(WeightedConsistentHashOptions options) {
+    return std::make_shared<WeightedConsistentHash>(options);
 }
 
 }  // namespace parti

@@ -103,7 +103,7 @@ Result<void> Config::validate() const {
     check_name(rules, "instance", instance, {0, base::kInstanceBytesMax, true});
     check_name(rules, "zone", zone, {0, base::kZoneBytesMax, true});
     rules.require(instance_takeover == InstanceTakeover::wait || !instance.empty(),
-                  {"instance_takeover is 'trust' and instance is empty; trust needs an instance name"});
+                  {"instance_takeover is 'trust' and instance is empty: trust needs an instance name"});
     check_numbers(rules, *this);
     check_timing(rules, timing);
     return rules.result(Errc::invalid_config);

@@ -16,14 +16,6 @@ namespace parti {
 
 using Revision = std::uint64_t;  // 0 = no such key
 
-enum class LeaseState : std::uint8_t {
-    live,      // renewed by its session
-    draining,  // renewed by its session, which wants nothing more
-    released,  // ended by its session: nothing is held
-    dead,      // ended by somebody else who had seen silence
-    evicted,   // to be treated as dead ttl + margin after this write was confirmed
-};
-
 struct WriteId {
     SessionId writer;
     std::uint64_t sequence = 0;
@@ -80,14 +72,17 @@ struct AssignmentRecord {
     SessionId session;                 // likewise
     std::vector<Partition> partitions;  // ascending by id
     std::vector<Partition> revoking;   // taken away, release not acknowledged when this was written; ascending by id
+    bool keep_only = false;            // after a history loss: what is listed may be kept, not gained
     friend bool operator==(const AssignmentRecord&, const AssignmentRecord&) = default;
 };
+
+inline constexpr std::size_t kDrainMax = 10'000;  // names in a control record
 
 struct ControlRecord {
     bool frozen = false;
     std::vector<std::string> drain{};  // sessions or instances
-    std::uint64_t rebalance = 0;       // requests a full plan when it grows
-    std::uint64_t refresh = 0;         // asks every worker to list its source again when it grows
+    std::uint64_t rebalance = 0;       // requests a full plan when it changes; 0 = none
+    std::uint64_t refresh = 0;         // asks every worker to list its source again when it changes
     friend bool operator==(const ControlRecord&, const ControlRecord&) = default;
 };
 

@@ -1,6 +1,7 @@
 #include <parti/types.h>
 
 #include <parti/source.h>
+#include <parti/worker.h>
 
 #include <algorithm>
 
@@ -79,6 +80,12 @@ Result<std::shared_ptr<const PartitionSet>> make_partition_set(std::vector<Parti
         return fail(Errc::invalid_argument, std::to_string(partitions.size()) + " partitions; at most " +
                                                 std::to_string(kPartitionsMax) + " are allowed");
     }
+    std::size_t bytes = 0;
+    for (const Partition& partition : partitions) bytes += partition.id().size();
+    if (bytes > kPartitionBytesMax) {
+        return fail(Errc::invalid_argument, "the ids of " + std::to_string(partitions.size()) + " partitions have " + std::to_string(bytes) +
+                                                " bytes; at most " + std::to_string(kPartitionBytesMax) + " are allowed");
+    }
     std::sort(partitions.begin(), partitions.end());
     const auto twice = std::adjacent_find(partitions.begin(), partitions.end());
     if (twice != partitions.end()) return fail(Errc::invalid_argument, "partition '" + twice->id() + "' occurs twice; ids are unique");
@@ -149,6 +156,28 @@ std::string_view to_string(AlertLevel level) {
         case AlertLevel::warning: return "warning";
         case AlertLevel::error: return "error";
         case AlertLevel::critical: return "critical";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(PlanReason reason) {
+    switch (reason) {
+        case PlanReason::orphans: return "orphans";
+        case PlanReason::membership: return "membership";
+        case PlanReason::partitions: return "partitions";
+        case PlanReason::request: return "request";
+        case PlanReason::step: return "step";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(LeaseState state) {
+    switch (state) {
+        case LeaseState::live: return "live";
+        case LeaseState::draining: return "draining";
+        case LeaseState::released: return "released";
+        case LeaseState::dead: return "dead";
+        case LeaseState::evicted: return "evicted";
     }
     return "unknown";
 }

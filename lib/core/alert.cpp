@@ -8,6 +8,7 @@ namespace parti::core {
 
 void Alert::advance(Env& env, bool trouble) {
     if (!trouble) {
+        if (since_) env.stats.unreliable_time += env.now - *since_;
         since_.reset();
         if (level_ == AlertLevel::none) return;
         level_ = AlertLevel::none;
@@ -27,6 +28,7 @@ void Alert::advance(Env& env, bool trouble) {
     }
     if (level == level_) return;
     level_ = level;
+    ++env.stats.alerts_raised;
     const Duration since = env.now - *since_;
     const LogLevel line = level >= AlertLevel::error ? LogLevel::error : level == AlertLevel::warning ? LogLevel::warning : LogLevel::info;
     env.note(line, "without a reliable lease for " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(since).count()) +

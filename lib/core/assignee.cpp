@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -13,7 +14,7 @@ constexpr std::size_t kUnacknowledgedMax = 1024;  // older ones are merged: they
 }  // namespace
 
 void Assignee::begin_session() {
-    PARTI_ASSERT(held_.empty());
+    if (!PARTI_BROKEN(new_incarnation_while_draining)) PARTI_ASSERT(held_.empty());
     applied_ = {};
     unacknowledged_.clear();
     applied_any_ = false;
@@ -40,7 +41,8 @@ void Assignee::lose(Env& env, Held& held, Fence at, std::vector<std::uint64_t>& 
 }
 
 bool Assignee::apply(Env& env, const AssignmentRecord& record) {
-    if (record.fence <= accepted_) return false;
+    const bool older = PARTI_BROKEN(epochs_ignored) ? record.fence.version <= accepted_.version : record.fence <= accepted_;
+    if (older && !(PARTI_BROKEN(older_update_wins) && record.fence != accepted_)) return false;
     accepted_ = record.fence;
     applied_any_ = true;
     std::vector<Grant> granted;
@@ -59,8 +61,12 @@ bool Assignee::apply(Env& env, const AssignmentRecord& record) {
         for (const Partition& partition : record.partitions) {
             const auto it = held_.find(partition.id());
             if (it == held_.end()) {
+                if (record.keep_only) continue;
                 own(env, partition, record.fence, granted);
-            } else if (it->second.draining && !it->second.regained) {
+            } else if (it->second.draining && PARTI_BROKEN(regained_without_release)) {
+                held_.erase(it);
+                own(env, partition, record.fence, granted);
+            } else if (it->second.draining && !it->second.regained && !record.keep_only) {
                 it->second.regained = record.fence;
             }
         }
@@ -75,7 +81,7 @@ bool Assignee::apply(Env& env, const AssignmentRecord& record) {
 }
 
 void Assignee::revoke_all(Env& env) {
-    ending_ = true;
+    ending_ = !PARTI_BROKEN(gains_while_giving_back);
     std::vector<std::uint64_t> revoked;
     for (auto& [id, held] : held_) {
         held.regained.reset();
@@ -106,6 +112,7 @@ void Assignee::on_release_done(Env& env, const std::vector<std::uint64_t>& grant
 }
 
 void Assignee::advance(Env& env) {
+    if (draining_count() == 0) return;  // the usual: it may hold a hundred thousand
     std::vector<std::uint64_t> late;
     std::vector<Grant> granted;
     std::string names;
@@ -128,6 +135,7 @@ void Assignee::advance(Env& env) {
 void Assignee::update_applied() {
     const Fence* oldest_loss = nullptr;
     for (const auto& [id, held] : held_) {
+        if (PARTI_BROKEN(acknowledged_before_release)) break;
         if (held.draining && (oldest_loss == nullptr || held.lost_at < *oldest_loss)) oldest_loss = &held.lost_at;
     }
     while (!unacknowledged_.empty() && (oldest_loss == nullptr || unacknowledged_.front() < *oldest_loss)) {

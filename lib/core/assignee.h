@@ -30,6 +30,7 @@ public:
     void advance(Env& env);
 
     bool holding() const { return !held_.empty(); }
+    std::size_t unacknowledged() const { return unacknowledged_.size(); }
     bool applied_any() const { return applied_any_; }
     Fence accepted() const { return accepted_; }
     Fence applied() const { return applied_; }

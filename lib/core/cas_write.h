@@ -9,6 +9,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "core/env.h"
 
@@ -51,6 +52,8 @@ public:
     Instant first_sent() const { return first_sent_; }
     const Request& request() const { return request_; }
     std::uint32_t attempts() const { return attempts_; }
+    // What the last attempt that told nothing was told: "", or for example that the record is too long.
+    const std::string& last_refusal() const { return last_refusal_; }
 
 private:
     enum class State : std::uint8_t { idle, in_flight, resolving };
@@ -66,6 +69,7 @@ private:
     Revision conflict_ = 0;
     Instant first_sent_{};
     Instant next_try_{};
+    std::string last_refusal_;
 };
 
 // The id of the write that left this value; nothing for values without one.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/test_switch.h"
+
 namespace parti::core {
 
 namespace {
@@ -56,7 +58,7 @@ bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
     }
     switch (Membership::fate(env, leader.number, leader.incarnation, leader.session)) {
         case Fate::gone: wants_wide_ = true; return true;
-        case Fate::behind: return false;
+        case Fate::behind:
         case Fate::alive: break;
     }
     const SeenLease* lease = env.view.lease(leader.number);
@@ -77,11 +79,27 @@ bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
     return false;
 }
 
+// A worker knows more than the records say: they are of an older history, or one that begins anew.
+bool Election::lost_history(const Env& env) {
+    const HeadRecord* head = env.view.head_record();
+    const Epoch known = head != nullptr ? head->epoch : Epoch{};
+    for (const auto& [number, seen] : env.view.leases()) {
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease == nullptr) continue;
+        if (lease->floor > known || lease->applied.epoch > known) return true;
+        const SeenAssignment* assignment = env.view.assignment(number);
+        if (assignment == nullptr || !assignment->record || assignment->record->session != lease->session) continue;
+        if (lease->applied > assignment->record->fence || assignment->record->keep_only) return true;
+    }
+    return false;
+}
+
 void Election::stand(Env& env, Session& session) {
     const SeenHead& seen = env.view.head();
     HeadRecord head;
     head.epoch = {std::max(env.view.highest_epoch().value, env.floor.value) + 1};
     head.version = 1;
+    if (PARTI_BROKEN(epoch_not_raised) && head.epoch.value > 1) --head.epoch.value;
     head.leader = {session.number(), session.incarnation(), session.id()};
     if (seen.record) {
         head.slots = seen.record->slots;
@@ -96,6 +114,7 @@ void Election::stand(Env& env, Session& session) {
     head.major = env.view.common_major(env.speaks);
     head.id = session.next_write_id();
     pending_ = head;
+    pending_doubt_ = lost_history(env);
     CasWrite::Request request;
     request.bucket = Bucket::assignment;
     request.key = head_key();
@@ -103,6 +122,9 @@ void Election::stand(Env& env, Session& session) {
     request.id = head.id;
     request.record = std::make_shared<const HeadRecord>(std::move(head));
     request.attempt = env.write_attempt();
+#if defined(PARTI_TEST_BREAKAGE)
+    if (PARTI_BROKEN(head_unconditional)) request.expected = kAnyRevision;
+#endif
     writing_ = Writing::standing;
     write_.begin(env, std::move(request));
 }
@@ -148,7 +170,9 @@ void Election::outcome(Env& env, Leader& leader, const CasWrite::Outcome& outcom
         return;
     }
     env.view.learn({Bucket::assignment, head_key(), outcome.revision, std::make_shared<const HeadRecord>(pending_)}, env.now);
-    if (what == Writing::standing) leader.begin(env, pending_, outcome.revision);
+    if (what != Writing::standing) return;
+    env.doubtful = env.doubtful || pending_doubt_;
+    leader.begin(env, pending_, outcome.revision);
 }
 
 void Election::on_answer(Env& env, Leader& leader, const WriteAnswered& answer) {

@@ -23,6 +23,9 @@ public:
     // Wants to see everything: it suspects the leader or is about to stand.
     bool wants_wide() const { return wants_wide_; }
     bool busy() const { return write_.busy(); }
+#if defined(PARTI_TEST_BREAKAGE)
+    unsigned writing() const { return static_cast<unsigned>(writing_); }
+#endif
 
     void on_answer(Env& env, Leader& leader, const WriteAnswered& answer);
     void on_fetch(Env& env, Leader& leader, const FetchAnswered& answer);
@@ -36,12 +39,14 @@ private:
     enum class Writing : std::uint8_t { nothing, standing, resigning };
     bool leader_gone(Env& env, Session& session, Membership& membership);
     Duration rank_delay(Env& env, const Session& session);
+    static bool lost_history(const Env& env);
     void stand(Env& env, Session& session);
     void outcome(Env& env, Leader& leader, const CasWrite::Outcome& outcome);
 
     CasWrite write_;
     Writing writing_ = Writing::nothing;
     HeadRecord pending_;
+    bool pending_doubt_ = false;    // the records are older than what workers know
     bool wants_wide_ = false;
     std::optional<Instant> stand_at_;
     Revision stand_at_head_ = 0;    // the head that stand_at_ is about

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,7 @@
 
 #include "base/rng.h"
 #include "core/io.h"
+#include "core/test_switch.h"
 #include "core/view.h"
 
 namespace parti::core {
@@ -31,7 +33,11 @@ struct Env {
     std::uint32_t speaks;             // the highest record major this core reads and writes
     View view;
     WorkerStats stats;
-    Epoch floor;                      // highest epoch ever seen by this core
+    Epoch floor;                      // highest epoch ever seen by this core, or above it: see doubt()
+    SessionId floor_leader;           // who leads the epoch `floor`; empty: not known
+    Epoch lost_epoch;                 // records up to this epoch may be of a lost history: they are not applied
+    bool doubtful = false;            // assignments were lost: whoever leads next must hear from every session first
+    std::optional<Instant> missing_since[2];  // lease and assignment bucket: do not exist
     std::uint64_t next_operation = 1;
     std::uint64_t next_grant = 1;
 
@@ -40,10 +46,27 @@ struct Env {
     Instant wake = Instant::max();
     bool again = false;
 
+    std::optional<Instant>& missing(Bucket bucket) { return missing_since[bucket == Bucket::lease ? 0 : 1]; }
+    // what was assigned up to the highest epoch known may be another history than the one in the store. The floor goes one up,
+    // so that a leader that shares the epoch but not the history sees that it must take a higher one.
+    void doubt() {
+        doubtful = true;
+        lost_epoch = std::max(lost_epoch, floor);
+        if (floor.value != 0) ++floor.value;
+        floor_leader = {};
+    }
+
     // A session that has not changed for so long is suspected.
-    Duration silence() const { return config.timing.ttl + config.timing.margin; }
+    Duration silence() const {
+        if (PARTI_BROKEN(deadline_without_margin)) return config.timing.ttl;
+        if (PARTI_BROKEN(death_before_ttl)) return config.timing.ttl / 2;
+        return config.timing.ttl + config.timing.margin;
+    }
     // How long a holder may count on a confirmed write, from its first attempt.
-    Duration lease_span() const { return config.timing.ttl - config.timing.margin; }
+    Duration lease_span() const {
+        if (PARTI_BROKEN(deadline_without_margin)) return config.timing.ttl;
+        return config.timing.ttl - config.timing.margin;
+    }
     Duration lease_attempt() const { return std::max<Duration>(config.timing.heartbeat / 4, std::chrono::milliseconds(10)); }
     Duration write_attempt() const { return std::max<Duration>(config.timing.heartbeat / 2, std::chrono::milliseconds(20)); }
 

@@ -76,6 +76,12 @@ struct HistoryLost {
     std::string detail;
 };
 
+// The stream behind a bucket does not exist (or does again).
+struct BucketMissing {
+    Bucket bucket = Bucket::lease;
+    bool missing = true;
+};
+
 enum class WriteResult : std::uint8_t {
     done,            // stored at `revision`
     wrong_revision,  // not stored by *this* attempt; the key's last revision was `revision`
@@ -107,7 +113,7 @@ struct SessionLapsed {
     SessionId session;
 };
 
-using Event = std::variant<Start, Stop, Tick, EntrySeen, SnapshotDone, HistoryLost, WriteAnswered, FetchAnswered, PartitionsChanged,
+using Event = std::variant<Start, Stop, Tick, EntrySeen, SnapshotDone, HistoryLost, BucketMissing, WriteAnswered, FetchAnswered, PartitionsChanged,
                            ReleaseDone, LinkChanged, SessionLapsed>;
 
 // ---- effects --------------------------------------------------------------------------------------------------------------------
@@ -126,6 +132,15 @@ struct Fetch {
 };
 struct SetInterest {
     Interest interest;
+};
+// The server named a revision below one that was seen: what is known of the bucket is of a lost history. HistoryLost follows.
+struct Distrust {
+    Bucket bucket = Bucket::lease;
+    std::string detail;
+};
+// The bucket was deleted; make it again. No answer: BucketMissing tells.
+struct CreateBucket {
+    Bucket bucket = Bucket::lease;
 };
 
 // A session begins; its tokens are valid until `deadline`, which LeaseExtended moves on.
@@ -189,8 +204,8 @@ struct Note {
 // The core is done: nothing more will come of it.
 struct Stopped {};
 
-using Effect = std::variant<Put, Fetch, SetInterest, SessionStarted, LeaseExtended, SessionEnded, Granted, Revoked, DrainTimedOut,
-                            StateChanged, LeadershipChanged, PhaseChanged, RefreshPartitions, AlertChanged, Note, Stopped>;
+using Effect = std::variant<Put, Fetch, SetInterest, Distrust, CreateBucket, SessionStarted, LeaseExtended, SessionEnded, Granted, Revoked,
+                            DrainTimedOut, StateChanged, LeadershipChanged, PhaseChanged, RefreshPartitions, AlertChanged, Note, Stopped>;
 using Effects = std::vector<Effect>;
 
 }  // namespace parti::core

@@ -16,6 +16,7 @@
 
 #include "core/cas_write.h"
 #include "core/env.h"
+#include "core/leader_metrics.h"
 #include "core/mass_failure.h"
 #include "core/membership.h"
 #include "core/planner.h"
@@ -60,7 +61,8 @@ private:
         CasWrite write;
         AssignmentPtr pending;
         bool sealed = false;
-        bool unknown = false;         // an unreadable record was replaced: what it held is not known
+        bool unknown = false;         // a deleted or unreadable record was replaced: what it held is not known
+        Instant unknown_since{};
         bool overwritten = false;     // somebody put something else there: write again
         Instant confirmed_at{};
         std::vector<std::uint32_t> owned;    // indices of record->partitions that are in the partition set
@@ -82,6 +84,8 @@ private:
     void suspects(Env& env, Session& session, Membership& membership);
     void reconcile(Env& env, Session& session);
     std::vector<bool> blocked(Env& env);
+    bool everyone_heard(const Env& env) const;
+    bool overtaken(Env& env);
     bool keep_and_revoke(const Env& env, WorkerNumber number, const Slot& slot, AssignmentRecord& next) const;
     void publish(Env& env, Session& session, WorkerNumber number, Slot& slot, const std::vector<std::uint32_t>& gains);
     void write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected);
@@ -97,12 +101,15 @@ private:
     std::uint64_t version_ = 0;
     std::vector<Slot> slots_;
     Planner planner_;
+    bool cautious_ = false;           // after a history loss: nothing is granted before every session has been heard of
     MassFailure mass_failure_;
+    LeaderMetrics metrics_;
     std::uint32_t major_ = kRecordMajor;  // that every living worker reads
     bool said_all_drained_ = false;
     bool frozen_ = false;
     bool dirty_ = false;
     Instant next_look_{};
+    Instant last_look_{};
     bool busy_ = false;               // something unpublished or unacknowledged
     bool emergency_ = false;
     std::uint64_t highest_slot_wanted_ = 0;

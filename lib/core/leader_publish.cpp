@@ -5,11 +5,14 @@
 #include <string_view>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 #include "core/leader.h"
 
 namespace parti::core {
 
 namespace {
+
+constexpr std::size_t kSlotsSmall = 64;
 
 // Sorted union; where both have a partition, `a` decides its weight.
 std::vector<Partition> merge(const std::vector<Partition>& a, const std::vector<Partition>& b) {
@@ -35,7 +38,8 @@ std::vector<Member> Leader::members(Env& env, const Session& session) {
     std::vector<Member> out;
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);
-        if (lease == nullptr || lease->state != LeaseState::live) continue;
+        if (PARTI_BROKEN(plans_for_the_dead) && seen.record) lease = seen.record.get();
+        if (lease == nullptr || (lease->state != LeaseState::live && !PARTI_BROKEN(plans_for_the_dead))) continue;
         const bool own = number == session.number();
         if (own && (lease->session != session.id() || !session.steady())) continue;
         if (drains(drain, *lease)) {
@@ -63,20 +67,60 @@ void Leader::suspects(Env& env, Session& session, Membership& membership) {
         if (!slot.record || slot.record->session.empty()) continue;
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
         const SeenLease* lease = env.view.lease(number);
-        if (lease != nullptr && (lease->record || lease->unreadable)) continue;
+        if (lease != nullptr && lease->unreadable) continue;
+        if (lease != nullptr && lease->record &&
+            Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::behind) {
+            continue;
+        }
         (void)membership.suspect(env, session, number, slot.record->incarnation, slot.record->session, patience);
     }
+}
+
+// Every living session has acknowledged a record of this epoch: it holds nothing that these records do not say.
+bool Leader::everyone_heard(const Env& env) const {
+    for (const auto& [number, seen] : env.view.leases()) {
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease == nullptr) continue;
+        if (number.value >= slots_.size()) return false;
+        const Slot& slot = slots_[number.value];
+        if (!slot.record || slot.record->session != lease->session || lease->applied.epoch != head_.epoch) return false;
+    }
+    return true;
+}
+
+// A worker has seen an epoch above this one, which head does not know: another history. Stand again, above it.
+bool Leader::overtaken(Env& env) {
+    for (const auto& [number, seen] : env.view.leases()) {
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease == nullptr || (lease->floor <= head_.epoch && lease->applied.epoch <= head_.epoch)) continue;
+        end(env, "worker " + std::to_string(number.value) + " knows epoch " +
+                     std::to_string(std::max(lease->floor, lease->applied.epoch).value));
+        return true;
+    }
+    return false;
 }
 
 // Per partition: somebody may still hold it, or be about to.
 std::vector<bool> Leader::blocked(Env& env) {
     std::vector<bool> out(planner_.partitions()->size(), false);
+    if (cautious_ && everyone_heard(env)) {
+        cautious_ = false;
+        env.doubtful = false;
+        env.note(LogLevel::info, "every session has acknowledged epoch " + std::to_string(head_.epoch.value) + "; granting again");
+    }
+    if (cautious_) std::fill(out.begin(), out.end(), true);
     for (std::size_t n = 0; n < slots_.size(); ++n) {
         Slot& slot = slots_[n];
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
-        if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
+        if (slot.unknown && slot.record && slot.record->session.empty()) {
+            // Nobody holds its lease visibly: a session that does cannot renew it, and has ended by then.
+            if (env.due(slot.unknown_since + env.silence())) slot.unknown = false;
+            else std::fill(out.begin(), out.end(), true);
+        } else if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
+            if (PARTI_BROKEN(grant_without_waiting)) continue;
             for (const std::uint32_t partition : slot.owned) out[partition] = true;
             for (const Revoking& item : slot.revoking) {
+                if (PARTI_BROKEN(acknowledgement_not_awaited)) break;
                 if (!acknowledged(env, number, *slot.record, item.since)) out[item.partition] = true;
             }
             if (slot.unknown) {
@@ -86,7 +130,7 @@ std::vector<bool> Leader::blocked(Env& env) {
         } else {
             slot.unknown = false;
         }
-        if (!slot.write.busy()) continue;
+        if (!slot.write.busy() || PARTI_BROKEN(grant_while_unanswered)) continue;
         for (const std::vector<Partition>* list : {&slot.pending->partitions, &slot.pending->revoking}) {
             for (const Partition& partition : *list) {
                 if (const auto at = planner_.find(partition.id())) out[*at] = true;
@@ -109,13 +153,12 @@ bool Leader::keep_and_revoke(const Env& env, WorkerNumber number, const Slot& sl
         }
     }
     std::vector<Partition> open;
+    auto known = slot.revoking.begin();  // in the same order
     for (const Partition& partition : slot.record->revoking) {
         const auto at = planner_.find(partition.id());
         Fence since = slot.record->fence;
-        for (const Revoking& item : slot.revoking) {
-            if (at && item.partition == *at) since = item.since;
-        }
-        if (!acknowledged(env, number, *slot.record, since)) open.push_back(partition);
+        if (at && known != slot.revoking.end() && known->partition == *at) since = (known++)->since;
+        if (!acknowledged(env, number, *slot.record, since) && !PARTI_BROKEN(revoking_dropped_early)) open.push_back(partition);
     }
     next.revoking = merge(lost, open);
     return !lost.empty();
@@ -129,12 +172,13 @@ void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot
     // A worker that leaves or is being evicted is left alone: what it holds comes free with its session.
     if (fate == Fate::behind || (lease != nullptr && !willing) || (fate == Fate::alive && !willing)) return;
     AssignmentRecord next;
-    bool write = slot.overwritten || (slot.record && slot.record->major != major_);
+    const bool kept_only = slot.record && slot.record->keep_only && !cautious_ && !slot.unknown && fate == Fate::alive;
+    bool write = slot.overwritten || kept_only || (slot.record && slot.record->major != major_);
     if (fate == Fate::alive) {
         next.incarnation = slot.record->incarnation;
         next.session = slot.record->session;
         if (keep_and_revoke(env, number, slot, next)) {
-            env.stats.moved_partitions += next.revoking.size();
+            env.stats.moved_partitions += slot.record->partitions.size() - next.partitions.size();
             write = true;
         }
     } else if (willing) {
@@ -202,20 +246,25 @@ void Leader::write_head(Env& env, Session& session, const std::vector<Member>& m
     request.id = next.id;
     request.record = std::make_shared<const HeadRecord>(next);
     request.attempt = env.write_attempt();
+    if (PARTI_BROKEN(slots_before_head) && slots_.size() < next.slots) slots_.resize(next.slots);
     head_pending_ = std::move(next);
     head_write_.begin(env, std::move(request));
 }
 
 void Leader::time_limits(Env& env, Session& session, Membership& membership) {
     std::optional<Instant> oldest;
+    std::string refusal;
     const auto older = [&](const CasWrite& write) {
-        if (write.busy() && (!oldest || write.first_sent() < *oldest)) oldest = write.first_sent();
+        if (!write.busy() || (oldest && write.first_sent() >= *oldest)) return;
+        oldest = write.first_sent();
+        refusal = write.last_refusal();
     };
     older(head_write_);
     for (const Slot& slot : slots_) older(slot.write);
     const Timing& timing = env.config.timing;
     if (oldest && env.due(*oldest + timing.leader_publish_timeout)) {
-        env.note_error(Errc::timeout, "a write of the leader has been unanswered for leader_publish_timeout; it steps down");
+        env.note_error(Errc::timeout, "a write of the leader has been unanswered for leader_publish_timeout; it steps down" +
+                                          (refusal.empty() ? std::string() : "; the last attempt: " + refusal));
         stand_again_at_ = env.now + timing.ttl;
         end(env, "cannot publish");
         return;
@@ -239,12 +288,13 @@ void Leader::time_limits(Env& env, Session& session, Membership& membership) {
 void Leader::reconcile(Env& env, Session& session) {
     major_ = env.view.common_major(env.speaks);
     const std::vector<Member> present = members(env, session);
+    const bool was_busy = busy_;
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);
         if (lease != nullptr) highest_slot_wanted_ = std::max<std::uint64_t>(highest_slot_wanted_, std::uint64_t{number.value} + 1);
     }
     if (planner_.partitions()) {
-        (void)planner_.advance(env, present);
+        (void)planner_.advance(env, present, !busy_);
         const std::vector<bool> held = blocked(env);
         std::vector<std::vector<std::uint32_t>> gains(slots_.size());
         for (std::size_t i = 0; i < held.size(); ++i) {
@@ -271,15 +321,21 @@ void Leader::reconcile(Env& env, Session& session) {
         if (slot.strangers > 0) busy_ = true;
         for (const std::uint32_t partition : slot.owned) placed[partition] = true;
     }
-    if (std::find(placed.begin(), placed.end(), false) != placed.end()) {
+    const auto orphaned = static_cast<std::uint64_t>(std::count(placed.begin(), placed.end(), false));
+    if (orphaned > 0) {
         busy_ = true;
         emergency_ = planner_.settled() && present.empty();
+    }
+    metrics_.look(env, present, placed.size(), orphaned, busy_);
+    if (was_busy && !busy_ && planner_.unfinished()) {  // the next step of the plan may be due
+        dirty_ = true;
+        env.again = true;
     }
 }
 
 void Leader::advance(Env& env, Session& session, Membership& membership) {
     if (phase_ == Phase::off) return;
-    if (!session.steady()) {
+    if (!session.steady() && !PARTI_BROKEN(deposed_leader_goes_on)) {
         end(env, "its session has ended or is ending");
         return;
     }
@@ -289,10 +345,20 @@ void Leader::advance(Env& env, Session& session, Membership& membership) {
         env.wake_at(next_look_);
         return;
     }
+    // A look is at every record. In a large group what happens meanwhile waits for the next one.
+    if (slots_.size() > kSlotsSmall) {
+        const Instant earliest = last_look_ + std::chrono::microseconds(10) * slots_.size();
+        if (env.now < earliest) {
+            env.wake_at(earliest);
+            return;
+        }
+        last_look_ = env.now;
+    }
     dirty_ = false;
     const Instant before = env.wake;
     env.wake = Instant::max();
     head_write_.on_time(env);
+    if (overtaken(env)) return;
     if (phase_ == Phase::sealing) seal(env, session);
     if (phase_ == Phase::acting) {
         for (Slot& slot : slots_) slot.write.on_time(env);

@@ -39,6 +39,7 @@ Duration MassFailure::patience(Env& env, WorkerNumber own) {
     if (!until_) {
         if (!suspected) return {};
         until_ = env.now + env.config.timing.recovery_grace;
+        ++env.stats.mass_failures;
         env.note_error(Errc::timeout, std::to_string(silent) + " of " + std::to_string(living) +
                                           " workers went silent together; nobody is declared dead within recovery_grace");
     }

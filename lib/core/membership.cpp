@@ -2,26 +2,36 @@
 
 #include <vector>
 
+#include "core/test_switch.h"
+
 namespace parti::core {
 
 namespace {
 
-bool ended(const LeaseRecord& lease) { return lease.state == LeaseState::dead || lease.state == LeaseState::released; }
+bool ended(const LeaseRecord& lease) {
+    if (PARTI_BROKEN(evicted_is_gone_at_once) && lease.state == LeaseState::evicted) return true;
+    return lease.state == LeaseState::dead || lease.state == LeaseState::released;
+}
+
+bool behind(const LeaseRecord& lease, Incarnation incarnation, SessionId session) {
+    return lease.incarnation < incarnation || (lease.incarnation == incarnation && lease.session != session);
+}
 
 }  // namespace
 
 Fate Membership::fate(Env& env, WorkerNumber number, Incarnation incarnation, SessionId session) {
     if (session.empty()) return Fate::gone;
     const SeenLease* lease = env.view.lease(number);
-    if (lease == nullptr) return Fate::alive;
+    if (lease == nullptr) return PARTI_BROKEN(vanished_lease_is_gone) ? Fate::gone : Fate::alive;
+    if (PARTI_BROKEN(vanished_lease_is_gone) && !lease->record && !lease->unreadable) return Fate::gone;
     if (!lease->record) {
         // Junk on top of a lease: its holder cannot renew over it, so its deadline passes.
         if (lease->unreadable && env.due(lease->first_seen + env.silence())) return Fate::gone;
         return Fate::alive;
     }
-    if (lease->record->incarnation < incarnation) return Fate::behind;
+    if (behind(*lease->record, incarnation, session)) return PARTI_BROKEN(behind_taken_as_gone) ? Fate::gone : Fate::behind;
     if (lease->record->incarnation > incarnation) return Fate::gone;
-    if (lease->record->session != session) return Fate::behind;
+    if (PARTI_BROKEN(silence_is_death) && env.now >= lease->first_seen + env.silence()) return Fate::gone;
     return ended(*lease->record) ? Fate::gone : Fate::alive;
 }
 
@@ -40,11 +50,13 @@ bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarn
     if (!env.due(since + env.silence() + patience)) return false;
     if (!env.view.current(Bucket::lease, worker_key(number))) return false;
     LeaseRecord record;
-    if (lease != nullptr && lease->record) {
+    if (lease != nullptr && lease->record && !behind(*lease->record, incarnation, id)) {
         if (ended(*lease->record)) return false;
         record = *lease->record;
-    } else {
-        record.incarnation = incarnation;
+    } else {  // none, or one of before a history loss: nobody renews what the named session holds
+        // A second session of the same incarnation (a late claim after a loss) is silent too: the next incarnation ends both.
+        const bool second = lease != nullptr && lease->record && lease->record->incarnation == incarnation;
+        record.incarnation = {incarnation.value + (second ? 1 : 0)};
         record.session = id;
     }
     record.state = LeaseState::dead;
@@ -74,6 +86,13 @@ void Membership::begin(Env& env, WorkerNumber number, LeaseRecord record, Revisi
     request.record = std::make_shared<const LeaseRecord>(std::move(record));
     request.attempt = env.write_attempt();
     request.on_conflict = CasWrite::OnConflict::just_tell;
+#if defined(PARTI_TEST_BREAKAGE)
+    const auto* death = std::get_if<LeasePtr>(&request.record);
+    if (PARTI_BROKEN(death_unconditional) && (*death)->state == LeaseState::dead) request.expected = kAnyRevision;
+    if (PARTI_BROKEN(death_before_confirmation) && (*death)->state == LeaseState::dead) {
+        env.view.learn({Bucket::lease, worker_key(number), expected + 1, request.record}, env.now);
+    }
+#endif
     writes_[number].begin(env, std::move(request));
 }
 
@@ -87,6 +106,10 @@ void Membership::finish(Env& env, WorkerNumber number, const CasWrite::Outcome& 
         env.view.outdated(Bucket::lease, worker_key(number), outcome.revision);
     } else {
         env.view.outdated(Bucket::lease, worker_key(number), outcome.revision);
+        const SeenLease* seen = env.view.lease(number);
+        if (seen != nullptr && seen->record && seen->revision == outcome.revision) {
+            ++(seen->record->state == LeaseState::dead ? env.stats.deaths_declared : env.stats.evictions);
+        }
     }
     env.again = true;
 }

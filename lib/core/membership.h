@@ -29,7 +29,7 @@ public:
     static const LeaseRecord* living(const Env& env, WorkerNumber number);
 
     // Writes `dead` for the named session when its lease has been silent for long enough (or asks to be woken then). `patience` is added.
-    // Also for a lease that vanished. True when a write is in the air.
+    // Also for a lease that vanished or, after a history loss, is of an older session. True when a write is in the air.
     bool suspect(Env& env, Session& session, WorkerNumber number, Incarnation incarnation, SessionId id, Duration patience);
     // Writes `evicted` into a living lease.
     void evict(Env& env, Session& session, WorkerNumber number);
@@ -40,6 +40,7 @@ public:
     void advance(Env& env);
     void clear() { writes_.clear(); }
     bool busy() const { return !writes_.empty(); }
+    std::size_t open_writes() const { return writes_.size(); }
 
 private:
     void begin(Env& env, WorkerNumber number, LeaseRecord record, Revision expected);

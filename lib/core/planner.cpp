@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -15,24 +16,26 @@ bool is_member(const std::vector<Member>& members, std::int64_t number) {
     return it != members.end() && std::int64_t{it->number.value} == number;
 }
 
+// Both are ascending by number.
 bool anybody_new(const std::vector<Member>& before, const std::vector<Member>& now) {
+    auto old = before.begin();
     return std::any_of(now.begin(), now.end(), [&](const Member& member) {
-        return std::none_of(before.begin(), before.end(), [&](const Member& old) {
-            return old.number == member.number && old.incarnation == member.incarnation;
-        });
+        while (old != before.end() && old->number < member.number) ++old;
+        return old == before.end() || old->number != member.number || old->incarnation != member.incarnation;
     });
 }
 
 }  // namespace
 
-void Planner::begin(std::vector<Member> inherited, bool fresh, std::uint64_t request) {
+void Planner::begin(std::vector<Member> inherited, bool fresh, bool unfinished, std::uint64_t request) {
     carried_out_ = request;
-    planned_members_ = std::move(inherited);
+    seen_members_ = inherited;
+    planned_members_ = fresh ? std::vector<Member>{} : std::move(inherited);  // nothing was ever planned: the first plan is due
     planned_partitions_ = partitions_;
-    seen_members_ = planned_members_;
     fresh_ = fresh;
     settling_ = false;
     orphans_ = false;
+    unfinished_ = unfinished;
     last_full_plan_.reset();
     retry_at_ = {};
     std::fill(target_.begin(), target_.end(), kUnassigned);
@@ -75,28 +78,47 @@ bool Planner::window_over(Env& env, const std::vector<Member>& members) {
     return paused || env.due(settle_started_ + (fresh_ ? timing.cold_start_window : timing.planned_scale_window));
 }
 
-bool Planner::advance(Env& env, const std::vector<Member>& members) {
+bool Planner::step_due(Env& env, bool in_force) const {
+    if (!unfinished_ || !in_force) return false;
+    const Timing& timing = env.config.timing;
+    return !last_full_plan_ || env.due(*last_full_plan_ + std::max(timing.min_rebalance_interval, timing.settle_pause));
+}
+
+bool Planner::advance(Env& env, const std::vector<Member>& members, bool in_force) {
     PARTI_ASSERT(partitions_ != nullptr);
     orphans_ = std::any_of(target_.begin(), target_.end(), [&](std::int64_t owner) { return !is_member(members, owner); });
     if (members.empty() || !env.due(retry_at_)) return false;
     const ControlRecord& control = env.view.control();
-    const bool asked = control.rebalance > carried_out_;
-    const bool differs = !control.frozen && (asked || members != planned_members_ || planned_partitions_ != partitions_);
+    // Any other number than the last one: an operator may have removed the record and begun anew.
+    const bool asked = control.rebalance != 0 && control.rebalance != carried_out_;
+    const bool by_count = PARTI_BROKEN(membership_by_count) && members.size() == planned_members_.size();
+    if (by_count) orphans_ = false;
+    const bool other_members = members != planned_members_ && !by_count;
+    // A fresh group has never had a full plan, whatever a predecessor wrote.
+    const bool differs = !control.frozen && (asked || fresh_ || other_members || planned_partitions_ != partitions_);
     if (!differs) settling_ = false;
-    const bool full = differs && (asked || window_over(env, members));
+    const bool full = differs ? asked || window_over(env, members) : !control.frozen && step_due(env, in_force);
     if (full) {
         const bool changed = run(env, members, true);
         if (env.now < retry_at_) return changed;
         settling_ = false;
         fresh_ = false;
-        carried_out_ = std::max(carried_out_, control.rebalance);
+        unfinished_ = changed && env.strategy->works_in_steps();
+        if (control.rebalance != 0) carried_out_ = control.rebalance;
         planned_members_ = members;
         planned_partitions_ = partitions_;
         last_full_plan_ = env.now;
         return changed;
     }
-    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait)) return false;
+    if (!orphans_ || (fresh_ && env.config.cold_start == ColdStart::wait && !control.frozen)) return false;
     return run(env, members, false);
+}
+
+PlanReason Planner::reason(const Env& env, const std::vector<Member>& members) const {
+    const std::uint64_t asked = env.view.control().rebalance;
+    if (asked != 0 && asked != carried_out_) return PlanReason::request;
+    if (planned_partitions_ != partitions_) return PlanReason::partitions;
+    return unfinished_ && members == planned_members_ ? PlanReason::step : PlanReason::membership;
 }
 
 bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned) {
@@ -129,11 +151,14 @@ bool Planner::run(Env& env, const std::vector<Member>& members, bool move_owned)
     if (!broken.empty()) {
         env.note_error(Errc::callback_failed, "strategy '" + std::string(env.strategy->name()) + "' failed: " + broken +
                                                   "; the assignment stays as it is and the plan is tried again");
+        ++env.stats.plans_failed;
         retry_at_ = env.now + std::max<Duration>(env.config.timing.settle_pause, std::chrono::milliseconds(100));
+        if (PARTI_BROKEN(failed_plan_not_retried)) retry_at_ = Instant::max();
         env.wake_at(retry_at_);
         return false;
     }
     ++env.stats.plans;
+    ++env.stats.plans_by[static_cast<std::size_t>(move_owned ? reason(env, members) : PlanReason::orphans)];
     bool changed = false;
     for (std::size_t i = 0; i < target_.size(); ++i) {
         if (!move_owned && previous[i] != kNobody) continue;

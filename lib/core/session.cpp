@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -12,17 +13,6 @@ constexpr std::uint32_t kClaimWindowFirst = 8;   // numbers to choose among at t
 constexpr std::uint32_t kClaimWindowGrowth = 4;  // after each conflict: total attempts stay linear in the number of workers
 
 std::string label(WorkerNumber number) { return std::to_string(number.value); }
-
-std::string_view to_text(LeaseState state) {
-    switch (state) {
-        case LeaseState::live: return "live";
-        case LeaseState::draining: return "draining";
-        case LeaseState::released: return "released";
-        case LeaseState::dead: return "dead";
-        case LeaseState::evicted: return "evicted";
-    }
-    return "unknown";
-}
 
 }  // namespace
 
@@ -57,6 +47,7 @@ void Session::end(Env& env, const std::string& why) {
         env.emit(SessionEnded{why});
     }
     degraded_ = false;
+    looking_ = false;
     own_stale_ = id_;
     own_stale_number_ = number_;
     highest_own_ = std::max(highest_own_, incarnation_);
@@ -90,17 +81,59 @@ bool Session::taken_over_by(Env& env, const LeaseRecord& record) {
 }
 
 void Session::history_lost(Env& env) {
+    if (PARTI_BROKEN(history_loss_ignored)) return;
     if (phase_ == Phase::claiming) {
         if (write_.busy()) abandoned_ = id_;
         write_.abandon();
         writing_ = Writing::nothing;
     }
-    if (live()) end(env, "the store lost its history");
+    if (phase_ == Phase::held || phase_ == Phase::leaving) look_up(env);
+    if (phase_ == Phase::over || phase_ == Phase::relinquishing) revision_ = 0;
+}
+
+// A stale expectation could fit in the new history by chance: nothing is written before the record that is there now has been seen.
+void Session::look_up(Env& env) {
+    write_.abandon();
+    writing_ = Writing::nothing;
+    looking_ = true;
+    look_operation_ = env.next_operation++;
+    look_at_ = env.now;
+    env.again = true;
+}
+
+void Session::found(Env& env, const Entry& entry) {
+    looking_ = false;
+    env.again = true;
+    const auto* lease = std::get_if<LeasePtr>(&entry.value);
+    const bool own = lease != nullptr && (*lease)->session == id_;
+    if (own && ((*lease)->state == LeaseState::live || (*lease)->state == LeaseState::draining)) {
+        env.note_error(Errc::wrong_revision, "the lease record of worker " + label(number_) + " went back to an older one (revision " +
+                                                 std::to_string(entry.revision) + "); the session goes on from there");
+        revision_ = entry.revision;
+        renew_now_ = true;
+        return;
+    }
     revision_ = 0;
+    if (phase_ == Phase::leaving && !tokens_) return;
+    if (lease != nullptr && taken_over_by(env, **lease)) return;
+    if (lease != nullptr && (own || ((*lease)->state != LeaseState::released && (*lease)->state != LeaseState::dead))) {
+        fence(env, "its lease record was lost and says " + std::string(to_string((*lease)->state)) + ", incarnation " +
+                       std::to_string((*lease)->incarnation.value) + " now");
+    } else {
+        give_up(env, "its lease record was lost");
+    }
+}
+
+// The session cannot be renewed any more: everything is given back while its tokens last.
+void Session::give_up(Env& env, const std::string& why) {
+    env.note_error(Errc::lease_lost, "worker " + label(number_) + " incarnation " + std::to_string(incarnation_.value) + ": " + why +
+                                         "; giving everything back");
+    if (phase_ == Phase::held) phase_ = Phase::relinquishing;
 }
 
 void Session::expire(Env& env) {
     if (!tokens_ || env.now < deadline_) return;
+    if (PARTI_BROKEN(session_lives_again) && phase_ == Phase::held) return;
     if (env.config.policy == Policy::keep && phase_ != Phase::leaving) {
         if (!degraded_) {
             degraded_ = true;
@@ -125,6 +158,10 @@ void Session::on_answer(Env& env, const WriteAnswered& answer) {
 }
 
 void Session::on_fetch(Env& env, const FetchAnswered& answer) {
+    if (looking_ && answer.token.operation == look_operation_) {
+        if (answer.entry) found(env, *answer.entry);
+        return;
+    }
     if (const auto done = write_.on_fetch(env, answer)) outcome(env, *done);
 }
 
@@ -133,14 +170,15 @@ void Session::on_entry(Env& env, const Entry& entry) {
         outcome(env, *done);
         return;
     }
-    if (!live() || entry.bucket != Bucket::lease || entry.key != worker_key(number_)) return;
+    if (!live() || looking_ || entry.bucket != Bucket::lease || entry.key != worker_key(number_)) return;
     if (entry.revision != 0 && entry.revision <= revision_) return;
     const auto* lease = std::get_if<LeasePtr>(&entry.value);
     if (lease != nullptr && (*lease)->id.writer == id_) return;  // our own write; its answer is on the way
+    if (PARTI_BROKEN(unconditional_renewal) || PARTI_BROKEN(lost_lease_goes_on)) return;
     if (lease == nullptr) {
         fence(env, "its lease record was removed or overwritten by something that is not a lease");
     } else if (!taken_over_by(env, **lease)) {
-        fence(env, "its lease record says " + std::string(to_text((*lease)->state)) + ", incarnation " +
+        fence(env, "its lease record says " + std::string(to_string((*lease)->state)) + ", incarnation " +
                        std::to_string((*lease)->incarnation.value) + ", written by another");
     }
 }
@@ -154,7 +192,7 @@ LeaseRecord Session::record(Env& env, LeaseState state) {
     out.instance = instance_refused_ ? std::string() : env.config.instance;
     out.process = env.process;
     out.applied = applied_;
-    out.floor = env.floor;
+    out.floor = PARTI_BROKEN(floor_not_carried) ? Epoch{} : env.floor;
     out.capacity = env.config.capacity;
     out.zone = env.config.zone;
     out.speaks = env.speaks;
@@ -165,6 +203,8 @@ void Session::begin_write(Env& env, Writing what, LeaseRecord record, Revision e
     writing_ = what;
     told_state_ = record.state;
     told_applied_ = record.applied;
+    told_floor_ = record.floor;
+    renew_now_ = false;
     CasWrite::Request request;
     request.key = worker_key(number_);
     request.bucket = Bucket::lease;
@@ -173,6 +213,10 @@ void Session::begin_write(Env& env, Writing what, LeaseRecord record, Revision e
     request.record = std::make_shared<const LeaseRecord>(std::move(record));
     request.attempt = env.lease_attempt();
     request.on_conflict = CasWrite::OnConflict::just_tell;
+#if defined(PARTI_TEST_BREAKAGE)
+    if (PARTI_BROKEN(unconditional_renewal) && what == Writing::renewal) request.expected = kAnyRevision;
+    if (PARTI_BROKEN(claim_unconditional) && what == Writing::claim) request.expected = kAnyRevision;
+#endif
     write_.begin(env, std::move(request));
 }
 
@@ -183,7 +227,12 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
     const SeenAssignment* assignment = env.view.assignment(number);
     if (!env.view.current(Bucket::lease, worker_key(number))) return false;
     out = {number, lease != nullptr ? lease->revision : 0, {}};
-    if (assignment != nullptr && assignment->record) out.incarnation = assignment->record->incarnation;
+    const bool look_at_record = !PARTI_BROKEN(incarnation_from_lease_only);
+    if (look_at_record && assignment != nullptr && assignment->record) out.incarnation = assignment->record->incarnation;
+    const HeadRecord* head = env.view.head_record();
+    if (look_at_record && head != nullptr && head->leader.number == number) {
+        out.incarnation = std::max(out.incarnation, head->leader.incarnation);
+    }
     if (lease != nullptr && lease->unreadable) return false;  // not ours to overwrite
     at_once = true;
     if (lease != nullptr && lease->record) {
@@ -191,6 +240,7 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
         out.incarnation = std::max(out.incarnation, record.incarnation);
         const bool ended = record.state == LeaseState::released || record.state == LeaseState::dead;
         if (ended || (!own_stale_.empty() && record.session == own_stale_)) return true;
+        if (PARTI_BROKEN(claim_without_waiting)) return true;
         if (trusts(env, record)) return true;
         at_once = false;
         return env.due(lease->first_seen + env.silence());
@@ -199,6 +249,7 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
     if (!lease_trace && assignment == nullptr) return lease == nullptr || env.due(lease->first_seen + env.silence());
     if (!lease_trace && assignment->record && assignment->record->incarnation.value == 0) return true;  // sealed for nobody
     at_once = false;
+    if (PARTI_BROKEN(claim_marker_at_once)) return true;
     const Instant since = lease != nullptr ? lease->first_seen : std::max(env.view.complete_since(), assignment->first_seen);
     return env.due(since + env.silence());
 }
@@ -228,7 +279,7 @@ bool Session::wait_for_instance(Env& env) {
             return false;
         }
         instance_revision_ = seen.revision;
-        if (!env.due(seen.first_seen + env.silence())) return true;
+        if (!env.due(seen.first_seen + env.silence()) && !PARTI_BROKEN(claim_without_waiting)) return true;
     }
     return false;
 }
@@ -280,6 +331,7 @@ void Session::try_claim(Env& env) {
     claim_ = *candidate;
     number_ = claim_.number;
     incarnation_ = {std::max(claim_.incarnation.value, highest_own_.value) + 1};
+    if (PARTI_BROKEN(incarnation_not_raised) && incarnation_.value > 1) --incarnation_.value;
     id_ = {env.rng.next(), env.rng.next()};
     sequence_ = 0;
     applied_ = {};
@@ -289,7 +341,7 @@ void Session::try_claim(Env& env) {
 
 void Session::claimed(Env& env, Revision revision) {
     revision_ = revision;
-    deadline_ = write_.first_sent() + env.lease_span();
+    deadline_ = (PARTI_BROKEN(lease_counted_from_answer) ? env.now : write_.first_sent()) + env.lease_span();
     last_renewal_ = write_.first_sent();
     own_stale_ = id_;
     own_stale_number_ = number_;
@@ -324,7 +376,11 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
                 window_ = std::min(window_ * kClaimWindowGrowth, kWorkerNumberMax);
                 if (phase_ == Phase::leaving) phase_ = Phase::gone;
                 break;
-            case Writing::renewal: renewal_refused(env); break;
+            case Writing::renewal:
+                // A revision below one that was confirmed: the store went back (or does not say which it is).
+                if (live() && outcome.revision < revision_) look_up(env);
+                else renewal_refused(env);
+                break;
             case Writing::release: phase_ = Phase::gone; break;
             case Writing::nothing: break;
         }
@@ -335,8 +391,10 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
         case Writing::renewal: {
             revision_ = outcome.revision;
             ++env.stats.renewals;
+            env.stats.renewal_time += env.now - write_.first_sent();
+            env.stats.renewal_time_max = std::max(env.stats.renewal_time_max, env.now - write_.first_sent());
             if (phase_ != Phase::held && phase_ != Phase::leaving) break;
-            const Instant next = write_.first_sent() + env.lease_span();
+            const Instant next = (PARTI_BROKEN(lease_counted_from_answer) ? env.now : write_.first_sent()) + env.lease_span();
             if (!tokens_ || next <= deadline_) break;
             deadline_ = next;
             if (env.config.policy == Policy::keep) {
@@ -354,9 +412,10 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
 // ---- time -----------------------------------------------------------------------------------------------------------------------
 
 void Session::renew(Env& env) {
-    if (write_.busy()) return;
+    if (write_.busy() || looking_) return;
     const LeaseState state = phase_ == Phase::leaving ? LeaseState::draining : LeaseState::live;
-    const bool news = told_state_ != state || told_applied_ != applied_;
+    const bool floor_rose = env.lost_epoch.value != 0 && told_floor_ < env.floor;
+    const bool news = told_state_ != state || told_applied_ != applied_ || floor_rose || renew_now_;
     if (!news && !env.due(last_renewal_ + env.config.timing.heartbeat)) return;
     last_renewal_ = env.now;
     begin_write(env, Writing::renewal, record(env, state), revision_);
@@ -374,6 +433,11 @@ void Session::write_release(Env& env) {
 
 void Session::advance(Env& env, bool holding) {
     write_.on_time(env);
+    if (looking_ && env.due(look_at_)) {
+        env.emit(Fetch{{look_operation_, 1}, Bucket::lease, worker_key(number_)});
+        look_at_ = env.now + env.lease_attempt();
+        env.wake_at(look_at_);
+    }
     switch (phase_) {
         case Phase::idle:
         case Phase::gone: break;
@@ -385,7 +449,11 @@ void Session::advance(Env& env, bool holding) {
                 break;
             }
             env.wake_at(deadline_);
-            if (env.due(deadline_ - env.config.timing.stop_budget)) {
+            if (PARTI_BROKEN(session_lives_again)) break;
+            if (env.due(deadline_ - env.config.timing.stop_budget) && PARTI_BROKEN(lost_lease_goes_on)) {
+                deadline_ = env.now + env.lease_span();
+                env.emit(LeaseExtended{deadline_});
+            } else if (env.due(deadline_ - env.config.timing.stop_budget)) {
                 env.note(LogLevel::warning, "lease of worker " + label(number_) + " could not be renewed; giving everything back in time");
                 write_.abandon();
                 writing_ = Writing::nothing;
@@ -401,9 +469,8 @@ void Session::advance(Env& env, bool holding) {
             if (!holding && replaced_) {
                 phase_ = Phase::gone;
                 env.again = true;
-            } else if (!holding) {
+            } else if (!holding || PARTI_BROKEN(new_incarnation_while_draining)) {
                 phase_ = Phase::claiming;
-                retry_at_ = env.now;
                 env.again = true;
             }
             break;
@@ -413,9 +480,9 @@ void Session::advance(Env& env, bool holding) {
                 if (tokens_) end(env, "left");
                 phase_ = Phase::gone;
                 env.again = true;
-            } else if (holding) {
+            } else if (holding && !PARTI_BROKEN(released_while_draining)) {
                 if (tokens_) renew(env);
-            } else if (!write_.busy()) {
+            } else if (!write_.busy() && !looking_) {
                 if (tokens_) {
                     tokens_ = false;
                     env.emit(SessionEnded{"left"});

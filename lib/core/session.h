@@ -8,7 +8,7 @@
 //                          number with the next incarnation, which tells the leader at once that nothing is held
 //           leaving        graceful: the lease says draining, then released
 //           gone           final
-// Rules    , R-4a, R-7. Under policy keep the deadline does not end the session (Degraded).
+// Rules    , R-4a, R-7, R-11. Under policy keep the deadline does not end the session (Degraded).
 #pragma once
 
 #include <map>
@@ -40,9 +40,11 @@ public:
 
     void start(Env& env);
     void leave(Env& env);
-    // The records of `bucket` are void: the session cannot be renewed any more.
+    // The records of the lease bucket are void: whether the session can go on depends on what is there now.
     void history_lost(Env& env);
 
+    // The process was stopped for a while: what it knows is old.
+    void stalled(Env& env) { retry_at_ = std::max(retry_at_, env.now + env.config.timing.heartbeat); }
     // The user was told that this session is over.
     void lapsed(Env& env, SessionId session);
 
@@ -68,6 +70,9 @@ private:
     void outcome(Env& env, const CasWrite::Outcome& outcome);
     void claimed(Env& env, Revision revision);
     void try_claim(Env& env);
+    void look_up(Env& env);
+    void found(Env& env, const Entry& entry);
+    void give_up(Env& env, const std::string& why);
     std::optional<Candidate> choose(Env& env);
     bool claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_once);
     bool wait_for_instance(Env& env);
@@ -93,6 +98,12 @@ private:
     Fence applied_;
     LeaseState told_state_ = LeaseState::live;  // in the last write begun
     Fence told_applied_;
+    Epoch told_floor_;
+    // After a history loss: the own record is fetched, and nothing is written before it has come.
+    bool looking_ = false;
+    std::uint64_t look_operation_ = 0;
+    Instant look_at_{};
+    bool renew_now_ = false;
     CasWrite write_;
     Writing writing_ = Writing::nothing;
     Candidate claim_;

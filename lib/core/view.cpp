@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/test_switch.h"
+
 namespace parti::core {
 
 namespace {
@@ -38,6 +40,7 @@ bool View::learn(const Entry& entry, Instant first_seen) {
     if (!wanted(entry)) return false;
     const auto stale = outdated_.find({entry.bucket, entry.key});
     if (stale != outdated_.end() && (entry.revision == 0 || entry.revision >= stale->second)) outdated_.erase(stale);
+    if (PARTI_BROKEN(suspected_on_first_sight) && !complete_) first_seen = Instant{};
     if (entry.key.kind == Key::Kind::head) return learn_into(head_, entry, first_seen, head_.first_seen != Instant{});
     if (entry.key.kind == Key::Kind::control) {
         const std::shared_ptr<const ControlRecord> before = control_.record;

@@ -46,6 +46,7 @@ public:
     const std::map<WorkerNumber, SeenLease>& leases() const { return leases_; }
     const std::map<WorkerNumber, SeenAssignment>& assignments() const { return assignments_; }
 
+    std::size_t marks() const { return outdated_.size(); }
     const Interest& interest() const { return interest_; }
     void set_interest(const Interest& interest);  // forgets what is no longer wanted
     void snapshot_done(std::uint64_t interest, Instant now);

@@ -10,6 +10,10 @@
 #include "core/leader.h"
 #include "core/membership.h"
 #include "core/session.h"
+#include "core/test_switch.h"
+#if defined(PARTI_TEST_BREAKAGE)
+#include "core/test_happenings.h"
+#endif
 
 namespace parti::core {
 
@@ -55,13 +59,25 @@ struct WorkerCore::Impl {
     bool revoked_all = false;
     bool stable_reached = false;    // in this session
     std::uint64_t next_interest = 1;
+    Instant create_again_at{};
+    Duration create_jitter{};
     std::map<std::pair<Bucket, Key>, Revision> reported;  // unreadable entries that were reported
+#if defined(PARTI_TEST_BREAKAGE)
+    AssignmentPtr overtaken;
+    AssignmentPtr last_update;
+#endif
 
     void dispatch(const Event& event);
+#if defined(PARTI_TEST_BREAKAGE)
+    void count(const Event& event) const;
+#endif
     void on_entry(const EntrySeen& seen);
     void on_control(const ControlRecord& control);
     void on_history_lost(const HistoryLost& lost);
+    void on_missing(const BucketMissing& event);
     void pass();
+    void see_epoch(Epoch epoch, SessionId led_by);
+    void recreate_buckets();
     void follow_session();
     void follow_record();
     void update_interest();
@@ -89,7 +105,7 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
         }
     }
     if (const auto* head = std::get_if<HeadPtr>(&entry.value)) {
-        env.floor = std::max(env.floor, (*head)->epoch);
+        see_epoch((*head)->epoch, (*head)->leader.session);
         if ((*head)->policy != env.config.policy) {
             Revision& last = reported[{entry.bucket, entry.key}];
             if (last != entry.revision) {
@@ -101,30 +117,88 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
         }
     }
     if (entry.bucket == Bucket::assignment && entry.key.kind == Key::Kind::control) on_control(env.view.control());
-    if (const auto* record = std::get_if<AssignmentPtr>(&entry.value)) env.floor = std::max(env.floor, (*record)->fence.epoch);
+    if (const auto* record = std::get_if<AssignmentPtr>(&entry.value)) see_epoch((*record)->fence.epoch, (*record)->id.writer);
     session.on_entry(env, entry);
     membership.on_entry(env, entry);
     election.on_entry(env, leader, entry);
     leader.on_entry(env, session, entry);
 }
 
+// Two leaders of one epoch exist in two histories only.
+void WorkerCore::Impl::see_epoch(Epoch epoch, SessionId led_by) {
+    if (epoch > env.floor) {
+        env.floor = epoch;
+        env.floor_leader = led_by;
+    } else if (epoch == env.floor && !env.floor_leader.empty() && env.floor_leader != led_by) {
+        env.note_error(Errc::wrong_revision, "epoch " + std::to_string(epoch.value) + " is led by session " + to_string(led_by) + ", and " +
+                                                 to_string(env.floor_leader) + " was seen leading it: the store lost its history");
+        env.doubt();
+    }
+}
+
 void WorkerCore::Impl::on_control(const ControlRecord& control) {
     // What was asked before this worker came is in the list it started with.
-    if (control_known && control.refresh > refreshed) env.emit(RefreshPartitions{});
-    refreshed = std::max(refreshed, control.refresh);
+    if (control_known && control.refresh != 0 && control.refresh != refreshed) env.emit(RefreshPartitions{});
+    refreshed = control.refresh;
     control_known = true;
 }
 
 void WorkerCore::Impl::on_history_lost(const HistoryLost& lost) {
-    env.note_error(Errc::not_found, std::string(lost.bucket == Bucket::lease ? "the lease" : "the assignment") +
-                                        " bucket lost its history: " + lost.detail + "; the session ends and starts anew");
+    const bool leases = lost.bucket == Bucket::lease;
+    env.note_error(Errc::wrong_revision, std::string(leases ? "the lease" : "the assignment") + " bucket lost its history: " + lost.detail +
+                                             (leases ? "; looking whether the session can go on" : "; no gains before a new epoch"));
     env.view.forget(lost.bucket);
-    reported.clear();
-    session.history_lost(env);
+    std::erase_if(reported, [&](const auto& item) { return item.first.first == lost.bucket; });
+    leader.look_again();
+    if (leases) {
+        session.history_lost(env);
+        membership.clear();
+        return;
+    }
+    env.doubt();
     leader.end(env, "the store lost its history");
     election.session_ended();
-    membership.clear();
 }
+
+void WorkerCore::Impl::on_missing(const BucketMissing& event) {
+    auto& since = env.missing(event.bucket);
+    if (!event.missing) {
+        since.reset();
+    } else if (!since) {
+        since = env.now;
+        create_jitter = std::chrono::milliseconds(env.rng.below(1000));
+        env.note_error(Errc::not_found, std::string(event.bucket == Bucket::lease ? "the lease" : "the assignment") +
+                                            " bucket does not exist any more" +
+                                            (env.config.create_buckets == CreateBuckets::always ? "; the leader makes it again"
+                                                                                                : "; somebody must make it again"));
+    }
+}
+
+// A bucket was deleted: the leader makes it again; when nobody leads for long, whoever finds that out.
+void WorkerCore::Impl::recreate_buckets() {
+    for (const Bucket bucket : {Bucket::lease, Bucket::assignment}) {
+        const auto& since = env.missing(bucket);
+        if (!since || env.config.create_buckets != CreateBuckets::always || !env.due(create_again_at)) continue;
+        if (!leader.on() && !env.due(*since + env.silence() + create_jitter)) continue;
+        env.emit(CreateBucket{bucket});
+        create_again_at = env.now + std::chrono::seconds(1);
+        env.wake_at(create_again_at);
+    }
+}
+
+#if defined(PARTI_TEST_BREAKAGE)
+void WorkerCore::Impl::count(const Event& event) const {
+    if (stepped == nullptr) return;
+    const Happening kind = happening(event, session.number());
+    PARTI_STEPPED(worker, state, kind);
+    PARTI_STEPPED(session, session.phase(), kind);
+    const bool owns = assignee.owned_count() > 0;
+    const bool drains = assignee.draining_count() > 0;
+    PARTI_STEPPED(assignee, (owns ? 1U : 0U) + (drains ? 2U : 0U), kind);
+    PARTI_STEPPED(election, election.writing(), kind);
+    PARTI_STEPPED(leader, leader.on() ? 1U + static_cast<unsigned>(leader.reported_phase()) : 0U, kind);
+}
+#endif
 
 void WorkerCore::Impl::dispatch(const Event& event) {
     if (std::holds_alternative<Start>(event)) {
@@ -140,6 +214,8 @@ void WorkerCore::Impl::dispatch(const Event& event) {
         leader.look_again();
     } else if (const auto* lost = std::get_if<HistoryLost>(&event)) {
         on_history_lost(*lost);
+    } else if (const auto* missing = std::get_if<BucketMissing>(&event)) {
+        on_missing(*missing);
     } else if (const auto* answer = std::get_if<WriteAnswered>(&event)) {
         session.on_answer(env, *answer);
         membership.on_answer(env, *answer);
@@ -193,14 +269,45 @@ void WorkerCore::Impl::follow_session() {
 
 void WorkerCore::Impl::follow_record() {
     if (!session.live()) return;
+    const HeadRecord* head = env.view.head_record();
+    if (head != nullptr && head->leader.number == session.number() && head->leader.session != session.id() &&
+        head->leader.incarnation >= session.incarnation()) {
+        session.fence(env, "head names another session of its number with incarnation " + std::to_string(head->leader.incarnation.value));
+        return;
+    }
     const SeenAssignment* seen = env.view.assignment(session.number());
     if (seen == nullptr || !seen->record) return;
     const AssignmentRecord& record = *seen->record;
+#if defined(PARTI_TEST_BREAKAGE)
+    if (PARTI_BROKEN(older_update_wins)) {  // every third update is slow, and lands after the next one
+        if (record.session != session.id() || last_update == seen->record) return;
+        last_update = seen->record;
+        const AssignmentPtr slow = std::exchange(overtaken, nullptr);
+        if (slow == nullptr && record.fence.version % 3 == 0) {
+            overtaken = seen->record;
+            return;
+        }
+        (void)assignee.apply(env, record);
+        if (slow != nullptr && slow->session == session.id()) (void)assignee.apply(env, *slow);
+        return;
+    }
+    if (PARTI_BROKEN(record_for_another_applied)) {
+        (void)assignee.apply(env, record);
+        return;
+    }
+#endif
     if (record.incarnation > session.incarnation()) {
         session.fence(env, "an assignment record names incarnation " + std::to_string(record.incarnation.value) + " of it");
         return;
     }
-    if (record.incarnation == session.incarnation() && record.session == session.id()) (void)assignee.apply(env, record);
+    if (record.incarnation != session.incarnation()) return;
+    if (record.session != session.id()) {
+        session.fence(env, "an assignment record names another session of incarnation " + std::to_string(record.incarnation.value) +
+                               ": one of the two is of a lost history");
+        return;
+    }
+    if (record.fence.epoch <= env.lost_epoch) return;  // no gains, and nothing to acknowledge, before a new epoch
+    if (assignee.apply(env, record) && !record.keep_only && !leader.on()) env.doubtful = false;
 }
 
 void WorkerCore::Impl::update_interest() {
@@ -236,16 +343,20 @@ void WorkerCore::Impl::go(State to) {
     if (to == State::stopped && working) go(State::draining);
     PARTI_ASSERT(edge_allowed(state, to));
     env.emit(StateChanged{state, to});
+    ++env.stats.states_entered[static_cast<std::size_t>(to)];
     state = to;
     if (to == State::stopped) env.emit(Stopped{});
 }
 
 void WorkerCore::Impl::update_state() {
     const std::vector<std::string>& drain = env.view.control().drain;
-    const bool now_drained = !drain.empty() && session.live() &&
-                             std::any_of(drain.begin(), drain.end(), [&](const std::string& name) {
-                                 return name == to_string(session.id()) || (!env.config.instance.empty() && name == env.config.instance);
-                             });
+    bool now_drained = false;
+    if (!drain.empty() && session.live()) {
+        const std::string id = to_string(session.id());
+        now_drained = std::any_of(drain.begin(), drain.end(), [&](const std::string& name) {
+            return name == id || (!env.config.instance.empty() && name == env.config.instance);
+        });
+    }
     if (now_drained != drained) {
         drained = now_drained;
         env.note(LogLevel::info, drained ? "operators drain this worker: it will own nothing" : "operators drain this worker no longer");
@@ -256,7 +367,7 @@ void WorkerCore::Impl::update_state() {
         case Session::Phase::held: {
             const HeadRecord* head = env.view.head_record();
             if (assignee.applied_any() && (head == nullptr || assignee.accepted().epoch >= head->epoch)) stable_reached = true;
-            if (session.degraded()) go(State::degraded);
+            if (session.degraded() || env.missing_since[0] || env.missing_since[1]) go(State::degraded);
             else if (stable_reached) go(State::stable);
             else if (state != State::degraded) go(State::waiting_assignment);
             break;
@@ -283,6 +394,7 @@ void WorkerCore::Impl::pass() {
     membership.advance(env);
     election.advance(env, session, leader, membership, partitions != nullptr);
     leader.advance(env, session, membership);
+    recreate_buckets();
     update_interest();
     update_state();
     alert.advance(env, state == State::claiming_id || state == State::degraded || state == State::fenced);
@@ -304,6 +416,16 @@ void WorkerCore::step(Instant now, const Event& event, Effects& out) {
     if (impl.state == State::stopped) {
         impl.env.wake = Instant::max();
         return;
+    }
+#if defined(PARTI_TEST_BREAKAGE)
+    impl.count(event);
+#endif
+    // A timer that comes so late means that this process was stopped and heard nothing meanwhile: silence tells nothing, and what it
+    // knows may be of a store that is no more.
+    const bool stalled = impl.env.wake != Instant::max() && now > impl.env.wake + impl.env.config.timing.heartbeat / 2;
+    if (stalled) {
+        impl.env.view.count_silence_anew(now);
+        impl.session.stalled(impl.env);
     }
     impl.session.expire(impl.env);
     impl.follow_session();
@@ -343,10 +465,16 @@ WorkerStats WorkerCore::stats() const {
     WorkerStats out = impl_->env.stats;
     out.owned = impl_->assignee.owned_count();
     out.draining = impl_->assignee.draining_count();
+    out.alert = impl_->alert.level();
+    if (!impl_->leader.on()) out.partitions = out.orphaned = out.active_workers = 0;
     return out;
 }
 
 std::vector<WorkerCore::Holding> WorkerCore::holdings() const { return impl_->assignee.holdings(); }
+
+std::size_t WorkerCore::backlog() const {
+    return impl_->assignee.unacknowledged() + impl_->membership.open_writes() + impl_->env.view.marks() + impl_->reported.size();
+}
 
 bool WorkerCore::at_rest() const {
     const Impl& impl = *impl_;

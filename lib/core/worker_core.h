@@ -54,6 +54,8 @@ public:
         bool draining = false;
     };
     std::vector<Holding> holdings() const;
+    // What waits to be told, written or looked up. Bounded by the numbers there are.
+    std::size_t backlog() const;
     // True when nothing is pending: no write in the air, nothing draining, the plan equals what is published and acknowledged.
     bool at_rest() const;
 

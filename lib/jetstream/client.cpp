@@ -16,36 +16,40 @@ namespace parti::jetstream {
 namespace {
 
 constexpr Duration kHeartbeatMin = std::chrono::milliseconds(100);
+constexpr std::size_t kHeaderBytesMax = 128;  // of a put: one expectation
 constexpr Duration kStopLimit = std::chrono::seconds(1);
 
-class WatchHandle final : public Watch {
+class WatchHandle final : public SubjectsWatch {
 public:
     explicit WatchHandle(std::shared_ptr<WatchState> state) : state_(std::move(state)) {}
     ~WatchHandle() override { state_->close(); }
     WatchHandle(const WatchHandle&) = delete;
     WatchHandle& operator=(const WatchHandle&) = delete;
+    void reread() override { state_->reread(); }
 
 private:
     std::shared_ptr<WatchState> state_;
 };
 
 // A watch that cannot be: its name breaks a rule. It says so once and stays silent.
-class DeadWatch final : public Watch {};
+class DeadWatch final : public SubjectsWatch {
+    void reread() override {}
+};
 
 template <class T>
 void drop_expired(std::vector<std::weak_ptr<T>>& list) {
     list.erase(std::remove_if(list.begin(), list.end(), [](const auto& weak) { return weak.expired(); }), list.end());
 }
 
-class NatsClient final : public Client, public std::enable_shared_from_this<NatsClient> {
+class NatsClientImpl final : public NatsClient, public std::enable_shared_from_this<NatsClientImpl> {
 public:
-    explicit NatsClient(std::shared_ptr<Link> link) : link_(std::move(link)), reaper_(std::make_shared<Reaper>(link_)) {}
-    ~NatsClient() override {
+    explicit NatsClientImpl(std::shared_ptr<Link> link) : link_(std::move(link)), reaper_(std::make_shared<Reaper>(link_)) {}
+    ~NatsClientImpl() override {
         abandon_all();
         link_->close();
     }
-    NatsClient(const NatsClient&) = delete;
-    NatsClient& operator=(const NatsClient&) = delete;
+    NatsClientImpl(const NatsClientImpl&) = delete;
+    NatsClientImpl& operator=(const NatsClientImpl&) = delete;
 
     void ensure_bucket(const BucketSpec& spec, Duration timeout, std::function<void(Result<BucketInfo>)> handler) override {
         auto operation = std::make_shared<EnsureBucket>(link_, spec, timeout, std::move(handler));
@@ -69,6 +73,11 @@ public:
                        });
     }
 
+    std::size_t value_bytes_max() const override {
+        const std::size_t limit = link_->payload_bytes_max();  // headers count
+        return limit > kHeaderBytesMax ? limit - kHeaderBytesMax : 0;
+    }
+
     void get(const std::string& bucket, const std::string& key, Duration timeout,
              std::function<void(Result<RawEntry>)> handler) override {
         if (!valid_bucket_name(bucket) || !valid_key(key, false)) {
@@ -87,18 +96,28 @@ public:
     }
 
     std::unique_ptr<Watch> watch(const std::string& bucket, const std::string& pattern, WatchHandlers handlers) override {
-        if (stopping_) return std::make_unique<DeadWatch>();
-        if (!valid_bucket_name(bucket) || !valid_key(pattern, true)) {
+        if (!stopping_ && (!valid_bucket_name(bucket) || !valid_key(pattern, true))) {
             boost::asio::post(link_->io(), [on_lost = std::move(handlers.on_lost), error = bad_name(bucket, pattern)] {
                 if (on_lost) on_lost(error.message());
             });
             return std::make_unique<DeadWatch>();
         }
-        auto state = std::make_shared<WatchState>(link_, reaper_, bucket, pattern, std::move(handlers));
-        drop_expired(watches_);
-        watches_.push_back(state);
-        state->start();
-        return std::make_unique<WatchHandle>(std::move(state));
+        const std::string prefix = "$KV." + bucket + ".";
+        return open({"KV_" + bucket, prefix + pattern, prefix, false, {}}, std::move(handlers));
+    }
+
+    std::unique_ptr<SubjectsWatch> watch_subjects(SubjectsSpec spec, WatchHandlers handlers) override {
+        if (!stopping_ && (!valid_stream_name(spec.stream) || !valid_filter(spec.filter))) {
+            boost::asio::post(link_->io(),
+                              [failed = std::move(spec.on_attempt_failed),
+                               error = Error{Errc::invalid_argument,
+                                             "stream \"" + spec.stream + "\", filter \"" + spec.filter +
+                                                 "\": a name has no '.', '*', '>', '/', blank; a filter is a subject"}] {
+                                  if (failed) failed(error);
+                              });
+            return std::make_unique<DeadWatch>();
+        }
+        return open(std::move(spec), std::move(handlers));
     }
 
     void api(const std::string& subject, std::string_view body, Duration timeout,
@@ -138,6 +157,14 @@ public:
     const std::shared_ptr<Link>& link() const { return link_; }
 
 private:
+    std::unique_ptr<SubjectsWatch> open(SubjectsSpec spec, WatchHandlers handlers) {
+        if (stopping_) return std::make_unique<DeadWatch>();
+        auto state = std::make_shared<WatchState>(link_, reaper_, std::move(spec), std::move(handlers));
+        drop_expired(watches_);
+        watches_.push_back(state);
+        state->start();
+        return std::make_unique<WatchHandle>(std::move(state));
+    }
     static Error bad_name(const std::string& bucket, const std::string& key) {
         return {Errc::invalid_argument,
                 "bucket \"" + bucket + "\", key \"" + key +
@@ -170,12 +197,12 @@ private:
 }  // namespace
 
 std::shared_ptr<Link> link_of(Client& client) {
-    auto* real = dynamic_cast<NatsClient*>(&client);
+    auto* real = dynamic_cast<NatsClientImpl*>(&client);
     return real == nullptr ? nullptr : real->link();
 }
 
-Result<std::shared_ptr<Client>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
-                                                 ClientHooks hooks) {
+Result<std::shared_ptr<NatsClient>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection,
+                                                     ClientOptions options, ClientHooks hooks) {
     if (connection == nullptr) return fail(Errc::internal, "no connection");
     if (options.watch_heartbeat < kHeartbeatMin) {
         return fail(Errc::internal,
@@ -183,7 +210,7 @@ Result<std::shared_ptr<Client>> make_nats_client(boost::asio::io_context& io, __
     }
     auto link = Link::open(io, connection, std::move(options), std::move(hooks.lose_answer));
     if (!link) return tl::unexpected<Error>(std::move(link.error()));
-    return std::make_shared<NatsClient>(std::move(*link));
+    return std::make_shared<NatsClientImpl>(std::move(*link));
 }
 
 Result<std::shared_ptr<Client>> Client::make(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options) {

@@ -77,6 +77,11 @@ struct WatchHandlers {
     std::function<void(const std::string& why)> on_lost;    // the consumer is dead; re-creation is under way
     std::function<void()> on_recovered;                     // re-created and re-read (after on_initial_done, when still due)
     std::function<void(const std::string& why)> on_history_lost;  // the stream is another one, or went back: before the re-read
+    // What is known of the stream from elsewhere: a watch that finds another one, or a lower last sequence, tells on_history_lost.
+    std::string known_identity;                             // empty: nothing
+    std::uint64_t known_revision = 0;
+    std::function<void(const std::string& identity)> on_stream;  // before each read: the stream's identity (BucketInfo::created)
+    std::function<void()> on_missing;                       // an attempt to create the consumer found that the stream does not exist
 };
 
 class Watch {                         // destroying it ends the watch and deletes its consumer
@@ -108,6 +113,9 @@ public:
     // a message). Never retried here. no_information covers link down, no responders, timeout and any other rejection.
     virtual void put(const std::string& bucket, const std::string& key, std::string_view bytes, std::uint64_t expected, Duration timeout,
                      std::function<void(PutAnswer)> handler) = 0;
+
+    // The longest value that put() can write on the present connection.
+    virtual std::size_t value_bytes_max() const = 0;
 
     // The key's last message through the stream's leader (STREAM.MSG.GET), never a direct get.
     virtual void get(const std::string& bucket, const std::string& key, Duration timeout, std::function<void(Result<RawEntry>)> handler) = 0;

@@ -294,6 +294,7 @@ std::string consumer_create_json(const ConsumerSpec& spec) {
                   {"idle_heartbeat", spec.heartbeat.count()},
                   {"inactive_threshold", spec.inactive_threshold.count()},
                   {"mem_storage", true},
+                  {"headers_only", spec.headers_only},
                   {"num_replicas", 1}}}}
         .dump();
 }
@@ -385,6 +386,29 @@ bool valid_key(std::string_view key, bool pattern) {
         const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
                            c == '/' || c == '=' || (c == '.' && !starts);
         if (!plain && !wild) return false;
+    }
+    return true;
+}
+
+bool valid_stream_name(std::string_view name) {
+    if (name.empty() || name.size() > 255) return false;
+    for (const char c : name) {
+        const auto u = static_cast<unsigned char>(c);
+        if (u <= 0x20 || u == 0x7f || c == '.' || c == '*' || c == '>' || c == '/' || c == '\\') return false;
+    }
+    return true;
+}
+
+bool valid_filter(std::string_view filter) {
+    if (filter.empty() || filter.size() > 1000 || filter.front() == '.' || filter.back() == '.') return false;
+    for (std::size_t i = 0; i < filter.size(); ++i) {
+        const char c = filter[i];
+        const auto u = static_cast<unsigned char>(c);
+        const bool starts = i == 0 || filter[i - 1] == '.';
+        const bool ends = i + 1 == filter.size();
+        if (u <= 0x20 || u == 0x7f || (c == '.' && starts)) return false;
+        if (c == '*' && !(starts && (ends || filter[i + 1] == '.'))) return false;
+        if (c == '>' && !(starts && ends)) return false;
     }
     return true;
 }

@@ -66,6 +66,7 @@ struct ConsumerSpec {
     std::string filter_subject;
     Duration heartbeat{};
     Duration inactive_threshold{};
+    bool headers_only = false;
 };
 std::string consumer_create_json(const ConsumerSpec& spec);
 std::string last_by_subject_json(std::string_view subject);
@@ -93,5 +94,9 @@ std::optional<std::uint64_t> parse_number(std::string_view digits);
 bool valid_bucket_name(std::string_view name);
 // A key (`pattern` false) or a filter such as "worker.*" or ">".
 bool valid_key(std::string_view key, bool pattern);
+// What a server takes: no '.', '*', '>', '/', '\', blank or control character.
+bool valid_stream_name(std::string_view name);
+// A subject, with wildcards as whole tokens.
+bool valid_filter(std::string_view filter);
 
 }  // namespace parti::jetstream

@@ -352,7 +352,8 @@ std::uint64_t Link::reconnects() const {
 
 std::size_t Link::payload_bytes_max() const {
     const std::int64_t limit = natsConnection_GetMaxPayload(connection_);
-    return limit > 0 ? static_cast<std::size_t>(limit) : 0;
+    if (limit > 0) payload_bytes_max_ = static_cast<std::size_t>(limit);
+    return payload_bytes_max_;
 }
 
 std::string Link::connected_url() const {

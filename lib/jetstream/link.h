@@ -87,7 +87,7 @@ public:
 
     bool connected() const;
     std::uint64_t reconnects() const;
-    std::size_t payload_bytes_max() const;
+    std::size_t payload_bytes_max() const;  // of the server, the last that it said
     std::string connected_url() const;
 
     // Every pending request answers `stopping`; later ones too, unless they outlive the stop.
@@ -150,6 +150,7 @@ private:
     base::Rng rng_;
     bool stopping_ = false;
     bool closed_ = false;
+    mutable std::size_t payload_bytes_max_ = 1U << 20U;  // the default of servers
 };
 
 }  // namespace parti::jetstream

@@ -17,15 +17,14 @@ constexpr Duration kInactiveThreshold = std::chrono::seconds(5);
 
 }  // namespace
 
-WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reaper, const std::string& bucket,
-                       const std::string& pattern, WatchHandlers handlers)
+WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reaper, SubjectsSpec spec, WatchHandlers handlers)
     : link_(std::move(link)),
       reaper_(std::move(reaper)),
-      stream_("KV_" + bucket),
-      prefix_("$KV." + bucket + "."),
-      filter_(prefix_ + pattern),
+      spec_(std::move(spec)),
       handlers_(std::move(handlers)),
       timer_(link_->io()),
+      highest_(handlers_.known_revision),
+      identity_(handlers_.known_identity),
       pause_(kPauseMin) {}
 
 void WatchState::start() {
@@ -42,7 +41,7 @@ void WatchState::close() {
 // Ends this attempt: its consumer goes, its deliveries are no longer ours.
 void WatchState::abandon() {
     link_->close_sink(std::exchange(token_, 0));
-    if (std::exchange(created_, false)) reaper_->retire(stream_, consumer_);
+    if (std::exchange(created_, false)) reaper_->retire(spec_.stream, consumer_);
     early_.clear();
     phase_ = Phase::waiting;
     ++generation_;
@@ -56,8 +55,8 @@ void WatchState::arm(Duration after) {
     });
 }
 
-// While waiting: the next attempt. While active: one look per heartbeat interval; counting intervals, not time, so that a pause of this
-// process counts once.
+// While waiting: the next attempt. While active: one look per heartbeat interval; counting intervals, not time, so that a pause
+// of this process counts once.
 void WatchState::on_timer() {
     if (phase_ == Phase::closed) return;
     if (phase_ == Phase::waiting) {
@@ -87,13 +86,18 @@ void WatchState::attempt() {
 }
 
 void WatchState::look(void (WatchState::*next)(const StreamState&)) {
-    link_->request({"$JS.API.STREAM.INFO." + stream_, {}, {}, kRequestTimeout, false},
+    link_->request({"$JS.API.STREAM.INFO." + spec_.stream, {}, {}, kRequestTimeout, false},
                    [weak = weak_from_this(), generation = generation_, next](Result<Message> answer) {
                        auto self = weak.lock();
                        if (!self || self->generation_ != generation || !self->active()) return;
-                       if (!answer) return self->back_off(answer.error().message());
+                       if (!answer) return self->back_off(answer.error());
+                       const auto error = api_error(payload(*answer));
+                       if (error && error->code == kApiStreamNotFound && self->handlers_.on_missing) {
+                           self->handlers_.on_missing();
+                           if (self->generation_ != generation || !self->active()) return;
+                       }
                        const auto state = parse_stream_info(payload(*answer));
-                       if (!state) return self->back_off(state.error().message());
+                       if (!state) return self->back_off(state.error());
                        ((*self).*next)(*state);
                    });
 }
@@ -109,13 +113,13 @@ void WatchState::create() {
         auto self = weak.lock();
         if (self && self->generation_ == generation && self->active()) self->on_message(std::move(message));
     });
-    if (!sink) return back_off(sink.error().message());
+    if (!sink) return back_off(sink.error());
     token_ = *sink;
     consumer_ = link_->consumer_name(token_);
     created_ = true;
-    const std::string body = consumer_create_json(
-        {stream_, consumer_, link_->sink_subject(token_), filter_, link_->options().watch_heartbeat, kInactiveThreshold});
-    const std::string subject = "$JS.API.CONSUMER.CREATE." + stream_ + "." + consumer_ + "." + filter_;
+    const std::string body = consumer_create_json({spec_.stream, consumer_, link_->sink_subject(token_), spec_.filter,
+                                                   link_->options().watch_heartbeat, kInactiveThreshold, spec_.headers_only});
+    const std::string subject = "$JS.API.CONSUMER.CREATE." + spec_.stream + "." + consumer_ + "." + spec_.filter;
     link_->request({subject, body, {}, kRequestTimeout, false},
                    [weak = weak_from_this(), generation = generation_](Result<Message> answer) {
                        auto self = weak.lock();
@@ -124,9 +128,9 @@ void WatchState::create() {
 }
 
 void WatchState::on_created(Result<Message> answer) {
-    if (!answer) return back_off(answer.error().message());
+    if (!answer) return back_off(answer.error());
     const auto consumer = parse_consumer_created(payload(*answer));
-    if (!consumer) return back_off(consumer.error().message());
+    if (!consumer) return back_off(consumer.error());
     initial_ = consumer->initial;
     phase_ = Phase::confirming;
     look(&WatchState::on_confirmed);
@@ -135,12 +139,12 @@ void WatchState::on_created(Result<Message> answer) {
 bool WatchState::history_differs(const StreamState& state, std::string& why) const {
     if (identity_.empty()) return false;
     if (state.created != identity_) {
-        why = stream_ + " was created at " + state.created + ", the one known before at " + identity_;
+        why = spec_.stream + " was created at " + state.created + ", the one known before at " + identity_;
         return true;
     }
     if (state.last_sequence < highest_) {
-        why = stream_ + " ends at sequence " + std::to_string(state.last_sequence) + ", revision " + std::to_string(highest_) +
-              " was seen before";
+        why = spec_.stream + " ends at sequence " + std::to_string(state.last_sequence) + ", revision " +
+              std::to_string(highest_) + " was seen before";
         return true;
     }
     return false;
@@ -150,17 +154,19 @@ bool WatchState::history_differs(const StreamState& state, std::string& why) con
 void WatchState::history_lost(const std::string& why) {
     for (auto& entry : keys_) entry.second.revision = 0;
     highest_ = 0;
-    link_->log(LogLevel::warning, "watch of " + filter_ + ": history lost: " + why);
+    link_->log(LogLevel::warning, "watch of " + spec_.filter + ": history lost: " + why);
     if (handlers_.on_history_lost) handlers_.on_history_lost(why);
 }
 
 void WatchState::on_confirmed(const StreamState& state) {
-    if (state.created != looked_identity_) return back_off("the stream was created anew meanwhile");
+    if (state.created != looked_identity_) return back_off({Errc::not_ready, "the stream was created anew meanwhile"});
     const std::uint64_t generation = generation_;
     std::string why;
     const bool differs = history_differs(state, why);
     identity_ = state.created;
     if (differs) history_lost(why);
+    if (generation_ != generation || !active()) return;
+    if (handlers_.on_stream) handlers_.on_stream(identity_);
     if (generation_ != generation || !active()) return;
     initial_last_sequence_ = state.last_sequence;
     phase_ = Phase::reading;
@@ -212,9 +218,9 @@ void WatchState::on_status(const Message& message) {
 
 void WatchState::on_entry(const Message& message, const Delivery& delivery) {
     const std::string_view to = subject(message);
-    if (to.size() <= prefix_.size() || to.substr(0, prefix_.size()) != prefix_) return;
+    if (to.size() <= spec_.prefix.size() || to.substr(0, spec_.prefix.size()) != spec_.prefix) return;
     RawEntry entry;
-    entry.key = std::string(to.substr(prefix_.size()));
+    entry.key = std::string(to.substr(spec_.prefix.size()));
     entry.revision = delivery.stream_sequence;
     Seen& seen = keys_[entry.key];
     const bool rewritten = entry.revision == seen.revision && delivery.time != seen.time;
@@ -241,7 +247,8 @@ void WatchState::on_entry(const Message& message, const Delivery& delivery) {
         handlers_.on_entry(std::move(entry));
         if (generation_ != generation || !active()) return;
     }
-    // Deliveries come in stream order, and `initial_` counts one that was overwritten meanwhile too: whatever says first that it is all.
+    // Deliveries come in stream order, and `initial_` counts one that was overwritten meanwhile too: whatever says first that it
+    // is all.
     const bool all = delivery.pending == 0 || delivered_ >= initial_ || delivery.stream_sequence >= initial_last_sequence_;
     if (phase_ == Phase::reading && all) initial_complete();
 }
@@ -274,10 +281,21 @@ void WatchState::report_missing() {
     }
 }
 
+void WatchState::reread() {
+    if (phase_ == Phase::reading || phase_ == Phase::live) return lost("to be read anew");
+    if (phase_ == Phase::waiting) arm(Duration::zero());
+}
+
 // An attempt that came to nothing.
-void WatchState::back_off(const std::string& why) {
-    if (!std::exchange(warned_, true)) link_->log(LogLevel::warning, "watch of " + filter_ + ": " + why + "; trying again");
+void WatchState::back_off(const Error& why) {
+    if (!std::exchange(warned_, true))
+        link_->log(LogLevel::warning, "watch of " + spec_.filter + ": " + why.message() + "; trying again");
     abandon();
+    if (spec_.on_attempt_failed) {
+        const std::uint64_t generation = generation_;
+        spec_.on_attempt_failed(why);
+        if (generation_ != generation || phase_ == Phase::closed) return;
+    }
     const auto jittered = link_->rng().between(pause_.count() / 2, pause_.count());
     pause_ = std::min(pause_ * 2, kPauseMax);
     arm(Duration(jittered));
@@ -285,12 +303,12 @@ void WatchState::back_off(const std::string& why) {
 
 void WatchState::lost(const std::string& why) {
     const bool was_reading = phase_ == Phase::reading || phase_ == Phase::live;
-    if (!was_reading) return back_off(why);
+    if (!was_reading) return back_off({Errc::link_down, why});
     abandon();
     link_->count_recreation();
     arm(Duration(link_->rng().between(0, kPauseMin.count())));
     if (std::exchange(lost_, true)) return;
-    link_->log(LogLevel::info, "watch of " + filter_ + " lost: " + why);
+    link_->log(LogLevel::info, "watch of " + spec_.filter + " lost: " + why);
     if (handlers_.on_lost) handlers_.on_lost(why);
 }
 

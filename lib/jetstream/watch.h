@@ -1,4 +1,4 @@
-// WatchState: one ordered push consumer on a bucket that notices its own death and comes back.
+// WatchState: one ordered push consumer on a bucket, or on any stream's subjects, that notices its own death and comes back.
 //
 // Model     waiting -> looking (stream's identity) -> creating -> confirming (identity again) -> reading (values that were there) -> live;
 //           any doubt (missed heartbeats, a gap in the consumer's sequence, a reconnect, no stream) goes back to waiting with jittered
@@ -22,16 +22,17 @@
 
 #include "jetstream/json.h"
 #include "jetstream/link.h"
+#include "jetstream/nats_client.h"
 #include "jetstream/reaper.h"
 
 namespace parti::jetstream {
 
 class WatchState : public std::enable_shared_from_this<WatchState> {
 public:
-    WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reaper, const std::string& bucket, const std::string& pattern,
-               WatchHandlers handlers);
+    WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reaper, SubjectsSpec spec, WatchHandlers handlers);
     void start();
     void close();
+    void reread();
 
 private:
     enum class Phase : std::uint8_t { waiting, looking, creating, confirming, reading, live, closed };
@@ -56,7 +57,7 @@ private:
     void initial_complete();
     void report_missing();
 
-    void back_off(const std::string& why);
+    void back_off(const Error& why);
     void lost(const std::string& why);
     void abandon();
     void arm(Duration after);
@@ -65,9 +66,7 @@ private:
 
     std::shared_ptr<Link> link_;
     std::shared_ptr<Reaper> reaper_;
-    const std::string stream_;
-    const std::string prefix_;  // "$KV.<bucket>."
-    const std::string filter_;
+    const SubjectsSpec spec_;
     const WatchHandlers handlers_;
     boost::asio::steady_timer timer_;
 

@@ -13,6 +13,7 @@
 #include "jetstream/server_version.h"
 #include "runtime/boot_clock.h"
 #include "runtime/group.h"
+#include "runtime/source_reader.h"
 #include "runtime/worker_shell.h"
 
 #include <parti/nats.h>
@@ -93,13 +94,13 @@ Result<void> ContextImpl::open(const ConnectOptions& options, natsConnection* bo
     if (executor_->threads() < options.callback_threads) return fail(Errc::internal, "the system gives no more threads");
     io_.start([this] { context_of_this_io_thread = this; });
 
-    Result<std::shared_ptr<jetstream::Client>> client = fail(Errc::internal);
+    Result<std::shared_ptr<jetstream::NatsClient>> client = fail(Errc::internal);
     run_on_io([&] {
         jetstream::ClientOptions client_options;
         client_options.seed = random_bits();
         client_options.log = log_sink();
         name_this_thread(kNatsThreads);  // for the delivery pool, which begins with the first subscription
-        client = jetstream::Client::make(io_.io(), connection_->get(), client_options);
+        client = jetstream::make_nats_client(io_.io(), connection_->get(), client_options, {});
         name_this_thread(kIoThread);
         if (client && connection_->borrowed()) {
             link_poll_ = std::make_unique<TimerQueue::Timer>(*timers_, [this] { poll_link(); });
@@ -131,8 +132,12 @@ ContextImpl::~ContextImpl() {
     connection_.reset();
 }
 
+bool ContextImpl::on_io_thread() const {
+    return context_of_this_io_thread == this;
+}
+
 bool ContextImpl::on_own_thread() const {
-    return context_of_this_io_thread == this || (executor_ && executor_->on_callback_thread());
+    return on_io_thread() || (executor_ && executor_->on_callback_thread());
 }
 
 void ContextImpl::run_on_io(std::function<void()> function) {
@@ -178,8 +183,18 @@ Result<std::shared_ptr<Group>> ContextImpl::group(const Config& config) {
     return made;
 }
 
+// A reader that has gone may have left its source's address to another one: what is expired counts as absent.
+std::shared_ptr<SourceReader> ContextImpl::source_reader(const std::shared_ptr<Source>& source, Duration limit) {
+    std::weak_ptr<SourceReader>& remembered = readers_[source.get()];
+    if (auto present = remembered.lock()) return present;
+    auto made = std::make_shared<SourceReader>(*this, source, limit);
+    remembered = made;
+    return made;
+}
+
 void ContextImpl::remove(WorkerShell* worker) {
     std::erase(workers_, worker);
+    std::erase_if(readers_, [](const auto& entry) { return entry.second.expired(); });
     std::erase_if(groups_, [](const auto& entry) { return entry.second.expired(); });
 }
 

@@ -14,9 +14,10 @@
 
 #include <parti/config.h>
 #include <parti/context.h>
+#include <parti/source.h>
 
 #include "core/io.h"
-#include "jetstream/client.h"
+#include "jetstream/nats_client.h"
 #include "runtime/connection.h"
 #include "runtime/executor.h"
 #include "runtime/io_thread.h"
@@ -27,6 +28,7 @@
 namespace parti::runtime {
 
 class Group;
+class SourceReader;
 class WorkerShell;
 
 class ContextImpl {
@@ -44,6 +46,7 @@ public:
     const std::shared_ptr<Logger>& log() const { return log_; }
     LogSink log_sink() const;  // for the layers below; absent when the user gave none
     Executor& executor() { return *executor_; }
+    bool on_io_thread() const;
     bool on_own_thread() const;                      // the io thread or a callback thread
     void run_on_io(std::function<void()> function);  // waits for it; directly when called there
     std::uint64_t process() const { return process_; }
@@ -53,8 +56,9 @@ public:
     core::Instant now();  // never goes back
     core::Effects& scratch() { return scratch_; }
     TimerQueue& timers() { return *timers_; }
-    jetstream::Client& client() { return *client_; }
+    jetstream::NatsClient& client() { return *client_; }
     Result<std::shared_ptr<Group>> group(const Config& config);
+    std::shared_ptr<SourceReader> source_reader(const std::shared_ptr<Source>& source, Duration limit);
     void add(WorkerShell* worker) { workers_.push_back(worker); }
     void remove(WorkerShell* worker);
     void callbacks_waiting(Duration limit);  // something was submitted: look after `limit` whether it runs for too long
@@ -77,10 +81,11 @@ private:
 
     // The io thread's.
     std::unique_ptr<TimerQueue> timers_;
-    std::shared_ptr<jetstream::Client> client_;
+    std::shared_ptr<jetstream::NatsClient> client_;
     std::unique_ptr<TimerQueue::Timer> watchdog_;
     std::unique_ptr<TimerQueue::Timer> link_poll_;  // for a borrowed connection
     std::map<std::string, std::weak_ptr<Group>> groups_;
+    std::map<const Source*, std::weak_ptr<SourceReader>> readers_;
     std::vector<WorkerShell*> workers_;
     core::Instant now_;
     core::Effects scratch_;

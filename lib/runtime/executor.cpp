@@ -60,7 +60,7 @@ thread_local const void* executor_of_this_thread = nullptr;
 }  // namespace
 
 struct Executor::Shared : std::enable_shared_from_this<Shared> {
-    Shared(Clock c, std::shared_ptr<Logger> l) : clock(std::move(c)), log(std::move(l)) {}
+    Shared(Clock c, std::shared_ptr<Logger> l, std::size_t threads) : clock(std::move(c)), log(std::move(l)), wanted(threads) {}
 
     bool spawn();  // with the mutex held; false: the system gives no thread
     void serve(const std::shared_ptr<Slot>& slot);
@@ -68,14 +68,15 @@ struct Executor::Shared : std::enable_shared_from_this<Shared> {
 
     const Clock clock;
     const std::shared_ptr<Logger> log;
+    const std::size_t wanted;  // serving threads
     mutable std::mutex mutex;
     std::condition_variable work;    // a queue became ready, or stop
     std::condition_variable rested;  // a task ended, or a thread
     std::deque<std::shared_ptr<SerialQueue>> ready;
     std::vector<std::shared_ptr<Slot>> slots;  // serving threads
     std::size_t spawned = 0;
-    std::size_t replacements = 0;
-    std::size_t written_off = 0;
+    std::size_t lost = 0;         // written off and still inside their callback
+    std::size_t written_off = 0;  // so far
     bool stopping = false;
 };
 
@@ -129,6 +130,10 @@ void Executor::Shared::run_one(const std::shared_ptr<Slot>& slot, std::unique_lo
     slot->subject.reset();
     queue->running = false;
     queue->lost = false;
+    if (slot->written_off) {
+        lost -= 1;
+        if (slots.size() < wanted && !stopping) spawn();  // it was not replaced
+    }
     if (!queue->waiting.empty() && !stopping) {
         queue->ready = true;
         ready.push_back(std::move(queue));
@@ -138,7 +143,7 @@ void Executor::Shared::run_one(const std::shared_ptr<Slot>& slot, std::unique_lo
 }
 
 Executor::Executor(std::uint32_t threads, Clock clock, std::shared_ptr<Logger> log)
-    : shared_(std::make_shared<Shared>(std::move(clock), std::move(log))) {
+    : shared_(std::make_shared<Shared>(std::move(clock), std::move(log), threads)) {
     const std::lock_guard lock(shared_->mutex);
     for (std::uint32_t i = 0; i < threads; ++i) shared_->spawn();
 }
@@ -190,10 +195,10 @@ std::optional<Instant> Executor::check() {
                 slot->written_off = true;
                 slot->queue->lost = true;
                 s.written_off += 1;
+                s.lost += 1;
                 slot->thread.detach();
                 std::erase(s.slots, slot);
-                const bool replaced = s.replacements < kReplacementsMax && !s.stopping && s.spawn();
-                if (replaced) s.replacements += 1;
+                const bool replaced = s.lost <= kReplacementsMax && !s.stopping && s.spawn();
                 findings.push_back({slot->queue->listener.lock(), slot->kind, slot->subject, age, replaced});
             }
         }
@@ -238,6 +243,7 @@ void Executor::stop(Duration grace) {
             if (inside(slot) && busy(slot)) {
                 slot->written_off = true;
                 shared_->written_off += 1;
+                shared_->lost += 1;
                 slot->thread.detach();
                 shared_->log->print(LogLevel::error, "a {} callback is still running; its thread is left behind", slot->kind);
             } else {

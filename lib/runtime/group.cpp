@@ -13,6 +13,8 @@ namespace {
 
 constexpr Duration kBackOffFirst = std::chrono::milliseconds(50);
 constexpr Duration kBackOffMax = std::chrono::seconds(2);
+// A lease with the longest names, a head, a record that names its chunks.
+constexpr std::size_t kPayloadBytesMin = 1024;
 
 const char* name_of(Storage storage) {
     return storage == Storage::file ? "file" : "memory";
@@ -38,7 +40,8 @@ Group::Group(ContextImpl& context, const Config& config)
       create_(config.create_buckets != CreateBuckets::never),
       operation_timeout_(config.timing.operation_timeout),
       back_off_(kBackOffFirst),
-      retry_(context.timers(), [this] { check(); }) {}
+      retry_(context.timers(), [this] { check(); }),
+      hub_tick_(context.timers(), [this] { hub_->tick(); }) {}
 
 Group::~Group() = default;
 
@@ -96,7 +99,12 @@ void Group::check() {
     }
 }
 
-void Group::checked(const std::string& bucket, const Result<jetstream::BucketInfo>& result) {
+void Group::checked(const std::string& bucket, const Result<jetstream::BucketInfo>& answer) {
+    const bool too_short = answer && answer->payload_bytes_max < kPayloadBytesMin;
+    const Result<jetstream::BucketInfo> result =
+        !too_short ? answer
+                   : fail(Errc::unsupported_server, fmt::format("the server takes messages of at most {} bytes (max_payload); parti needs {}",
+                                                                answer->payload_bytes_max, kPayloadBytesMin));
     if (!result) {
         // An error that will stay is the one to tell; among equals the first.
         const bool stays = reaction_to(result.error().code) != Reaction::retry;
@@ -130,7 +138,13 @@ void Group::conclude() {
 }
 
 Hub& Group::hub() {
-    if (!hub_) hub_ = Hub::make(context_.client(), lease_bucket_name(name_), assignment_bucket_name(name_), shell_of(context_));
+    if (!hub_) {
+        HubShell shell = shell_of(context_);
+        shell.wake = [this](core::Instant at) { hub_tick_.set(at); };
+        shell.spec.storage = storage_;
+        shell.spec.replicas = replicas_;
+        hub_ = Hub::make(context_.client(), lease_bucket_name(name_), assignment_bucket_name(name_), std::move(shell));
+    }
     return *hub_;
 }
 

@@ -62,6 +62,7 @@ private:
     Duration back_off_;
     std::vector<std::weak_ptr<BucketWaiter>> waiters_;
     TimerQueue::Timer retry_;
+    TimerQueue::Timer hub_tick_;
     std::unique_ptr<Hub> hub_;
 };
 

@@ -10,6 +10,10 @@
 //           always watched while there is a member. Entries of one key reach a member in revision order and once.
 //           A key that vanished in a re-read is delivered as Absent with revision 0. A changed or rolled-back stream is HistoryLost,
 //           to every member, then the present entries, then SnapshotDone for the members' newest interest.
+// Large     An assignment record that is longer than `limits.plain_bytes_max` is written packed, and in chunks when it does not fit into
+//           one message (chunk_write.h, chunk_read.h). Members see whole records only: one that names chunks is delivered once they have
+//           been read, and holds up SnapshotDone until then; a newer one takes its place.
+//           A stream that does not exist is BucketMissing, to every member, and again when it does; create() makes it.
 // Delivery  Never from inside a call of a member: always through `defer`.
 // Threads   One thread (the io thread).
 // Cost      Per watched key one entry; nothing per member but its interest.
@@ -24,11 +28,20 @@
 
 namespace parti::runtime {
 
+struct RecordLimits {
+    std::size_t plain_bytes_max = 64U << 10U;    // longer records are packed: below, operators can read them as they are
+    std::size_t message_bytes_max = 1U << 20U;   // a packed record in one message; never more than the server takes
+    std::size_t chunk_bytes_max = 512U << 10U;   // likewise
+};
+
 struct HubShell {
     std::function<core::Instant()> now;
     std::function<void(std::function<void()>)> defer;  // run later on the same thread, in order
     std::function<RecordValue(Bucket, const Key&, std::string_view)> decode;
     std::function<std::string(const RecordValue&)> encode;
+    std::function<void(core::Instant)> wake;  // call Hub::tick() then; a later call takes the place of an earlier one
+    RecordLimits limits;
+    jetstream::BucketSpec spec;                        // how create() makes a bucket; its name is filled in
     Duration put_timeout = std::chrono::seconds(5);    // how long a pending answer is remembered; the core repeats on its own
     LogSink log;
 };
@@ -48,7 +61,12 @@ public:
     virtual void put(MemberId member, const core::Put& put) = 0;      // answered by WriteAnswered
     virtual void fetch(MemberId member, const core::Fetch& fetch) = 0;  // answered by FetchAnswered
 
+    virtual void tick() = 0;  // the time given to shell.wake has come
+    virtual void distrust(Bucket bucket, const std::string& why) = 0;  // HistoryLost to every member, and all is read again
+    virtual void create(Bucket bucket) = 0;  // makes the bucket when it does not exist; BucketMissing tells when it does
+
     virtual std::size_t watches() const = 0;   // open on the server now
+    virtual std::size_t queued() const = 0;    // events not yet delivered
 };
 
 // Bucket names of a group.

@@ -2,12 +2,20 @@
 parti_layer(parti_runtime
   connection.cpp
   context_impl.cpp
+  control.cpp
+  control_change.cpp
   executor.cpp
   group.cpp
+  group_reader.cpp
+  group_status.cpp
   io_thread.cpp
   logger.cpp
+  metrics.cpp
+  nats_sources.cpp
+  source_reader.cpp
   sources.cpp
   timers.cpp
+  watched_set.cpp
   worker.cpp
   worker_callbacks.cpp
   worker_shell.cpp

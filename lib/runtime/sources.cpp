@@ -1,9 +1,10 @@
 #include <parti/source.h>
 
 #include <algorithm>
-#include <list>
 #include <mutex>
 #include <utility>
+
+#include "runtime/listeners.h"
 
 namespace parti {
 
@@ -18,62 +19,32 @@ bool same(const PartitionSet& a, const PartitionSet& b) {
 
 class StaticSourceImpl final : public StaticSource {
 public:
-    explicit StaticSourceImpl(Snapshot first) : shared_(std::make_shared<Shared>()) { shared_->present = std::move(first); }
+    explicit StaticSourceImpl(Snapshot first) : present_(std::move(first)) {}
 
     Result<Snapshot> list() override {
-        const std::lock_guard lock(shared_->mutex);
-        return shared_->present;
+        const std::lock_guard lock(mutex_);
+        return present_;
     }
 
-    std::shared_ptr<void> listen(Listener listener) override {
-        auto entry = std::make_shared<Entry>();
-        entry->listener = std::move(listener);
-        {
-            const std::lock_guard lock(shared_->mutex);
-            shared_->entries.push_back(entry);
-        }
-        // The handle may outlive the source.
-        return {entry.get(), [entry, weak = std::weak_ptr(shared_)](void*) {
-                    {
-                        const std::lock_guard lock(entry->mutex);  // a call under way ends first
-                        entry->listener = nullptr;
-                    }
-                    if (const auto shared = weak.lock()) {
-                        const std::lock_guard lock(shared->mutex);
-                        shared->entries.remove(entry);
-                    }
-                }};
-    }
+    std::shared_ptr<void> listen(Listener listener) override { return listeners_.add(std::move(listener)); }
 
     Result<void> update(std::vector<Partition> partitions) override {
         auto made = make_partition_set(std::move(partitions));
         if (!made) return tl::unexpected(made.error());
-        const std::lock_guard one_at_a_time(shared_->update_mutex);  // listeners hear changes in their order
-        std::list<std::shared_ptr<Entry>> entries;
+        const std::lock_guard one_at_a_time(update_mutex_);  // listeners hear changes in their order
         {
-            const std::lock_guard lock(shared_->mutex);
-            shared_->present = *made;
-            entries = shared_->entries;
+            const std::lock_guard lock(mutex_);
+            present_ = *made;
         }
-        for (const auto& entry : entries) {
-            const std::lock_guard lock(entry->mutex);
-            if (entry->listener) entry->listener(*made);
-        }
+        listeners_.tell(*made);
         return {};
     }
 
 private:
-    struct Entry {
-        std::mutex mutex;
-        Listener listener;
-    };
-    struct Shared {
-        std::mutex update_mutex;
-        std::mutex mutex;
-        Snapshot present;
-        std::list<std::shared_ptr<Entry>> entries;
-    };
-    const std::shared_ptr<Shared> shared_;
+    std::mutex update_mutex_;
+    std::mutex mutex_;
+    Snapshot present_;
+    runtime::Listeners listeners_;
 };
 
 class FunctionSource final : public Source {

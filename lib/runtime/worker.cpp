@@ -59,6 +59,7 @@ Result<Worker> Worker::make(Context context, Config config, std::shared_ptr<Sour
     if (auto ok = config.validate(); !ok) return tl::unexpected(ok.error());
     if (source == nullptr) return fail(Errc::invalid_config, "source is null; a worker needs one");
     if (strategy == nullptr) strategy = sticky();
+    if (auto ok = strategy->validate(); !ok) return tl::unexpected(ok.error());
     auto shell = std::make_shared<runtime::WorkerShell>(*context.impl(), std::move(config), std::move(source),
                                                         std::move(strategy), std::move(callbacks));
     shell->make_callback_queue();
@@ -86,6 +87,9 @@ void Worker::refresh_partitions() {
     impl_->shell->refresh_partitions();
 }
 
+std::string Worker::group() const {
+    return impl_->shell->config().group;
+}
 std::optional<WorkerNumber> Worker::number() const {
     return impl_->shell->number();
 }
@@ -109,7 +113,7 @@ std::vector<Ownership> Worker::assignment() const {
     return impl_->shell->assignment();
 }
 WorkerStats Worker::stats() const {
-    return impl_->shell->view().stats;
+    return impl_->shell->stats();
 }
 std::optional<Error> Worker::last_error() const {
     return impl_->shell->view().last_error;

@@ -26,8 +26,7 @@ WorkerShell::WorkerShell(ContextImpl& context, Config config, std::shared_ptr<So
       source_(std::move(source)),
       strategy_(std::move(strategy)),
       callbacks_(std::make_shared<const Callbacks>(std::move(callbacks))),
-      ordinal_(context.next_worker()),
-      heard_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
+      ordinal_(context.next_worker()) {}
 
 WorkerShell::~WorkerShell() = default;
 
@@ -37,6 +36,16 @@ WorkerShell::~WorkerShell() = default;
 WorkerShell::View WorkerShell::view() const {
     const std::lock_guard lock(view_mutex_);
     return view_;
+}
+
+WorkerStats WorkerShell::stats() const {
+    const std::lock_guard lock(view_mutex_);
+    WorkerStats out = view_.stats;
+    if (view_.number) {
+        const core::Instant sent = view_.lease_deadline - (config_.timing.ttl - config_.timing.margin);
+        out.since_renewal = std::max<Duration>(boot_now() - sent, Duration::zero());
+    }
+    return out;
 }
 
 std::optional<WorkerNumber> WorkerShell::number() const {
@@ -125,9 +134,13 @@ void WorkerShell::show() {
         view_.alert = core_->alert();
         view_.number = core_->number();
         view_.stats = core_->stats();
+        view_.lease_deadline = core_->lease_deadline();
     }
     for (const State state : passed_) {
-        if (!core_) view_.state = state;
+        if (!core_) {
+            view_.state = state;
+            ++view_.stats.states_entered[static_cast<std::size_t>(state)];
+        }
         for (Waiter* waiter : waiters_) waiter->hit |= waiter->wanted == state;
     }
     if (!passed_.empty()) view_changed_.notify_all();
@@ -156,6 +169,13 @@ void WorkerShell::on(core::Fetch& fetch) {
 }
 void WorkerShell::on(core::SetInterest& interest) {
     group_->hub().set_interest(*member_, interest.interest);
+}
+
+void WorkerShell::on(core::Distrust& distrust) {
+    group_->hub().distrust(distrust.bucket, distrust.detail);
+}
+void WorkerShell::on(core::CreateBucket& create) {
+    group_->hub().create(create.bucket);
 }
 
 void WorkerShell::on(core::SessionStarted& started) {
@@ -202,10 +222,11 @@ void WorkerShell::on(core::Granted& granted) {
 
 void WorkerShell::on(core::Revoked& revoked) {
     std::vector<Held> lost;
+    std::sort(revoked.grants.begin(), revoked.grants.end());
     {
         const std::lock_guard lock(view_mutex_);
         std::erase_if(owned_, [&](Held& held) {
-            if (std::find(revoked.grants.begin(), revoked.grants.end(), held.grant) == revoked.grants.end()) return false;
+            if (!std::binary_search(revoked.grants.begin(), revoked.grants.end(), held.grant)) return false;
             held.state->over.store(true, std::memory_order_release);
             lost.push_back(std::move(held));
             return true;
@@ -279,10 +300,11 @@ void WorkerShell::observe_gone(const std::vector<Held>& gone, Gone how) const {
     }
 }
 
-void WorkerShell::forget_draining(const std::vector<std::uint64_t>& grants) {
+void WorkerShell::forget_draining(std::vector<std::uint64_t> grants) {
     std::vector<Held> gone;
+    std::sort(grants.begin(), grants.end());
     std::erase_if(draining_, [&](Held& held) {
-        if (std::find(grants.begin(), grants.end(), held.grant) == grants.end()) return false;
+        if (!std::binary_search(grants.begin(), grants.end(), held.grant)) return false;
         gone.push_back(std::move(held));
         return true;
     });
@@ -305,7 +327,7 @@ void WorkerShell::finish() {
     if (timer_) timer_->set(std::nullopt);
     if (member_) group_->hub().leave(*member_);
     member_.reset();
-    source_listener_.reset();
+    reader_.reset();
     draining_.clear();
     revokes_.clear();
     {

@@ -25,11 +25,12 @@
 #include "runtime/context_impl.h"
 #include "runtime/group.h"
 #include "runtime/ownership.h"
+#include "runtime/source_reader.h"
 #include "runtime/timers.h"
 
 namespace parti::runtime {
 
-class WorkerShell final : public std::enable_shared_from_this<WorkerShell>, public StuckListener, public BucketWaiter {
+class WorkerShell final : public std::enable_shared_from_this<WorkerShell>, public StuckListener, public BucketWaiter, public SourceUser {
 public:
     WorkerShell(ContextImpl& context, Config config, std::shared_ptr<Source> source, std::shared_ptr<const Strategy> strategy,
                 Callbacks callbacks);
@@ -60,8 +61,10 @@ public:
         std::optional<Error> fatal;
         std::optional<Error> last_error;
         WorkerStats stats;
+        core::Instant lease_deadline{};
     };
     View view() const;
+    WorkerStats stats() const;
     std::optional<WorkerNumber> number() const;
     State state() const;
     bool leader() const;
@@ -77,6 +80,7 @@ public:
     void add_hook(const std::shared_ptr<AssignmentHook>& hook);  // it hears at once of what is owned now
     void remove_hook(const AssignmentHook* hook);
     void report(Error error);  // what a hook has to tell the user: log line, last_error, on_error
+    void partitions_told(const PartitionNews& news, bool asked) override;
 
 private:
     enum class Phase : std::uint8_t { made, starting, running, finished };
@@ -96,9 +100,8 @@ private:
 
     // Start (worker_start.cpp).
     void begin();
-    void load_partitions();
-    void partitions_loaded(const Result<std::shared_ptr<const PartitionSet>>& result, std::uint64_t heard);
-    void partitions_heard(std::shared_ptr<const PartitionSet> partitions);
+    void load_partitions(bool refresh);
+    void no_partitions(const Error& error, bool asked);
     void run_if_ready();
     void start_timer();
     void set_up_failed(Error error);
@@ -111,6 +114,8 @@ private:
     void on(core::Put& put);
     void on(core::Fetch& fetch);
     void on(core::SetInterest& interest);
+    void on(core::Distrust& distrust);
+    void on(core::CreateBucket& create);
     void on(core::SessionStarted& started);
     void on(core::LeaseExtended& extended);
     void on(core::SessionEnded& ended);
@@ -126,7 +131,7 @@ private:
     void on(core::Stopped&);
     void change_state(State from, State to);
     void release_done(std::vector<std::uint64_t> grants);
-    void forget_draining(const std::vector<std::uint64_t>& grants);
+    void forget_draining(std::vector<std::uint64_t> grants);
     enum class Gone : std::uint8_t { revoked, released };
     void observe_gone(const std::vector<Held>& gone, Gone how) const;
 
@@ -161,7 +166,6 @@ private:
     bool attached_ = false;  // known to the context
     bool stop_wanted_ = false;
     bool buckets_ready_ = false;
-    bool loading_ = false;
     bool stopped_seen_ = false;
     std::unique_ptr<TimerQueue::Timer> timer_;
     core::Instant start_deadline_;
@@ -172,8 +176,7 @@ private:
     std::optional<Hub::MemberId> member_;
     std::unique_ptr<core::WorkerCore> core_;
     std::shared_ptr<const PartitionSet> partitions_;  // until the core has them
-    std::shared_ptr<void> source_listener_;
-    std::shared_ptr<std::atomic<std::uint64_t>> heard_;  // changes the source has told
+    std::shared_ptr<SourceReader> reader_;
     std::shared_ptr<SessionTokens> session_;
     std::vector<Held> draining_;
     std::vector<std::weak_ptr<AssignmentHook>> hooks_;

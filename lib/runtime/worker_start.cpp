@@ -13,26 +13,6 @@ namespace {
 constexpr Duration kLoadBackOffFirst = std::chrono::milliseconds(100);
 constexpr Duration kLoadBackOffMax = std::chrono::seconds(5);
 
-using Loaded = Result<std::shared_ptr<const PartitionSet>>;
-
-// User code: may throw, may return nothing, may return what is not sorted.
-Loaded list_of(Source& source) {
-    try {
-        Loaded loaded = source.list();
-        if (!loaded) return loaded;
-        if (*loaded == nullptr) return fail(Errc::invalid_argument, "the source returned no list (null)");
-        const PartitionSet& set = **loaded;
-        if (std::adjacent_find(set.begin(), set.end(), [](const Partition& a, const Partition& b) { return !(a < b); }) ==
-            set.end())
-            return loaded;
-        return make_partition_set(set);
-    } catch (const std::exception& error) {
-        return fail(Errc::callback_failed, std::string("the source threw: ") + error.what());
-    } catch (...) {
-        return fail(Errc::callback_failed, "the source threw something that is not a std::exception");
-    }
-}
-
 }  // namespace
 
 void WorkerShell::start() {
@@ -56,7 +36,7 @@ void WorkerShell::request_stop() {
 
 void WorkerShell::refresh_partitions() {
     post([](WorkerShell& self) {
-        if (self.phase_ == Phase::running || self.phase_ == Phase::starting) self.load_partitions();
+        if (self.phase_ == Phase::running || self.phase_ == Phase::starting) self.load_partitions(true);
     });
 }
 
@@ -76,68 +56,41 @@ void WorkerShell::begin() {
         return;
     }
     group_ = std::move(*group);
-    load_partitions();
+    reader_ = context_.source_reader(source_, config_.timing.drain_timeout);
+    reader_->join(weak_from_this());
+    load_partitions(false);
     group_->ensure(weak_from_this());
 }
 
-// On a callback thread: sources are user code and may block.
-void WorkerShell::load_partitions() {
-    if (loading_) return;
-    loading_ = true;
+void WorkerShell::load_partitions(bool refresh) {
     load_again_.reset();
-    const bool listen = source_listener_ == nullptr;
-    CallbackTask task;
-    task.kind = "Source::list";
-    task.run = [weak = weak_from_this(), poster = poster_, source = source_, heard = heard_, listen] {
-        std::shared_ptr<void> handle;
-        if (listen) {
-            try {
-                handle = source->listen([weak, poster, heard](std::shared_ptr<const PartitionSet> changed) {
-                    heard->fetch_add(1);
-                    post_to(poster, weak, [changed](WorkerShell& self) { self.partitions_heard(changed); });
-                });
-            } catch (...) {
-                handle = nullptr;  // a source that cannot tell; list() reports what is wrong with it
-            }
-        }
-        const std::uint64_t before = heard->load();
-        Loaded loaded = list_of(*source);
-        post_to(poster, weak, [loaded = std::move(loaded), before, handle = std::move(handle)](WorkerShell& self) {
-            if (handle) self.source_listener_ = handle;
-            self.partitions_loaded(loaded, before);
-        });
-    };
-    tasks_.push_back(std::move(task));
-    submit_tasks();
+    reader_->ask(weak_from_this(), refresh);
 }
 
-void WorkerShell::partitions_loaded(const Loaded& result, std::uint64_t heard) {
-    loading_ = false;
-    if (phase_ == Phase::finished) {
-        source_listener_.reset();
-        return;
-    }
-    if (!result) {
-        tell_error(result.error());
-        submit_tasks();
-        if (phase_ != Phase::starting) return;
-        load_error_ = result.error();
-        load_again_ = context_.now() + load_back_off_;
-        load_back_off_ = std::min(load_back_off_ * 2, kLoadBackOffMax);
-        timer_->set(std::min(start_deadline_, *load_again_));
-        return;
-    }
-    if (heard_->load() == heard) partitions_heard(*result);  // else what the source told meanwhile is newer
-}
-
-void WorkerShell::partitions_heard(std::shared_ptr<const PartitionSet> partitions) {
-    if (partitions == nullptr) return;
-    if (phase_ == Phase::running) {
-        feed(core::PartitionsChanged{std::move(partitions)});
-    } else if (phase_ == Phase::starting) {
-        partitions_ = std::move(partitions);
+void WorkerShell::partitions_told(const PartitionNews& news, bool asked) {
+    if (phase_ != Phase::running && phase_ != Phase::starting) return;
+    if (news && phase_ == Phase::running) {
+        feed(core::PartitionsChanged{*news});
+    } else if (news) {
+        partitions_ = *news;
         run_if_ready();
+    } else {
+        no_partitions(news.error(), asked);
     }
+}
+
+void WorkerShell::no_partitions(const Error& error, bool asked) {
+    // A source that tells by itself and has nothing yet is no trouble; when it stays so, startup_timeout names it.
+    if (error.code != Errc::not_ready || !reader_->tells()) {
+        tell_error(error);
+        submit_tasks();
+    }
+    if (phase_ != Phase::starting) return;
+    load_error_ = error;
+    if (!asked) return;
+    load_again_ = context_.now() + load_back_off_;
+    load_back_off_ = std::min(load_back_off_ * 2, kLoadBackOffMax);
+    timer_->set(std::min(start_deadline_, *load_again_));
 }
 
 void WorkerShell::buckets_ready(const Result<void>& result) {
@@ -166,7 +119,7 @@ void WorkerShell::run_if_ready() {
 void WorkerShell::start_timer() {
     const core::Instant now = context_.now();
     if (now < start_deadline_) {
-        if (load_again_ && *load_again_ <= now) load_partitions();
+        if (load_again_ && *load_again_ <= now) load_partitions(false);
         timer_->set(load_again_ ? std::min(start_deadline_, *load_again_) : start_deadline_);
         return;
     }

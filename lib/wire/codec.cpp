@@ -7,15 +7,12 @@
 
 #include "base/config_fields.h"
 #include "wire/fields.h"
-#include "wire/names.h"
 
 namespace parti::wire {
 
 namespace {
 
 using Kind = Tape::Kind;
-
-constexpr std::size_t kDrainMax = 10'000;
 
 void read_id(Fields& in, WriteId& out) {
     in.session("w", out.writer);
@@ -38,8 +35,8 @@ void read_name(Fields& in, std::string_view field, std::string& out, std::size_t
 void read_state(Fields& in, LeaseState& out) {
     const auto text = in.text("state");
     if (!text) return;
-    for (const auto& [name, state] : kLeaseStates) {
-        if (name == *text) {
+    for (const LeaseState state : {LeaseState::live, LeaseState::draining, LeaseState::released, LeaseState::dead, LeaseState::evicted}) {
+        if (to_string(state) == *text) {
             out = state;
             return;
         }
@@ -142,7 +139,29 @@ void read(Fields& in, HeadRecord& out) {
     in.number("rebalanced", out.rebalanced, 0, std::numeric_limits<std::uint64_t>::max(), Presence::optional);
 }
 
-void read(Fields& in, AssignmentRecord& out) {
+void read_packing(Fields& outer, Tape::Value value, Packing& out) {
+    if (!value.is(Kind::object)) return outer.refuse(outer.named("packed") + " is " + std::string(value.kind_name()) + "; it must be an object");
+    Fields in(value, "packed");
+    std::uint64_t size = 0;
+    std::uint64_t bytes = 0;
+    in.number("size", size, 0, kRecordBytesMax);
+    in.number("bytes", bytes, 0, kRecordBytesMax);
+    out.size = size;
+    out.bytes = bytes;
+    SessionId digest;  // as long, and written alike
+    in.session("digest", digest);
+    out.digest = {digest.high, digest.low};
+    if (const auto set = in.text("set", Presence::optional)) {
+        if (*set == "a") out.set = ChunkSet::a;
+        else if (*set == "b") out.set = ChunkSet::b;
+        else in.refuse(in.named("set") + " is " + quoted(*set) + "; it must be a or b");
+        in.number("chunks", out.chunks, 1, kChunksMax);
+    }
+    if (!in.finish()) outer.refuse(in.problem());
+}
+
+// Everything but the lists. `packing`: set when the lists are packed.
+void read_head(Fields& in, AssignmentRecord& out, std::optional<Packing>& packing) {
     read_id(in, out.id);
     in.number("epoch", out.fence.epoch.value, 1);
     in.number("version", out.fence.version);
@@ -153,8 +172,21 @@ void read(Fields& in, AssignmentRecord& out) {
                   (out.session.empty() ? "empty" : "not empty") +
                   "; a record for nobody has 0 and an empty session, any other neither");
     }
+    if (const auto packed = in.find("packed", Presence::optional)) read_packing(in, *packed, packing.emplace());
+}
+
+void read_lists(Fields& in, AssignmentRecord& out) {
     read_partitions(in, "partitions", out.partitions);
     read_partitions(in, "revoking", out.revoking);
+    in.boolean("keep_only", out.keep_only, Presence::optional);
+}
+
+// A packed record's own line, and what follows it. A plain record is one line, or several when somebody else wrote it.
+std::pair<std::string_view, std::string_view> split_packed(std::string_view bytes) {
+    constexpr std::size_t kHeadBytesMax = 4096;
+    const std::size_t cut = bytes.substr(0, kHeadBytesMax).find('\n');
+    if (cut == std::string_view::npos || bytes.substr(0, cut).find("\"packed\":") == std::string_view::npos) return {bytes, {}};
+    return {bytes.substr(0, cut), bytes.substr(cut + 1)};
 }
 
 // Written by operators too: what is left out has its default.
@@ -189,9 +221,42 @@ RecordValue read_record(const Key& key, Fields& in, std::uint64_t major) {
     return std::shared_ptr<const Record>(std::move(record));
 }
 
-}  // namespace
+// The lists of a packed record.
+RecordValue read_packed(const Key& key, std::shared_ptr<AssignmentRecord> record, const Packing& packing, std::string_view blob) {
+    const auto lists = unpack(blob, packing);
+    if (!lists) return unreadable(Errc::malformed_record, key, lists.error().detail);
+    const auto tape = Tape::parse(*lists);
+    if (!tape) return unreadable(Errc::malformed_record, key, "its packed lists: " + tape.error().detail);
+    if (!tape->root().is(Kind::object)) {
+        return unreadable(Errc::malformed_record, key, "its packed lists are " + std::string(tape->root().kind_name()) + "; a JSON object is required");
+    }
+    Fields in(tape->root());
+    read_lists(in, *record);
+    if (!in.finish()) return unreadable(Errc::malformed_record, key, "its packed lists: " + in.problem());
+    return AssignmentPtr(std::move(record));
+}
 
-RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads) {
+// `blob`: what followed the head, or the chunks.
+RecordValue read_assignment(const Key& key, Fields& in, std::uint64_t major, std::string_view blob, bool chunked) {
+    auto record = std::make_shared<AssignmentRecord>();
+    record->major = static_cast<std::uint32_t>(major);
+    std::optional<Packing> packing;
+    read_head(in, *record, packing);
+    if (!packing) read_lists(in, *record);
+    if (!in.finish()) return unreadable(Errc::malformed_record, key, in.problem());
+    if (!packing) return AssignmentPtr(std::move(record));
+    if (chunked != (packing->set != ChunkSet::none)) {
+        return unreadable(Errc::malformed_record, key, chunked ? "it names no chunks" : "its lists are in chunks, which were not read");
+    }
+    return read_packed(key, std::move(record), *packing, blob);
+}
+
+struct Form {
+    std::string_view blob;
+    bool chunked = false;
+};
+
+RecordValue decode_form(Bucket bucket, const Key& key, std::string_view bytes, std::uint32_t reads, const Form& form) {
     if (bytes.empty()) return unreadable(Errc::malformed_record, key, "it is empty; a JSON object is required");
     if (bytes.size() > kRecordBytesMax) {
         return unreadable(
@@ -217,13 +282,45 @@ RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes, std::u
     }
     switch (key.kind) {
         case Key::Kind::worker:
-            return read_record<AssignmentRecord>(key, in, major);
+            return read_assignment(key, in, major, form.blob, form.chunked);
         case Key::Kind::head:
             return read_record<HeadRecord>(key, in, major);
         case Key::Kind::control:
             return read_record<ControlRecord>(key, in, major);
     }
     return unreadable(Errc::malformed_record, key, "no such kind of key");
+}
+
+}  // namespace
+
+RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes) {
+    return decode_up_to(kRecordMajor, bucket, key, bytes);
+}
+
+RecordValue decode_up_to(std::uint32_t reads, Bucket bucket, const Key& key, std::string_view bytes) {
+    if (bucket != Bucket::assignment || key.kind != Key::Kind::worker) return decode_form(bucket, key, bytes, reads, {});
+    const auto [head, blob] = split_packed(bytes);
+    return decode_form(bucket, key, head, reads, {blob, false});
+}
+
+RecordValue decode_chunked(const Key& key, std::string_view bytes, std::string_view blob) {
+    return decode_form(Bucket::assignment, key, bytes, kRecordMajor, {blob, true});
+}
+
+std::optional<Manifest> read_manifest(std::string_view bytes) {
+    // Short, and its last field is "packed": asked of every message.
+    constexpr std::size_t kBytesMax = 1024;
+    if (bytes.size() > kBytesMax || bytes.find("\"packed\":") == std::string_view::npos) return std::nullopt;
+    const auto tape = Tape::parse(bytes);
+    if (!tape || !tape->root().is(Kind::object)) return std::nullopt;
+    Fields in(tape->root());
+    std::uint64_t major = 0;
+    in.number("v", major, 1, kRecordMajor);
+    AssignmentRecord record;
+    std::optional<Packing> packing;
+    read_head(in, record, packing);
+    if (!in.finish() || !packing || packing->set == ChunkSet::none) return std::nullopt;
+    return Manifest{record.id, *packing};
 }
 
 std::string to_string(const Key& key) {

@@ -243,7 +243,8 @@ void read_timing(const Item& item, Config& config) {
     for (const bool preset : {true, false}) {  // the preset first, wherever it stands
         RuleList said_once;
         for_each_key(preset ? said_once : item.rules, "timing", item.value, kTimingRows, [&](const TimingRow& row, Tape::Value value) {
-            const Item field{item.rules, path_of("timing", row.name), value};
+            const std::string path = path_of("timing", row.name);  // an Item only looks at it
+            const Item field{item.rules, path, value};
             if (preset != (row.field == nullptr)) return;
             if (preset) read_preset(field, config.timing);
             else read(field, config.timing.*row.field->member);

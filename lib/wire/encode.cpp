@@ -3,7 +3,6 @@
 #include "base/assert.h"
 #include "wire/codec.h"
 #include "wire/json_text.h"
-#include "wire/names.h"
 
 namespace parti::wire {
 
@@ -77,7 +76,7 @@ std::string encode(const LeaseRecord& lease) {
     out.raw(R"(,"session":)");
     out.session(lease.session);
     out.raw(R"(,"state":)");
-    out.text(name_of(lease.state));
+    out.text(to_string(lease.state));
     if (!lease.instance.empty()) {
         out.raw(R"(,"instance":)");
         out.text(lease.instance);
@@ -136,8 +135,7 @@ std::string encode(const HeadRecord& head) {
     return out.take();
 }
 
-std::string encode(const AssignmentRecord& record) {
-    Writer out(256 + bytes_of(record.partitions) + bytes_of(record.revoking));
+void append_head(Writer& out, const AssignmentRecord& record) {
     out.id(record.major, record.id);
     out.raw(R"(,"epoch":)");
     out.number(record.fence.epoch.value);
@@ -147,11 +145,22 @@ std::string encode(const AssignmentRecord& record) {
     out.number(record.incarnation.value);
     out.raw(R"(,"session":)");
     out.session(record.session);
-    out.raw(R"(,"partitions":)");
+    if (record.keep_only) out.raw(R"(,"keep_only":true)");
+}
+
+void append_lists(Writer& out, const AssignmentRecord& record) {
+    out.raw(R"("partitions":)");
     out.partitions(record.partitions);
     out.raw(R"(,"revoking":)");
     out.partitions(record.revoking);
     out.raw("}");
+}
+
+std::string encode(const AssignmentRecord& record) {
+    Writer out(256 + bytes_of(record.partitions) + bytes_of(record.revoking));
+    append_head(out, record);
+    out.raw(",");
+    append_lists(out, record);
     return out.take();
 }
 
@@ -179,6 +188,32 @@ std::string encode(const RecordValue& record) {
     const auto* control = std::get_if<ControlPtr>(&record);
     PARTI_ASSERT(control != nullptr && "only records have bytes");
     return encode(**control);
+}
+
+Result<Packed> pack_lists(const AssignmentRecord& record) {
+    Writer out(64 + bytes_of(record.partitions) + bytes_of(record.revoking));
+    out.raw("{");
+    append_lists(out, record);
+    return pack(out.take());
+}
+
+std::string encode_head(const AssignmentRecord& record, const Packing& packing) {
+    Writer out(512);
+    append_head(out, record);
+    out.raw(R"(,"packed":{"size":)");
+    out.number(packing.size);
+    out.raw(R"(,"bytes":)");
+    out.number(packing.bytes);
+    out.raw(R"(,"digest":")");
+    out.raw(to_string(packing.digest));
+    if (packing.set == ChunkSet::none) {
+        out.raw("\"}}\n");
+        return out.take();
+    }
+    out.raw(packing.set == ChunkSet::a ? R"(","set":"a","chunks":)" : R"(","set":"b","chunks":)");
+    out.number(packing.chunks);
+    out.raw("}}");
+    return out.take();
 }
 
 }  // namespace parti::wire

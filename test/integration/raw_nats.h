@@ -28,6 +28,13 @@ public:
                                 const nlohmann::json& body = nlohmann::json::object());  // $JS.API.<subject>
     // Stores bytes under a key, whatever is there; the answer's sequence.
     Outcome<std::uint64_t> put(const std::string& bucket, const std::string& key, const std::string& bytes);
+    // Writes a marker, as `nats kv del` (operation "DEL") or `nats kv purge` ("PURGE": what was before goes too).
+    Outcome<void> mark(const std::string& bucket, const std::string& key, const std::string& operation);
+    // Without waiting for an answer; flush() waits until the server has read everything.
+    Outcome<void> publish(const std::string& subject, const std::string& bytes);
+    Outcome<void> flush();
+    // A plain KV bucket, as `nats kv add` makes it.
+    Outcome<nlohmann::json> make_bucket(const std::string& bucket);
     // The last message of a key.
     Outcome<std::string> get(const std::string& bucket, const std::string& key);
 

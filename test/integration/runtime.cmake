@@ -9,7 +9,8 @@ add_executable(worker_test
   worker_connect_test.cpp
   worker_fault_test.cpp
   worker_fixture.cpp
-  worker_host_test.cpp)
+  worker_host_test.cpp
+  worker_stuck_test.cpp)
 target_link_libraries(worker_test PRIVATE parti_options parti parti::natsc nlohmann_json::nlohmann_json GTest::gtest_main Threads::Threads)
 target_compile_definitions(worker_test PRIVATE "PARTI_WORKER_HOST_FILE=\"$<TARGET_FILE:worker-host>\"")
 target_compile_options(worker_test PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>")  # GCC 12's bug 105651

@@ -95,6 +95,11 @@ TEST_F(BadInput, AWorkerNeedsAValidConfigurationAndASource) {
     Config c = config();
     c.number_min = 5;
     c.number_max = 4;
+    const auto no_sense = Worker::make(context, config(), source(1), sticky({.epsilon = -1}));
+    ASSERT_FALSE(no_sense);
+    EXPECT_EQ(no_sense.error().code, Errc::invalid_config);
+    EXPECT_TRUE(names(no_sense.error(), "epsilon (-1)")) << no_sense.error().message();
+
     const auto no_numbers = Worker::make(context, c, source(1));
     ASSERT_FALSE(no_numbers);
     EXPECT_TRUE(names(no_numbers.error(), "number_min")) << no_numbers.error().message();

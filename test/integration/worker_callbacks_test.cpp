@@ -13,9 +13,10 @@ using namespace std::chrono_literals;
 
 class WorkerCallbacks : public WorkerTest {
 protected:
-    // Long waits of a callback end here when the test does.
+    // Long waits of a callback end here when the test does; what it touches lives until it is out.
     void TearDown() override {
-        release_.set_value();
+        hold_.open();
+        EXPECT_TRUE(eventually([&] { return hold_.inside() == 0; }));
         WorkerTest::TearDown();
     }
     Config quick_drain() const {
@@ -24,19 +25,14 @@ protected:
         c.timing.shutdown_timeout = 4s;
         return c;
     }
-    std::promise<void> release_;
-    std::shared_future<void> released_ = release_.get_future().share();
+    Hold hold_;
 };
 
 TEST_F(WorkerCallbacks, OneThatNeverReturnsHoldsUpItsOwnWorkerOnly) {
     Context context = connect();
     const auto list = source(8);
     Callbacks stuck;
-    std::atomic<bool> inside{false};
-    stuck.on_revoked = [&](std::span<const Ownership>, const RevokeDone&) {
-        inside = true;
-        released_.wait();
-    };
+    stuck.on_revoked = [this](std::span<const Ownership>, const RevokeDone&) { hold_.wait(); };
     Worker a = worker(context, list, quick_drain(), std::move(stuck));
     a.start();
     ASSERT_TRUE(eventually([&] { return covered({&a}, 8); }));
@@ -46,7 +42,7 @@ TEST_F(WorkerCallbacks, OneThatNeverReturnsHoldsUpItsOwnWorkerOnly) {
     Worker b = worker(context, list, quick_drain(), std::move(counting));
     b.start();
     // b's partitions come from a, whose callback is inside for ever; its callback runs on the same pool of one thread.
-    EXPECT_TRUE(eventually([&] { return inside && assigned == 4; })) << assigned;
+    EXPECT_TRUE(eventually([&] { return hold_.inside() == 1 && assigned == 4; })) << assigned;
     EXPECT_TRUE(eventually([&] { return notes_.has_line("on_revoked for p."); }));
     EXPECT_TRUE(notes_.has_line("has not returned"));
     EXPECT_TRUE(notes_.has_line(a.id()));
@@ -225,7 +221,7 @@ TEST_F(WorkerCallbacks, AReleaseMayOutliveItsWorkerAndContext) {
 TEST_F(WorkerCallbacks, SlowOnesDoNotDelayRenewals) {
     Context context = connect();
     Callbacks callbacks;
-    callbacks.on_assigned = [&](std::span<const Ownership>) { released_.wait_for(3 * fast_test_timing().ttl); };
+    callbacks.on_assigned = [&](std::span<const Ownership>) { hold_.wait(std::chrono::duration_cast<Milliseconds>(3 * fast_test_timing().ttl)); };
     Worker w = worker(context, source(2), std::move(callbacks));
     w.start();
     ASSERT_TRUE(eventually([&] { return covered({&w}, 2); }));

@@ -61,6 +61,31 @@ std::string Notes::text() const {
     return out;
 }
 
+void Hold::wait(Milliseconds limit) {
+    const auto s = state_;  // the test may end as soon as nobody is inside
+    std::unique_lock lock(s->mutex);
+    ++s->inside;
+    ++s->entered;
+    s->changed.wait_for(lock, limit, [&] { return s->open; });
+    --s->inside;
+}
+
+void Hold::open() {
+    const std::lock_guard lock(state_->mutex);
+    state_->open = true;
+    state_->changed.notify_all();
+}
+
+int Hold::inside() const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->inside;
+}
+
+int Hold::entered() const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->entered;
+}
+
 Outcome<Host> Host::start(std::vector<std::string> args, const std::string& stderr_file) {
     ProcessOptions options;
     options.path = PARTI_WORKER_HOST_FILE;

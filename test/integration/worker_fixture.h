@@ -7,6 +7,7 @@
 // Threads   The test's thread; what callbacks write is behind locks.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -44,6 +45,24 @@ private:
     mutable std::mutex mutex_;
     std::vector<std::pair<LogLevel, std::string>> lines_;
     std::vector<Error> errors_;
+};
+
+// Where callbacks wait, as long as the test wants them to.
+class Hold {
+public:
+    void wait(Milliseconds limit = 10 * kPatience);
+    void open();
+    int inside() const;
+    int entered() const;  // so far
+
+private:
+    struct State {
+        std::mutex mutex;
+        std::condition_variable changed;
+        bool open = false;
+        int inside = 0, entered = 0;
+    };
+    const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 // A worker-host and its events.

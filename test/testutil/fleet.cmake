@@ -3,6 +3,7 @@ find_package(nlohmann_json 3.9 REQUIRED GLOBAL)
 add_library(parti_testfleet STATIC
   fleet.cpp
   history.cpp
+  history_file.cpp
   history_parse.cpp
   oracles.cpp
   timeline.cpp

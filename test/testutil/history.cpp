@@ -24,7 +24,8 @@ public:
             take(event);
         }
         for (auto& [id, session] : sessions_) finish(session);
-        for (auto& [key, ownership] : open_) close_at_session_end(ownership);
+        for (auto& ownership : released_) close(ownership, ownership.end_ns);
+        for (auto& [key, ownership] : open_) close(ownership, std::numeric_limits<std::int64_t>::max());
         if (process_.died_ns && !process_.killed) report_unreleased();
     }
 
@@ -94,11 +95,8 @@ private:
             return;
         }
         ownership.released = true;
-        // A session that has ended, or is past its deadline, owns nothing any more, whenever its user lets go.
-        const Session& session = sessions_.at(event.session);
-        ownership.end_ns = std::min(event.t_ns, session.end_ns.value_or(session.deadline_ns));
-        ownership.end_ns = std::max(ownership.end_ns, ownership.begin_ns);
-        closed(ownership);
+        ownership.end_ns = event.t_ns;
+        released_.push_back(ownership);
         open_.erase(found);
     }
 
@@ -112,12 +110,11 @@ private:
         out_.sessions.push_back(interval);
     }
 
-    void close_at_session_end(OwnershipInterval& ownership) {
-        ownership.end_ns = std::max(ownership.begin_ns, sessions_.at(ownership.session).interval.end_ns);
-        closed(ownership);
+    // A session that has ended, or is past its deadline, owns nothing any more, whenever its user lets go.
+    void close(OwnershipInterval& ownership, std::int64_t released_ns) {
+        ownership.end_ns = std::max(ownership.begin_ns, std::min(released_ns, sessions_.at(ownership.session).interval.end_ns));
+        out_.partitions[ownership.partition].push_back(ownership);
     }
-
-    void closed(const OwnershipInterval& ownership) { out_.partitions[ownership.partition].push_back(ownership); }
 
     void report_unreleased() {
         for (const auto& entry : open_) {
@@ -132,6 +129,7 @@ private:
     std::map<std::string, Session> sessions_;
     std::map<std::string, FenceValue> highest_;
     std::map<GrantKey, OwnershipInterval> open_;
+    std::vector<OwnershipInterval> released_;
 };
 
 std::string holder(const Timeline& timeline, const OwnershipInterval& o) {

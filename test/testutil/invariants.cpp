@@ -26,6 +26,10 @@ std::string_view to_string(Promise promise) {
             return "P-4";
         case Promise::p5_untouched:
             return "P-5";
+        case Promise::p6_movement:
+            return "P-6";
+        case Promise::p12_visible:
+            return "P-12";
         case Promise::p7_versions:
             return "P-7";
         case Promise::tokens:
@@ -62,7 +66,7 @@ void Invariants::relinquishing(Nanos now, WorkerId worker, Nanos budget) {
     Worker& w = workers_[worker];
     if (!w.session || w.relinquishing) return;
     w.relinquishing = true;
-    if (now < w.deadline - budget) {
+    if (!lost_at_ && now < w.deadline - budget) {
         report(now, Promise::p5_untouched,
                w.name + " gives everything back " + std::to_string((w.deadline - now) / kMilli) +
                    " ms before its deadline, allowed are " + std::to_string(budget / kMilli) + " ms");
@@ -79,7 +83,7 @@ std::uint32_t Invariants::index(std::string_view partition) {
 }
 
 bool Invariants::counts(Nanos now, const Worker& worker, const Held& held) const {
-    return ignore_deadlines_ || now < deadline_of(worker, held);
+    return ignore_deadlines_ || keep_ || now < deadline_of(worker, held);
 }
 
 void Invariants::drop(const Held& held, WorkerId worker) {
@@ -101,7 +105,6 @@ void Invariants::session_started(Nanos now, WorkerId worker, WorkerNumber number
     w.number = number;
     w.id = session;
     w.deadline = deadline;
-    w.granted = {};
     w.applied = {};
     numbers_[number.value].push_back(worker);
     check_number(now, worker);
@@ -114,7 +117,7 @@ void Invariants::session_extended(Nanos now, WorkerId worker, Nanos deadline) {
         report(now, Promise::other, w.name + " extends a session that has ended");
         return;
     }
-    if (now >= w.deadline && !ignore_deadlines_) {
+    if (!alive(now, w) && !keep_) {
         report(now, Promise::p1_numbers, w.name + " extends its session after its deadline");
     }
     w.deadline = deadline;
@@ -142,36 +145,110 @@ void Invariants::check_number(Nanos now, WorkerId worker) {
     if (holders.size() < 2) return;
     for (const WorkerId other : holders) {
         const Worker& o = workers_[other];
-        if (other == worker || !(ignore_deadlines_ || (now < o.deadline && now < w.deadline))) continue;
+        if (other == worker || !alive(now, o) || !alive(now, w) || excused(now, {&o, o.deadline}, {&w, w.deadline})) continue;
         report(now, Promise::p1_numbers,
                "number " + std::to_string(w.number.value) + " is held by " + w.name + " and by " + o.name + " (until " +
                    std::to_string(o.deadline) + " ns)");
     }
 }
 
+// ---- a store that forgets ----------------------------------------------------------------------------------------------------
+
+void Invariants::lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nanos lease) {
+    lost_at_ = now;
+    notice_until_ = std::max(notice_until_, now + notice);
+    lease_until_ = std::max(lease_until_, now + lease);
+    if (bucket == Bucket::lease) leases_.clear();
+    if (bucket != Bucket::assignment) return;
+    head_.reset();
+    for (auto& [number, history] : history_) {
+        for (Written& w : history) w.lost = w.lost || w.revision > kept;
+    }
+    for (PartitionState& state : partitions_) state.last = {};
+}
+
+bool Invariants::excused(Nanos now, Claim one, Claim other) {
+    if (!lost_at_) return false;
+    if (now > notice_until_ && one.until > lease_until_ && other.until > lease_until_) return false;
+    ++doubles_;
+    const auto index_of = [&](const Worker* w) { return static_cast<std::size_t>(w - workers_.data()); };
+    if (last_error_ < *lost_at_) unreported_ = Unreported{index_of(one.worker), index_of(other.worker), *lost_at_};
+    return true;
+}
+
 // ---- records ----------------------------------------------------------------------------------------------------------------
+
+void Invariants::lease_stored(Nanos now, WorkerNumber number, Revision revision, const LeaseRecord& record) {
+    const auto [it, fresh] = leases_.try_emplace(number.value);
+    LastLease& last = it->second;
+    const bool ended = record.state != LeaseState::live && record.state != LeaseState::draining;
+    if (!fresh && !(lost_at_ && now <= notice_until_)) {
+        const std::string what = "lease of worker." + std::to_string(number.value) + " at revision " + std::to_string(revision);
+        if (record.incarnation < last.incarnation) {
+            report(now, Promise::p1_numbers,
+                   what + " goes back from incarnation " + std::to_string(last.incarnation.value) + " to " +
+                       std::to_string(record.incarnation.value));
+        } else if (record.incarnation == last.incarnation && record.session != last.session) {
+            report(now, Promise::p1_numbers,
+                   what + ": incarnation " + std::to_string(record.incarnation.value) + " has a second session");
+        } else if (record.incarnation == last.incarnation && last.ended && !ended) {
+            report(now, Promise::p1_numbers,
+                   what + ": incarnation " + std::to_string(record.incarnation.value) + " is renewed although it has ended");
+        }
+    }
+    last = {record.incarnation, record.session, ended};
+}
+
+void Invariants::head_stored(Nanos now, Revision revision, const HeadRecord& record) {
+    if (head_ && !(lost_at_ && now <= notice_until_)) {
+        const std::string what = "head at revision " + std::to_string(revision);
+        if (record.epoch < head_->epoch) {
+            report(now, Promise::p2_order,
+                   what + " goes back from epoch " + std::to_string(head_->epoch.value) + " to " +
+                       std::to_string(record.epoch.value));
+        } else if (record.epoch == head_->epoch && record.leader.session != head_->leader) {
+            report(now, Promise::p2_order, what + ": epoch " + std::to_string(record.epoch.value) + " has a second leader");
+        } else if (record.epoch == head_->epoch && record.version <= head_->version) {
+            report(now, Promise::p2_order,
+                   what + " carries version " + std::to_string(record.version) + " after " + std::to_string(head_->version));
+        }
+    }
+    head_ = LastHead{record.epoch, record.version, record.leader.session};
+}
 
 void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record) {
     auto& history = history_[number.value];
-    if (!history.empty() && record.fence <= history.back().fence) {
+    const auto before = std::find_if(history.rbegin(), history.rend(), [](const Written& w) { return !w.lost; });
+    // The very same record again, at a new revision: so ends a write in chunks that somebody else has begun.
+    if (before != history.rend() && record.fence == before->fence && record.id == before->id) return;
+    // A write that was on its way when the store lost its tail may fit by chance: nobody may apply it (P-7), and it is written over.
+    const bool from_before = lost_at_ && now <= notice_until_;
+    if (before != history.rend() && record.fence <= before->fence && !from_before) {
         report(now, Promise::p2_order,
                "record of worker." + std::to_string(number.value) + " at revision " + std::to_string(revision) + " carries " +
-                   text_of(record.fence) + ", not above the " + text_of(history.back().fence) + " before it");
+                   text_of(record.fence) + ", not above the " + text_of(before->fence) + " before it");
     }
-    Written written{record.fence, revision, record.session, {}};
+    Written written{record.id, record.fence, revision, false, record.session, {}};
     written.partitions.reserve(record.partitions.size());
     for (const Partition& p : record.partitions) written.partitions.push_back(index(p.id()));
     std::sort(written.partitions.begin(), written.partitions.end());
     history.push_back(std::move(written));
 }
 
-const Invariants::Written* Invariants::find(WorkerNumber number, Fence fence) const {
+const Invariants::Written* Invariants::find(WorkerNumber number, Fence fence, const SessionId* session,
+                                            std::optional<std::uint32_t> partition) const {
     const auto it = history_.find(number.value);
     if (it == history_.end()) return nullptr;
+    const Written* found = nullptr;
     for (auto w = it->second.rbegin(); w != it->second.rend(); ++w) {
-        if (w->fence == fence) return &*w;
+        if (w->fence != fence) continue;
+        if (session == nullptr) return &*w;
+        const bool lists = !partition || std::binary_search(w->partitions.begin(), w->partitions.end(), *partition);
+        if (w->session == *session && lists) return &*w;
+        if (found == nullptr) found = &*w;
+        if (!lost_at_) break;
     }
-    return nullptr;
+    return found;
 }
 
 // ---- holdings ---------------------------------------------------------------------------------------------------------------
@@ -184,14 +261,17 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
     ++grants_;
     if (!w.session) {
         report(now, Promise::tokens, "grant of " + what + " outside a session");
-    } else if (now >= w.deadline && !ignore_deadlines_) {
+    } else if (!alive(now, w) && !keep_) {
         report(now, Promise::tokens, "grant of " + what + " after the session's deadline");
     }
     if (w.relinquishing) report(now, Promise::tokens, "grant of " + what + " while it gives everything back");
-    const Written* record = find(w.number, fence);
+    const Written* record = find(w.number, fence, &w.id, p);
     if (record == nullptr) {
-        report(now, Promise::p2_order,
-               "grant of " + what + ": the store never held such a record of worker." + std::to_string(w.number.value));
+        // One whose chunks the store has just forgotten is known to the process that wrote it, and to nobody else.
+        if (!after_a_loss(now)) {
+            report(now, Promise::p2_order,
+                   "grant of " + what + ": the store never held such a record of worker." + std::to_string(w.number.value));
+        }
     } else if (record->session != w.id) {
         report(now, Promise::p2_order,
                "grant of " + what + ": the record is for session " + parti::to_string(record->session) + ", not for " +
@@ -203,13 +283,13 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
         report(now, Promise::p7_versions, "grant of " + what + " after " + text_of(std::max(w.granted, w.applied)));
     }
     w.granted = fence;
-    if (fence <= state.last) {
+    if (fence <= state.last && !keep_) {
         report(now, Promise::tokens, "grant of " + what + ": the last owner's token was " + text_of(state.last));
     }
     state.last = fence;
     if (state.last_owner && *state.last_owner != worker) ++handoffs_;
     state.last_owner = worker;
-    w.held.push_back({grant, p, fence, w.deadline, true, false, false});
+    w.held.push_back({grant, p, fence, w.deadline, true, false, false, false});
     state.holders.push_back(worker);
     if (state.holders.size() == 2) ++contested_;
     check_partition(now, p);
@@ -217,25 +297,30 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
 
 void Invariants::check_partition(Nanos now, std::uint32_t partition) {
     const PartitionState& state = partitions_[partition];
-    if (state.holders.size() < 2) return;
+    if (state.holders.size() < 2 || keep_) return;
     const Worker* first = nullptr;
+    Nanos first_until = 0;
     for (const WorkerId holder : state.holders) {
         const Worker& w = workers_[holder];
+        Nanos until = 0;
         bool holds = false;
         bool draining = true;
         for (const Held& held : w.held) {
             if (held.partition != partition || !counts(now, w, held)) continue;
             holds = true;
             draining = draining && held.draining;
+            until = std::max(until, deadline_of(w, held));
         }
         if (!holds || first == &w) continue;
         if (first != nullptr) {
+            if (excused(now, {first, first_until}, {&w, until})) return;
             report(now, Promise::p3_owners,
                    state.name + " is held by " + first->name + " and by " + w.name + (draining ? " (draining)" : " (owning)") +
-                       ", until " + std::to_string(first->deadline) + " and " + std::to_string(w.deadline) + " ns");
+                       ", until " + std::to_string(first_until) + " and " + std::to_string(until) + " ns");
             return;
         }
         first = &w;
+        first_until = until;
     }
 }
 
@@ -265,6 +350,12 @@ void Invariants::revoked(Nanos now, WorkerId worker, std::span<const std::uint64
     }
 }
 
+void Invariants::released(WorkerId worker, std::span<const std::uint64_t> grants) {
+    for (Held& held : workers_[worker].held) {
+        if (std::find(grants.begin(), grants.end(), held.grant) != grants.end()) held.released = true;
+    }
+}
+
 void Invariants::holdings(Nanos now, WorkerId worker, std::span<const HoldingSeen> seen) {
     Worker& w = workers_[worker];
     for (const HoldingSeen& s : seen) {
@@ -289,6 +380,11 @@ void Invariants::holdings(Nanos now, WorkerId worker, std::span<const HoldingSee
                    w.name + " no longer reports " + partitions_[h.partition].name + " " + text_of(h.fence) +
                        " although it was not revoked and the session lives");
         }
+        if (h.revoked && !h.released) {
+            report(now, Promise::p3_owners,
+                   w.name + " counts " + partitions_[h.partition].name + " " + text_of(h.fence) +
+                       " as given back although its user has not released it");
+        }
         drop(h, worker);
         return true;
     });
@@ -301,7 +397,7 @@ void Invariants::applied(Nanos now, WorkerId worker, Fence fence) {
         report(now, Promise::p7_versions, w.name + " goes back from applied " + text_of(w.applied) + " to " + text_of(fence));
     }
     w.applied = fence;
-    if (find(w.number, fence) == nullptr) {
+    if (find(w.number, fence, nullptr, std::nullopt) == nullptr) {
         report(now, Promise::p2_order,
                w.name + " says that it applied " + text_of(fence) + ", which the store never held for worker." +
                    std::to_string(w.number.value));
@@ -335,6 +431,13 @@ void Invariants::full_check(Nanos now) {
     }
     for (const Worker& w : workers_) held += w.held.size();
     PARTI_ASSERT(contested == contested_ && held == holders);
+    if (!unreported_) return;
+    // Who is gone cannot tell, and the other cannot know.
+    if (last_error_ >= unreported_->since || workers_[unreported_->first].gone || workers_[unreported_->second].gone) {
+        unreported_.reset();
+    } else if (now > notice_until_) {
+        report(now, Promise::p12_visible, "the store lost what it had acknowledged, there were two owners, and nobody said so");
+    }
 }
 
 }  // namespace parti::testutil

@@ -10,13 +10,22 @@
 //             P-2  records of one worker's key carry strictly ascending fences in the order of the store; what is granted is in a
 //             record
 //                  that the store held, addressed to this very session
-//             P-3  no partition is held by two workers at one instant
+//             P-1  leases of one number, in the order of the store: incarnations never go back, each has one session, and a session that
+//                  ended is not renewed
+//             P-2  heads, in the order of the store: epochs never go back, each has one leader, who writes ascending versions
+//             P-3  no partition is held by two workers at one instant; what is revoked counts as held until its user released it or
+//                  the drain timed out
 //             P-5  a grant is revoked only when its session ends, its worker leaves, or a later record no longer lists the
 //             partition; a
 //                  holding does not vanish without being revoked
 //             P-7  fences of one session's grants and acknowledgements never go back
 //             tokens of successive owners of a partition strictly ascend; no grant outside a living session
-//           P-4 (coverage) is owners(), for the world's liveness phase.
+//           P-4 (coverage) is owners(), for the world's liveness phase. P-6 and P-12 are reported by the world.
+//           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost(), doubles are allowed until
+//           `notice` later, and beyond that only while one of the two lives on a lease from before the loss; they must be
+//           reported. P-2's order is judged within what the store still has, and
+//           writes on their way at the loss may break it until `notice`. P-7 has no condition: it spans sessions and losses.
+//           Under policy keep P-3 and the order of tokens are not promised, and a number is held until its lease's deadline.
 // Threads   One.
 // Cost      O(what changed); full_check() O(all holdings).
 #pragma once
@@ -27,6 +36,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/records.h"
@@ -34,7 +44,7 @@
 
 namespace parti::testutil {
 
-enum class Promise : std::uint8_t { p1_numbers, p2_order, p3_owners, p4_coverage, p5_untouched, p7_versions, tokens, other };
+enum class Promise : std::uint8_t { p1_numbers, p2_order, p3_owners, p4_coverage, p5_untouched, p6_movement, p7_versions, p12_visible, tokens, other };
 std::string_view to_string(Promise promise);
 
 struct Violation {
@@ -66,15 +76,30 @@ public:
     void session_extended(Nanos now, WorkerId worker, Nanos deadline);
     void session_ended(Nanos now, WorkerId worker);
 
-    // An assignment record was stored; in the order of the store.
+    // The store lost what it had acknowledged: of this bucket everything above `kept` (0: all). Doubles may last for `notice`, or
+    // until the end of leases that were last renewed before it; those end within `lease`.
+    void lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nanos lease);
+    // A worker told an error event.
+    void error_told(Nanos now) { last_error_ = now; }
+    void policy_keep(bool on) { keep_ = on; }
+
+    // Records were stored; in the order of the store.
+    void lease_stored(Nanos now, WorkerNumber number, Revision revision, const LeaseRecord& record);
+    void head_stored(Nanos now, Revision revision, const HeadRecord& record);
+    // An operator removed or overwrote a lease: the number's incarnations may start anew.
+    void lease_void(WorkerNumber number) { leases_.erase(number.value); }
     void stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record);
 
     void granted(Nanos now, WorkerId worker, std::uint64_t grant, std::string_view partition, Fence fence);
     void revoked(Nanos now, WorkerId worker, std::span<const std::uint64_t> grants);
+    // The user is done with these grants, or the drain timeout took them from him.
+    void released(WorkerId worker, std::span<const std::uint64_t> grants);
     // What the worker reports now: everything else it had is released.
     void holdings(Nanos now, WorkerId worker, std::span<const HoldingSeen> seen);
     void applied(Nanos now, WorkerId worker, Fence fence);
 
+    // Within the time in which a loss of the store's memory may show.
+    bool after_a_loss(Nanos now) const { return lost_at_.has_value() && now <= notice_until_; }
     void full_check(Nanos now);
     void report(Nanos now, Promise promise, std::string text);  // a violation found elsewhere
     const std::optional<Violation>& violation() const { return violation_; }
@@ -83,6 +108,7 @@ public:
     std::size_t owners(Nanos now, std::string_view partition) const;
     std::uint64_t grants() const { return grants_; }
     std::uint64_t handoffs() const { return handoffs_; }  // grants to another worker than the last one
+    std::uint64_t doubles() const { return doubles_; }    // seen after a loss, within what is allowed
 
     // A judge that forgets about deadlines: for the test that shows that P-1 and P-3 can fail.
     void ignore_deadlines(bool on) { ignore_deadlines_ = on; }
@@ -95,6 +121,7 @@ private:
         Nanos deadline = 0;   // of the session it was granted in, while that lives on: see Worker
         bool current = true;  // the session is still the worker's
         bool revoked = false;
+        bool released = false;
         bool draining = false;
     };
     struct Worker {
@@ -116,9 +143,21 @@ private:
         std::optional<WorkerId> last_owner;
         std::vector<WorkerId> holders;  // may hold a worker twice: draining and owned again
     };
+    struct LastLease {
+        Incarnation incarnation;
+        SessionId session;
+        bool ended = false;  // by a record that said so
+    };
+    struct LastHead {
+        Epoch epoch;
+        std::uint64_t version = 0;
+        SessionId leader;
+    };
     struct Written {
+        WriteId id;
         Fence fence;
         Revision revision = 0;
+        bool lost = false;  // the store has forgotten it; somebody may have read it
         SessionId session;
         std::vector<std::uint32_t> partitions;  // ascending
     };
@@ -129,17 +168,38 @@ private:
     void check_number(Nanos now, WorkerId worker);
     void check_partition(Nanos now, std::uint32_t partition);
     void drop(const Held& held, WorkerId worker);
-    const Written* find(WorkerNumber number, Fence fence) const;
+    bool alive(Nanos now, const Worker& worker) const { return ignore_deadlines_ || now < worker.deadline; }
+    struct Claim {
+        const Worker* worker = nullptr;
+        Nanos until = 0;
+    };
+    bool excused(Nanos now, Claim one, Claim other);
+    // The record of this fence that fits best: in other histories the same fence may have been used again.
+    const Written* find(WorkerNumber number, Fence fence, const SessionId* session, std::optional<std::uint32_t> partition) const;
 
     std::vector<Worker> workers_;
     std::vector<PartitionState> partitions_;
     std::map<std::string, std::uint32_t, std::less<>> indices_;
     std::map<std::uint32_t, std::vector<WorkerId>> numbers_;  // with a session that has not ended
     std::map<std::uint32_t, std::vector<Written>> history_;   // by number, in the order of the store
+    std::map<std::uint32_t, LastLease> leases_;
+    std::optional<LastHead> head_;
     std::uint64_t grants_ = 0;
     std::uint64_t handoffs_ = 0;
     std::uint32_t contested_ = 0;  // partitions with more than one holder, living or not
+    std::uint64_t doubles_ = 0;
     bool ignore_deadlines_ = false;
+    bool keep_ = false;
+    std::optional<Nanos> lost_at_;    // the last loss
+    Nanos notice_until_ = 0;
+    Nanos lease_until_ = 0;
+    Nanos last_error_ = -1;
+    struct Unreported {  // a double, and no error since the loss at `since`: of these workers
+        std::size_t first = 0;
+        std::size_t second = 0;
+        Nanos since = 0;
+    };
+    std::optional<Unreported> unreported_;
     std::optional<Violation> violation_;
 };
 

@@ -299,6 +299,42 @@ TEST_P(KvContract, AStoreSetBackIsTheEndOfAHistory) {
     EXPECT_EQ(stale.revision, first);
 }
 
+// What one watch has learned of the stream, the next one is told.
+TEST_P(KvContract, AWatchComparesTheStreamWithWhatItWasToldOfIt) {
+    const BucketInfo info = ensure("b");
+    const std::uint64_t revision = write("b", "k", "1");
+    std::string identity;
+    const auto watch_with = [&](const std::string& known, std::uint64_t highest) {
+        auto heard = std::make_unique<Heard>();
+        WatchHandlers handlers = heard->handlers();
+        handlers.known_identity = known;
+        handlers.known_revision = highest;
+        handlers.on_stream = [&](const std::string& is) { identity = is; };
+        const auto watch = client(0).watch("b", "k", std::move(handlers));
+        EXPECT_TRUE(run_until([&] { return heard->initial_done == 1; }));
+        EXPECT_EQ(heard->revisions(), std::vector<std::uint64_t>{revision});
+        return heard->history_lost_after;
+    };
+    EXPECT_TRUE(watch_with("", 0).empty());
+    EXPECT_EQ(identity, info.created);
+    EXPECT_TRUE(watch_with(identity, revision).empty());
+    EXPECT_EQ(watch_with("another stream", revision), std::vector<std::size_t>{0});
+    EXPECT_EQ(watch_with(identity, revision + 1), std::vector<std::size_t>{0});
+}
+
+TEST_P(KvContract, AWatchOfAStreamThatDoesNotExistSaysSo) {
+    Heard heard;
+    int missing = 0;
+    WatchHandlers handlers = heard.handlers();
+    handlers.on_missing = [&] { ++missing; };
+    const auto watch = client(0).watch("b", "k", std::move(handlers));
+    ASSERT_TRUE(run_until([&] { return missing > 0; }));
+    EXPECT_EQ(heard.initial_done, 0);
+    ensure("b");
+    ASSERT_TRUE(run_until([&] { return heard.initial_done == 1; }));
+    EXPECT_EQ(heard.history_lost_after.size(), 0U);
+}
+
 TEST_P(KvContract, AVanishedKeyIsAbsentAfterTheReRead) {
     world_->make_loose_bucket("loose");
     const std::uint64_t stays = write("loose", "worker.1", "stays");

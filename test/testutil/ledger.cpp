@@ -41,6 +41,14 @@ public:
                    first.handling->end_ns <= d.from_ns && again.handling->begin_ns >= d.from_ns;
         });
     }
+    // Server crashes, as the times from which they count.
+    std::vector<std::int64_t> crashes() const {
+        std::vector<std::int64_t> out;
+        for (const Disturbance& d : all_) {
+            if (d.kind == Disturbance::Kind::server_crashed) out.push_back(d.from_ns);
+        }
+        return out;
+    }
     bool server_crashed_between(std::int64_t from_ns, std::int64_t to_ns) const {
         return any([&](const Disturbance& d) {
             return d.kind == Disturbance::Kind::server_crashed && d.to_ns >= from_ns && d.from_ns <= to_ns;
@@ -78,6 +86,7 @@ public:
     void run(std::vector<Entry> entries) {
         std::stable_sort(entries.begin(), entries.end(),
                          [](const Entry& a, const Entry& b) { return a.handling->begin_ns < b.handling->begin_ns; });
+        note_restarts(entries);
         for (const Entry& entry : entries) {
             if (!known(entry)) continue;
             if (entry.handling->result == HandlingResult::stale) {
@@ -154,6 +163,19 @@ private:
         blame(counts().reordered, Oracle::message_order, "out of order: " + text_of(entry) + " after " + text_of(*cursor_));
     }
 
+    // Crashes after which this partition began anew with its first message, having been further before.
+    void note_restarts(const std::vector<Entry>& entries) {
+        for (const std::int64_t crash : disturbances_.crashes()) {
+            const auto after = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.handling->begin_ns >= crash; });
+            if (after != entries.begin() && after != entries.end() && after->handling->sequence == 1) restarts_.push_back(crash);
+        }
+    }
+    bool forgotten(const Entry& before, const Entry& again) const {
+        return std::any_of(restarts_.begin(), restarts_.end(), [&](std::int64_t crash) {
+            return before.handling->end_ns <= crash && again.handling->begin_ns >= crash;
+        });
+    }
+
     void judge_success(const Entry& entry, bool late) {
         auto& first = first_[entry.handling->sequence - 1];
         if (!first) {
@@ -169,6 +191,12 @@ private:
             ++counts().published_twice;
         } else if (disturbances_.server_forgot(before, entry)) {
             ++counts().replayed;
+        } else if (forgotten(before, entry)) {
+            if (options_.allow_forgotten) {
+                ++counts().forgotten;
+            } else {
+                blame(counts().forgotten, Oracle::message_duplicate, "the server forgot the whole durable: " + text_of(entry) + ", before " + text_of(before));
+            }
         } else if (disturbances_.kept_ack_from_arriving(before) || late || disturbances_.was_stopped(entry)) {
             ++counts().unacked;
         } else {
@@ -181,7 +209,9 @@ private:
         ++counts().handled;
         if (message.confirmed_ns == 0) ++counts().unconfirmed_handled;
         report_.first_ns[partition_].push_back(entry.handling->begin_ns);
-        report_.latencies.push_back({message.intended_ns, entry.handling->begin_ns - message.intended_ns});
+        const LedgerReport::Latency latency{message.intended_ns, entry.handling->begin_ns - message.intended_ns};
+        report_.latencies.push_back(latency);
+        report_.partition_latencies[partition_].push_back(latency);
     }
 
     void look_for_lost() {
@@ -191,6 +221,10 @@ private:
             if (message.confirmed_ns == 0) continue;
             ++counts().confirmed;
             if (first_[i]) continue;
+            if (!options_.complete) {
+                ++counts().undelivered;
+                continue;
+            }
             blame(counts().lost, Oracle::message_lost,
                   "never handled: message " + std::to_string(i + 1) + " of " + partition_ + " (stream sequence " +
                       std::to_string(message.stream_sequence) + "), confirmed at " + ms_of(message.confirmed_ns));
@@ -204,6 +238,7 @@ private:
     LedgerReport& report_;
     std::vector<std::optional<Entry>> first_;  // successes, by sequence - 1
     std::vector<Entry> last_success_;
+    std::vector<std::int64_t> restarts_;  // crashes that cost the durable its state
     std::optional<Entry> running_;  // ends last of those begun so far
     std::optional<Entry> cursor_;   // the last begun in order
 };
@@ -221,7 +256,7 @@ Owners owners_of(const Timeline& timeline) {
 }
 
 std::string describe(const LedgerCounts& c) {
-    const std::array<std::pair<const char*, std::uint64_t>, 17> classes = {{{"published", c.published},
+    const std::array<std::pair<const char*, std::uint64_t>, 19> classes = {{{"published", c.published},
                                                                             {"confirmed", c.confirmed},
                                                                             {"handled", c.handled},
                                                                             {"of these unconfirmed", c.unconfirmed_handled},
@@ -233,8 +268,10 @@ std::string describe(const LedgerCounts& c) {
                                                                             {"OVERLAP", c.overlaps},
                                                                             {"NOT_OWNED", c.not_owned},
                                                                             {"FOREIGN", c.foreign},
+                                                                            {"undelivered", c.undelivered},
                                                                             {"unacked", c.unacked},
                                                                             {"replayed", c.replayed},
+                                                                            {"forgotten", c.forgotten},
                                                                             {"late_start", c.late_starts},
                                                                             {"stale", c.stale},
                                                                             {"published_twice", c.published_twice}}};
@@ -254,6 +291,16 @@ std::int64_t LedgerReport::longest_gap_ns(const std::string& partition, std::int
         last = *at;
     }
     return std::max(longest, to_ns - last);
+}
+
+std::int64_t LedgerReport::longest_wait_ns(const std::string& partition, std::int64_t from_ns, std::int64_t to_ns) const {
+    const auto found = partition_latencies.find(partition);
+    std::int64_t longest = 0;
+    if (found == partition_latencies.end()) return longest;
+    for (const Latency& l : found->second) {
+        if (l.intended_ns >= from_ns && l.intended_ns < to_ns) longest = std::max(longest, l.taken_ns);
+    }
+    return longest;
 }
 
 std::int64_t LedgerReport::latency_ns(double q, std::int64_t from_ns, std::int64_t to_ns, std::size_t least) const {

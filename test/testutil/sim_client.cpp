@@ -359,6 +359,8 @@ std::unique_ptr<jetstream::Watch> SimClient::watch(const std::string& bucket, co
     state->bucket = bucket;
     state->pattern = pattern;
     state->handlers = std::move(handlers);
+    state->identity = state->handlers.known_identity;
+    state->highest = state->handlers.known_revision;
     std::erase_if(watches_, [](const auto& weak) { return weak.expired(); });
     watches_.push_back(state);
     network_.scheduler.after(0, lane_, [state] { state->request_consumer(); });

@@ -92,6 +92,7 @@ public:
                        std::function<void(Result<jetstream::BucketInfo>)> handler) override;
     void put(const std::string& bucket, const std::string& key, std::string_view bytes, std::uint64_t expected, Duration timeout,
              std::function<void(jetstream::PutAnswer)> handler) override;
+    std::size_t value_bytes_max() const override { return network_.payload_bytes_max; }
     void get(const std::string& bucket, const std::string& key, Duration timeout,
              std::function<void(Result<jetstream::RawEntry>)> handler) override;
     std::unique_ptr<jetstream::Watch> watch(const std::string& bucket, const std::string& pattern,

@@ -33,25 +33,13 @@ Timing draw_timing(base::Rng& rng) {
 }  // namespace
 
 std::string_view to_string(Fault fault) {
-    static constexpr std::array<std::string_view, kFaults> kNames = {"request lost",
-                                                                     "request late",
-                                                                     "answer lost",
-                                                                     "answer late",
-                                                                     "answer doubled",
-                                                                     "answer refused",
-                                                                     "watch stalled",
-                                                                     "consumer deleted",
-                                                                     "disconnect",
-                                                                     "server down",
-                                                                     "pause",
-                                                                     "crash",
-                                                                     "leave",
-                                                                     "join",
-                                                                     "callback slow",
-                                                                     "callback never",
-                                                                     "clock skew",
-                                                                     "partitions changed",
-                                                                     "deaf"};
+    static constexpr std::array<std::string_view, kFaults> kNames = {
+        "request lost", "request late", "answer lost", "answer late", "answer doubled", "answer refused", "watch stalled",
+        "consumer deleted", "disconnect", "server down", "pause", "crash", "leave", "join", "callback slow",
+        "callback never", "clock skew", "partitions changed", "deaf", "disconnect of leader", "disconnect of all",
+        "tail lost: leases", "tail lost: assignments", "tail lost: both", "wiped: leases", "wiped: assignments",
+        "wiped: both", "bucket deleted", "key deleted", "record malformed", "record of the future", "key foreign",
+        "callback throws", "strategy throws", "instance shared", "instance changed", "policy keep", "everything at once", "payload limit"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
@@ -63,8 +51,8 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
         static_cast<std::uint32_t>(std::min({rng.between(5, 12), rng.between(5, 12), rng.between(5, 12)}));  // mostly small
     plan.processes = static_cast<std::uint32_t>(rng.between(rng.chance(1, 8) ? 1 : 2, plan.workers));
     plan.partitions = static_cast<std::uint32_t>(rng.between(20, 60));
-    plan.strategy = static_cast<std::uint32_t>(rng.chance(1, 2) ? 0 : rng.below(3));
-    plan.instances = rng.chance(1, 5);
+    plan.strategy = static_cast<std::uint32_t>(rng.chance(1, 2) ? 0 : rng.below(strategy_names().size() + 1));
+    plan.instances = rng.chance(1, 4);
     plan.config.group = "sim";
     plan.config.timing = draw_timing(rng);
     plan.workers_max = plan.workers + 3;
@@ -73,46 +61,86 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
     plan.config.cold_start = rng.chance(1, 4) ? ColdStart::wait : ColdStart::grant_now;
     plan.config.restart_detection_ratio = rng.chance(1, 2) ? 0.5 : 0.9;
 
-    for (bool& on : plan.on) on = rng.chance(1, 2);
-    const auto rate = [&](Fault fault, std::int64_t most) {
-        if (!plan.on[static_cast<std::size_t>(fault)]) return std::uint32_t{0};
-        return static_cast<std::uint32_t>(rng.between(1, most));
-    };
-    plan.rates.request_lost = rate(Fault::request_lost, 60'000);
-    plan.rates.request_late = rate(Fault::request_late, 60'000);
-    plan.rates.answer_lost = rate(Fault::answer_lost, 60'000);
-    plan.rates.answer_late = rate(Fault::answer_late, 60'000);
-    plan.rates.refused = rate(Fault::answer_refused, 40'000);
-    plan.answer_doubled = rate(Fault::answer_doubled, 100'000);
-    plan.callback_slow = rate(Fault::callback_slow, 200'000);
-    plan.callback_never = rate(Fault::callback_never, 60'000);
-    plan.clock_ppm = static_cast<std::int32_t>(rate(Fault::clock_skew, 48'000));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(Fault::payload_limit); ++i) plan.on[i] = rng.chance(1, 2);
+    // What a store or an operator does to the group is rarer: most runs show what holds without it.
+    for (std::size_t i = static_cast<std::size_t>(Fault::tail_lost_leases); i <= static_cast<std::size_t>(Fault::key_foreign); ++i) {
+        plan.on[i] = rng.chance(1, 6);
+    }
+    plan.on[static_cast<std::size_t>(Fault::everything)] = rng.chance(1, 8);
+    plan.on[static_cast<std::size_t>(Fault::policy_keep)] = rng.chance(1, 8);
+    plan.draw_rates(rng);
     plan.fault_gap = rng.between(6, 60) * kSecond;
+    base::Rng large(seed ^ 0x6c61726765ULL);  // of its own: seeds without it stay what they were
+    plan.on[static_cast<std::size_t>(Fault::payload_limit)] = large.chance(1, 5);
+    plan.draw_limits(large);
+    plan.weighted = rng.chance(1, 3);
+    plan.capacities = rng.chance(1, 3);
+    return plan;
+}
+
+void SimPlan::draw_limits(base::Rng& rng) {
+    if (!is_on(Fault::payload_limit)) return;
+    payload_bytes_max = 700;
+    limits = {static_cast<std::size_t>(rng.between(200, 300)), rng.chance(1, 2) ? 64U : 420U, static_cast<std::size_t>(rng.between(144, 260))};
+}
+
+void SimPlan::draw_rates(base::Rng& rng) {
+    const auto rate = [&](Fault fault, std::int64_t most) {
+        return is_on(fault) ? static_cast<std::uint32_t>(rng.between(1, most)) : std::uint32_t{0};
+    };
+    rates.request_lost = rate(Fault::request_lost, 60'000);
+    rates.request_late = rate(Fault::request_late, 60'000);
+    rates.answer_lost = rate(Fault::answer_lost, 60'000);
+    rates.answer_late = rate(Fault::answer_late, 60'000);
+    rates.refused = rate(Fault::answer_refused, 40'000);
+    answer_doubled = rate(Fault::answer_doubled, 100'000);
+    callback_slow = rate(Fault::callback_slow, 200'000);
+    callback_never = rate(Fault::callback_never, 60'000);
+    callback_throws = rate(Fault::callback_throws, 100'000);
+    strategy_throws = rate(Fault::strategy_throws, 300'000);
+    clock_ppm = static_cast<std::int32_t>(rate(Fault::clock_skew, 48'000));
+    if (is_on(Fault::policy_keep)) config.policy = Policy::keep;
+    if (is_on(Fault::bucket_deleted)) config.create_buckets = CreateBuckets::always;
+}
+
+SimPlan SimPlan::standard(std::uint64_t seed) {
+    base::Rng rng(seed ^ 0x7374616e64617264ULL);
+    SimPlan plan;
+    plan.seed = seed;
+    plan.workers = 10;
+    plan.workers_max = 10;
+    plan.processes = 5;
+    plan.partitions = 100;
+    plan.config.group = "sim";
+    plan.config.expected_workers = 10;
+    plan.on.fill(true);
+    plan.on[static_cast<std::size_t>(Fault::policy_keep)] = false;
+    plan.draw_rates(rng);
+    plan.draw_limits(rng);
+    plan.fault_gap = 20 * kSecond;
+    plan.safety_phase = 55 * 60 * kSecond;
+    plan.total = 60 * 60 * kSecond;
     return plan;
 }
 
 std::shared_ptr<const Strategy> SimPlan::make_strategy() const {
-    switch (strategy) {
-        case 1:
-            return consistent_hash();
-        case 2:
-            return round_robin();
-        default:
-            return sticky();
-    }
+    if (in_steps()) return sticky({.max_moves_share = 1.0 / kSteps});
+    return strategy_from_name(strategy_names()[strategy]).value();
 }
 
 Nanos SimPlan::convergence_bound() const {
     const Timing& t = config.timing;
     const Duration bound = 3 * (t.ttl + t.margin) + t.cold_start_window + t.planned_scale_window + 2 * t.min_rebalance_interval +
                            t.recovery_grace + t.leader_publish_timeout + t.drain_timeout + 2 * t.grant_timeout + seconds(5);
-    return bound.count();
+    const Duration step = std::max(t.min_rebalance_interval, t.settle_pause) + t.drain_timeout + seconds(1);
+    return (in_steps() ? bound + (kSteps + 1) * step : bound).count();
 }
 
 std::string SimPlan::describe() const {
     std::string out = "seed " + std::to_string(seed) + ": " + std::to_string(workers) + " workers in " +
                       std::to_string(processes) + " processes, " + std::to_string(partitions) + " partitions, " +
-                      std::string(make_strategy()->name()) + ", ttl " + std::to_string(config.timing.ttl.count() / kMilli) +
+                      std::string(make_strategy()->name()) + (in_steps() ? " in steps" : "") + ", ttl " +
+                      std::to_string(config.timing.ttl.count() / kMilli) +
                       " ms, numbers to " + std::to_string(config.number_max) + (instances ? ", instances" : "") + ", faults:";
     for (std::size_t i = 0; i < kFaults; ++i) {
         if (on[i]) out += " [" + std::string(to_string(static_cast<Fault>(i))) + "]";

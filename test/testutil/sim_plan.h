@@ -11,6 +11,7 @@
 #include <parti/config.h>
 #include <parti/strategy.h>
 
+#include "runtime/hub.h"
 #include "testutil/sim_client.h"
 
 namespace parti::testutil {
@@ -35,8 +36,29 @@ enum class Fault : std::uint8_t {
     clock_skew,
     partitions_changed,
     deaf,
+    disconnect_leader,
+    disconnect_all,
+    tail_lost_leases,  // the store went back by some seconds: one bucket alone, or both
+    tail_lost_assignments,
+    tail_lost_both,
+    wiped_leases,  // created anew, empty
+    wiped_assignments,
+    wiped_both,
+    bucket_deleted,  // by an operator, who does not create it again
+    key_deleted,     // a marker
+    record_malformed,
+    record_future,  // of a later major version
+    key_foreign,
+    callback_throws,
+    strategy_throws,
+    instance_shared,   // two workers with one instance name
+    instance_changed,  // restarted under another name
+    policy_keep,       // a run's policy
+    everything,        // all kinds that are on, at one instant
+    payload_limit,     // a server that takes short messages only: records go in chunks
+    count_,
 };
-inline constexpr std::size_t kFaults = 19;
+inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::count_);
 std::string_view to_string(Fault fault);
 using FaultCounts = std::array<std::uint64_t, kFaults>;
 
@@ -46,24 +68,40 @@ struct SimPlan {
     std::uint32_t workers = 5;      // at the start, spread over the processes
     std::uint32_t workers_max = 8;  // with those who join later
     std::uint32_t partitions = 20;
-    std::uint32_t strategy = 0;  // 0 sticky, 1 consistent hash, 2 round-robin
+    std::uint32_t strategy = 0;  // index into strategy_names(); one more: sticky with a churn budget
+    bool weighted = false;       // partitions have weights
+    bool capacities = false;     // workers have capacities
     bool instances = false;      // workers carry instance names
     Config config;               // of every worker (but for its instance)
     SimRates rates;
     std::uint32_t answer_doubled = 0;  // per million
     std::array<bool, kFaults> on{};
+    std::size_t payload_bytes_max = 1U << 20U;  // of the server
+    runtime::RecordLimits limits;
     Nanos fault_gap = 20 * kSecond;   // mean time between faults that are not drawn per request
     std::int32_t clock_ppm = 0;       // rates of the processes' clocks within +- this
     std::uint32_t callback_slow = 0;  // per million of revoke callbacks
     std::uint32_t callback_never = 0;
+    std::uint32_t callback_throws = 0;
+    std::uint32_t strategy_throws = 0;  // per million of plans
     Nanos safety_phase = 8 * 60 * kSecond;
     Nanos total = 10 * 60 * kSecond;  // at least
 
     static SimPlan draw(std::uint64_t seed);
+    // The fleet that speed is measured with: 10 workers, 100 partitions, the default timing, all faults on.
+    static SimPlan standard(std::uint64_t seed);
+    bool is_on(Fault fault) const { return on[static_cast<std::size_t>(fault)]; }
     std::shared_ptr<const Strategy> make_strategy() const;
+    // A plan moves a part of what it could, and all is moved after so many of them, or one more.
+    bool in_steps() const { return strategy >= strategy_names().size(); }
+    static constexpr int kSteps = 4;
     // By then a quiet fleet must have converged.
     Nanos convergence_bound() const;
     std::string describe() const;
+
+private:
+    void draw_rates(base::Rng& rng);
+    void draw_limits(base::Rng& rng);
 };
 
 }  // namespace parti::testutil

@@ -1,9 +1,11 @@
 #include "testutil/sim_shell.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "base/assert.h"
+#include "core/test_switch.h"
 #include "testutil/sim_trace.h"
 #include "wire/codec.h"
 
@@ -21,20 +23,55 @@ RecordValue SimCodec::decode(Bucket bucket, const Key& key, std::string_view byt
 }
 
 std::string SimCodec::encode(const RecordValue& record) {
-    std::string bytes = wire::encode(record);
-    if (std::holds_alternative<LeasePtr>(record) && ++leases_ % 4 != 0) {
-        const std::size_t hash = std::hash<std::string_view>{}(bytes);
-        slots_[hash % slots_.size()] = {hash, Bucket::lease, Key::Kind::worker, bytes, record};
-    }
-    return bytes;
+    return wire::encode(record);
 }
 
 // ---- shared -----------------------------------------------------------------------------------------------------------------
 
 SimShared::SimShared(const SimOptions& given)
-    : options(given), plan(SimPlan::draw(given.seed)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
+    : SimShared(given, given.standard ? SimPlan::standard(given.seed) : SimPlan::draw(given.seed)) {}
+
+SimShared::SimShared(const SimOptions& given, SimPlan with)
+    : options(given), plan(std::move(with)), network(scheduler, store, given.seed ^ 0x6e6574ULL), rng(given.seed) {
+    if (!options.history.empty()) history = std::make_unique<SimHistory>(options.history);
     network.rates = plan.rates;
-    strategy = plan.make_strategy();
+    network.payload_bytes_max = plan.payload_bytes_max;
+    strategy = std::make_shared<SimStrategy>(*this, plan.make_strategy());
+    judge.policy_keep(plan.config.policy == Policy::keep);
+    if (plan.config.policy == Policy::keep) count(Fault::policy_keep);
+}
+
+std::vector<std::int32_t> SimStrategy::assign(const StrategyInput& input) const {
+    if (shared_.faults && shared_.network.draw(shared_.plan.strategy_throws)) {
+        shared_.count(Fault::strategy_throws);
+        throw std::runtime_error("the simulated strategy has a bad day");
+    }
+    auto plan = inner_->assign(input);
+    judge_movement(input, plan);
+    return plan;
+}
+
+// P-6: with equal weights and capacities sticky moves no more than balance demands - what a worker has above its share.
+void SimStrategy::judge_movement(const StrategyInput& input, const std::vector<std::int32_t>& plan) const {
+    if (inner_->name() != "sticky" || shared_.plan.weighted || shared_.plan.capacities) return;
+    std::vector<std::size_t> loads(input.workers.size(), 0);
+    std::size_t moved = 0;
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+        const std::int32_t owner = input.previous_owner[i];
+        if (owner == kNobody) continue;
+        ++loads[static_cast<std::size_t>(owner)];
+        if (plan[i] != owner) ++moved;
+    }
+    std::sort(loads.rbegin(), loads.rend());
+    std::size_t least = 0;
+    for (std::size_t w = 0; w < loads.size(); ++w) {
+        const std::size_t share = plan.size() / loads.size() + (w < plan.size() % loads.size() ? 1 : 0);
+        least += loads[w] > share ? loads[w] - share : 0;
+    }
+    if (moved > least) {
+        shared_.judge.report(shared_.scheduler.now(), Promise::p6_movement,
+                             "a plan moves " + std::to_string(moved) + " owned partitions, balance demands " + std::to_string(least));
+    }
 }
 
 void SimShared::trace(const std::string& line) const {
@@ -42,6 +79,12 @@ void SimShared::trace(const std::string& line) const {
     const Nanos now = scheduler.now();
     std::fprintf(options.trace, "%5lld.%06lld #%llu %s\n", static_cast<long long>(now / kSecond),
                  static_cast<long long>(now % kSecond / kMicro), static_cast<unsigned long long>(steps), line.c_str());
+}
+
+// One draw after the other: the order of a call's arguments is the compiler's business.
+SimClock SimClock::draw(base::Rng& rng, std::int64_t ppm_most) {
+    const Nanos offset = rng.between(kSecond, 1'000'000 * kSecond);
+    return {offset, ppm_most == 0 ? 0 : rng.between(-ppm_most, ppm_most)};
 }
 
 Nanos SimClock::true_time(core::Instant at) const {
@@ -117,6 +160,8 @@ void SimWorker::feed(const core::Event& event) {
     for (core::Effect& effect : effects_) {
         if (shared_.tracing()) shared_.trace("    " + name_ + " -> " + describe(effect));
         shared_.mix(effect.index());
+        if (shared_.on_effect) shared_.on_effect(*this, effect);
+        if (shared_.history) write_history(effect);
         execute(effect);
     }
     judge(event);
@@ -125,6 +170,13 @@ void SimWorker::feed(const core::Event& event) {
     shared_.scheduler.after(0, process_.lane(), [self = shared_from_this()] {
         if (!self->ended()) self->process_.remove(self);
     });
+}
+
+void SimWorker::write_history(const core::Effect& effect) {
+    Nanos deadline = 0;
+    if (const auto* started = std::get_if<core::SessionStarted>(&effect)) deadline = process_.clock().true_time(started->deadline);
+    if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) deadline = process_.clock().true_time(extended->deadline);
+    shared_.history->effect(shared_.scheduler.now(), process_.name(), id_, effect, deadline);
 }
 
 void SimWorker::execute(core::Effect& effect) {
@@ -137,11 +189,16 @@ void SimWorker::execute(core::Effect& effect) {
         process_.hub().fetch(member_, *fetch);
     } else if (const auto* interest = std::get_if<core::SetInterest>(&effect)) {
         process_.hub().set_interest(member_, interest->interest);
+    } else if (const auto* distrust = std::get_if<core::Distrust>(&effect)) {
+        process_.hub().distrust(distrust->bucket, distrust->detail);
+    } else if (const auto* create = std::get_if<core::CreateBucket>(&effect)) {
+        process_.hub().create(create->bucket);
     } else if (const auto* started = std::get_if<core::SessionStarted>(&effect)) {
         ++shared_.totals.claims;
         holdings_changed_ = true;
         judge.session_started(now, id_, started->number, started->incarnation, started->session,
-                              process_.clock().true_time(started->deadline));
+                              process_.clock().true_time(core_->lease_deadline()));
+        lease_told_ = core_->lease_deadline();
     } else if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) {
         judge.session_extended(now, id_, process_.clock().true_time(extended->deadline));
         process_.lease_extended();
@@ -162,11 +219,14 @@ void SimWorker::execute(core::Effect& effect) {
         }
         judge.revoked(now, id_, revoked->grants);
         revoke(revoked->grants);
-    } else if (std::holds_alternative<core::DrainTimedOut>(effect)) {
+    } else if (const auto* timed_out = std::get_if<core::DrainTimedOut>(&effect)) {
+        judge.released(id_, timed_out->grants);
         holdings_changed_ = true;
         ++shared_.totals.drain_timeouts;
     } else if (const auto* leads = std::get_if<core::LeadershipChanged>(&effect)) {
         if (leads->leader) ++shared_.totals.leader_changes;
+    } else if (const auto* note = std::get_if<core::Note>(&effect)) {
+        if (note->error) judge.error_told(now);
     } else if (std::holds_alternative<core::Stopped>(effect)) {
         finished_ = true;
     }
@@ -175,21 +235,63 @@ void SimWorker::execute(core::Effect& effect) {
 // The user's callback: it returns at once, soon, late or never.
 void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
     Nanos delay = shared_.rng.chance(1, 2) ? 0 : shared_.rng.between(kMilli / 10, 50 * kMilli);
+    if (shared_.callback_delay) delay = shared_.callback_delay(*this);
     if (shared_.faults && shared_.network.draw(shared_.plan.callback_never)) {
         shared_.count(Fault::callback_never);
         return;
     }
-    if (shared_.faults && shared_.network.draw(shared_.plan.callback_slow)) {
+    if (shared_.faults && shared_.network.draw(shared_.plan.callback_throws)) {
+        shared_.count(Fault::callback_throws);  // the executor reports it and takes it for done
+        delay = 0;
+    } else if (shared_.faults && shared_.network.draw(shared_.plan.callback_slow)) {
         shared_.count(Fault::callback_slow);
         delay = shared_.rng.between(100 * kMilli, shared_.plan.config.timing.drain_timeout.count() * 3 / 2);
     }
     shared_.scheduler.after(delay, process_.lane(),
-                            [self = shared_from_this(), grants] { self->feed(core::ReleaseDone{grants}); });
+                            [self = shared_from_this(), grants] {
+                                self->shared_.judge.released(self->id_, grants);
+                                if (self->shared_.history && !self->ended()) {
+                                    self->shared_.history->released(self->shared_.scheduler.now(), self->process_.name(), self->id_,
+                                                                    grants);
+                                }
+                                self->feed(core::ReleaseDone{grants});
+                            });
+}
+
+// Policy keep: tokens outlive the lease, a number does not, and who goes on without one says so.
+void SimWorker::judge_keep(Nanos now) {
+    if (!core_->number()) return;
+    if (core_->lease_deadline() != lease_told_) {
+        lease_told_ = core_->lease_deadline();
+        shared_.judge.session_extended(now, id_, process_.clock().true_time(lease_told_));
+    }
+    const State state = core_->state();
+    if (process_.now() >= lease_told_ && (state == State::stable || state == State::waiting_assignment)) {
+        shared_.judge.report(now, Promise::p12_visible,
+                             name_ + " goes on without a lease and says that it is " + std::string(parti::to_string(state)));
+    }
+}
+
+// Nothing grows without bound, whatever happens: each limit is a small multiple of what there is to know or to do at once.
+void SimWorker::judge_queues(Nanos now) {
+    const std::size_t numbers = shared_.plan.config.number_max + 1;
+    const auto bounded = [&](const char* what, std::size_t is, std::size_t most) {
+        if (is <= most) return;
+        shared_.judge.report(now, Promise::other, name_ + ": " + what + " " + std::to_string(is) + ", at most " + std::to_string(most));
+    };
+    bounded("core's backlog", core_->backlog(), 64 + 4 * numbers);
+    // What came while the process was paused is there at once when it goes on.
+    bounded("hub's queue", process_.hub().queued(), 8 * (8 + 4 * numbers) * (process_.workers().size() + 1));
+    bounded("pending requests", process_.client().stats().pending_requests, 64 + 32 * numbers);
 }
 
 void SimWorker::judge(const core::Event&) {
     const Nanos now = shared_.scheduler.now();
-    if (own_steps_ % 16 == 0) core_->check();
+    if (shared_.plan.config.policy == Policy::keep) judge_keep(now);
+    if (own_steps_ % 16 == 0) {
+        if (!PARTI_ANY_BROKEN()) core_->check();  // a broken core is for the invariants to find
+        judge_queues(now);
+    }
     if (holdings_changed_ || own_steps_ % 64 == 0) {
         const auto holdings = core_->holdings();
         seen_.clear();
@@ -236,8 +338,7 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
     : shared_(shared),
       name_(std::move(name)),
       lane_(shared.scheduler.add_lane()),
-      clock_(shared.rng.between(kSecond, 1'000'000 * kSecond),
-             shared.plan.clock_ppm == 0 ? 0 : shared.rng.between(-shared.plan.clock_ppm, shared.plan.clock_ppm)),
+      clock_(SimClock::draw(shared.rng, shared.plan.clock_ppm)),
       identity_(shared.rng.next()),
       on_stopped_(std::move(on_stopped)) {
     if (shared.plan.clock_ppm != 0) shared.count(Fault::clock_skew);
@@ -254,6 +355,13 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
         return shared_.codec.decode(bucket, key, bytes);
     };
     shell.encode = [this](const RecordValue& record) { return shared_.codec.encode(record); };
+    shell.limits = shared.plan.limits;
+    shell.wake = [this](core::Instant at) {
+        const Nanos due = std::max(clock_.true_time(at), shared_.scheduler.now());
+        shared_.scheduler.at(due, lane_, [this, generation = ++hub_tick_] {
+            if (generation == hub_tick_) hub_->tick();
+        });
+    };
     shell.log = [this](LogLevel, std::string_view line) {
         if (shared_.tracing()) shared_.trace(name_ + " hub: " + std::string(line));
     };
@@ -263,6 +371,7 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
 
 SimProcess::~SimProcess() {
     shared_.scheduler.end_lane(lane_);
+    if (shared_.history) shared_.history->died(shared_.scheduler.now(), name_);
     for (const auto& worker : workers_) worker->end();
     workers_.clear();
     hub_.reset();

@@ -17,13 +17,13 @@
 #include "core/worker_core.h"
 #include "runtime/hub.h"
 #include "testutil/invariants.h"
+#include "testutil/sim_history.h"
 #include "testutil/sim_plan.h"
 #include "testutil/sim_world.h"
 
 namespace parti::testutil {
 
-// The real codec, with a memory of records by their bytes: every process reads every record, and none needs to parse it twice.
-// Three of four leases are remembered from their encoding and never parsed (a fleet writes little else); all other records are.
+// The real codec, with a memory of records by their bytes: every record is parsed, but not once more by every process that reads it.
 class SimCodec {
 public:
     RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes);
@@ -37,13 +37,31 @@ private:
         std::string bytes;
         RecordValue value;
     };
-    std::uint64_t leases_ = 0;
     std::vector<Slot> slots_{256};
+};
+
+class SimWorker;
+struct SimShared;
+
+// The strategy of a run, which may have a bad day.
+class SimStrategy final : public Strategy {
+public:
+    SimStrategy(SimShared& shared, std::shared_ptr<const Strategy> inner) : shared_(shared), inner_(std::move(inner)) {}
+    std::vector<std::int32_t> assign(const StrategyInput& input) const override;
+    std::string_view name() const override { return inner_->name(); }
+    Result<void> validate() const override { return inner_->validate(); }
+    bool works_in_steps() const override { return inner_->works_in_steps(); }
+
+private:
+    void judge_movement(const StrategyInput& input, const std::vector<std::int32_t>& plan) const;
+    SimShared& shared_;
+    std::shared_ptr<const Strategy> inner_;
 };
 
 // What everything in one run shares.
 struct SimShared {
     explicit SimShared(const SimOptions& options);
+    SimShared(const SimOptions& options, SimPlan plan);
     ~SimShared() { scheduler.clear(); }
     SimShared(const SimShared&) = delete;
     SimShared& operator=(const SimShared&) = delete;
@@ -60,6 +78,10 @@ struct SimShared {
     std::shared_ptr<const Strategy> strategy;
     std::shared_ptr<const PartitionSet> partitions;
     bool faults = true;
+    // For a scripted scenario: hears of every effect as it is executed; how long a user takes to release what is revoked.
+    std::function<void(const SimWorker&, const core::Effect&)> on_effect;
+    std::function<Nanos(const SimWorker&)> callback_delay;
+    std::unique_ptr<SimHistory> history;  // when it is to be written
     std::uint64_t steps = 0;
     std::uint64_t digest = 0xcbf29ce484222325ULL;
 
@@ -74,6 +96,7 @@ struct SimShared {
 class SimClock {
 public:
     SimClock(Nanos offset, std::int64_t ppm) : offset_(offset), ppm_(ppm) {}
+    static SimClock draw(base::Rng& rng, std::int64_t ppm_most);
     core::Instant local(Nanos time) const { return core::Instant(Duration(offset_ + time + time * ppm_ / 1'000'000)); }
     Nanos true_time(core::Instant at) const;  // the first at which the clock shows `at` or more
     Nanos true_span(Duration span) const { return span.count() * 1'000'000 / (1'000'000 + ppm_) + kMicro; }
@@ -99,11 +122,15 @@ public:
     const std::string& name() const { return name_; }
     const core::WorkerCore& core() const { return *core_; }
     Invariants::WorkerId id() const { return id_; }
+    const SimProcess& process() const { return process_; }
 
 private:
     void execute(core::Effect& effect);
+    void write_history(const core::Effect& effect);
     void revoke(const std::vector<std::uint64_t>& grants);
     void judge(const core::Event& event);
+    void judge_keep(Nanos now);
+    void judge_queues(Nanos now);
     void arm();
     void tick(std::uint64_t generation);
 
@@ -122,6 +149,7 @@ private:
     bool holdings_changed_ = false;
     bool draining_ = false;
     std::uint64_t own_steps_ = 0;
+    core::Instant lease_told_{};  // policy keep: the deadline that the judge knows
     Nanos tick_due_ = std::numeric_limits<Nanos>::max();
     std::uint64_t tick_generation_ = 0;
 };
@@ -163,6 +191,7 @@ private:
     std::function<void(SimProcess&, std::uint32_t)> on_stopped_;
     std::unique_ptr<SimClient> client_;
     std::unique_ptr<runtime::Hub> hub_;
+    std::uint64_t hub_tick_ = 0;
     std::vector<std::shared_ptr<SimWorker>> workers_;
 };
 

@@ -39,12 +39,12 @@ SimStore::PutOutcome SimStore::put(const std::string& bucket, const std::string&
     PARTI_ASSERT(stream != streams_.end());
     const auto it = stream->second.messages.find(key);
     const std::uint64_t present = it == stream->second.messages.end() ? 0 : it->second.revision;
-    if (present != expected && !ignore_expectations_) return {false, present};
+    if (present != expected && expected != kAnyRevision && !ignore_expectations_) return {false, present};
     return {true, store(stream->second, key, std::move(bytes))};
 }
 
 std::uint64_t SimStore::store(Stream& stream, const std::string& key, std::shared_ptr<const std::string> bytes) {
-    const SimMessage message{++stream.last_sequence, std::move(bytes)};
+    const SimMessage message{++stream.last_sequence, std::move(bytes), ++last_stored_};
     stream.messages.insert_or_assign(key, message);
     if (observer_) observer_(stream, key, message);
     const auto it = subscriptions_.find(stream.bucket);

@@ -28,11 +28,15 @@ namespace parti::testutil {
 struct SimMessage {
     std::uint64_t revision = 0;
     std::shared_ptr<const std::string> bytes;  // nothing: a marker
+    std::uint64_t stored = 0;                  // as the time a server gives it: no two messages have the same
     bool marker() const { return bytes == nullptr; }
 };
 
 class SimStore {
 public:
+    // An expectation that every revision meets: what the breakages of core/test_switch.h write that check nothing.
+    static constexpr std::uint64_t kAnyRevision = ~std::uint64_t{0};
+
     using OnMessage = std::function<void(const std::string& key, const SimMessage&)>;
     using OnGone = std::function<void()>;  // the stream this was subscribed to is no more
     using SubscriptionId = std::uint64_t;
@@ -101,6 +105,7 @@ private:
     std::map<SubscriptionId, std::pair<std::string, std::string>> where_;
     SubscriptionId last_subscription_ = 0;
     std::uint64_t last_identity_ = 0;
+    std::uint64_t last_stored_ = 0;
     std::function<void(const Stream&, const std::string&, const SimMessage&)> observer_;
     bool ignore_expectations_ = false;
 };

@@ -87,6 +87,10 @@ std::string describe(const core::Event& event) {
                           },
                           [](const core::SnapshotDone& e) { return "SnapshotDone " + num(e.interest); },
                           [](const core::HistoryLost& e) { return "HistoryLost " + e.detail; },
+                          [](const core::BucketMissing& e) {
+                              return std::string("BucketMissing ") + (e.bucket == Bucket::lease ? "lease" : "assignment") +
+                                     (e.missing ? "" : " no more");
+                          },
                           [](const core::WriteAnswered& e) {
                               static constexpr const char* kNames[] = {"done", "wrong_revision", "no_information"};
                               return "WriteAnswered " + token_of(e.token) + " " + kNames[static_cast<std::size_t>(e.result)] +
@@ -113,6 +117,10 @@ std::string describe(const core::Effect& effect) {
                                      " " + describe(e.record);
                           },
                           [](const core::Fetch& e) { return "Fetch " + token_of(e.token) + " " + place(e.bucket, e.key); },
+                          [](const core::Distrust& e) { return "Distrust " + e.detail; },
+                          [](const core::CreateBucket& e) {
+                              return std::string("CreateBucket ") + (e.bucket == Bucket::lease ? "lease" : "assignment");
+                          },
                           [](const core::SetInterest& e) {
                               return "SetInterest " + num(e.interest.id) + (e.interest.all_leases ? " all-leases" : "") +
                                      (e.interest.all_assignments ? " all-assignments" : "") +

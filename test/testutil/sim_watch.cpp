@@ -48,7 +48,11 @@ void WatchState::create_consumer(std::uint64_t generation) {
     if (closed) return;
     const SimStore::Stream* stream = network.store.find(bucket);
     if (!link->up || link->generation != generation || !network.server_up() || stream == nullptr) {
-        network.scheduler.after(network.latency(), lane, [self = shared_from_this()] { self->retry_later(); });
+        const bool told = link->up && link->generation == generation && network.server_up();
+        network.scheduler.after(network.latency(), lane, [self = shared_from_this(), told] {
+            if (told && !self->closed && self->handlers.on_missing) self->handlers.on_missing();
+            self->retry_later();
+        });
         return;
     }
     ++consumer;
@@ -62,7 +66,7 @@ void WatchState::create_consumer(std::uint64_t generation) {
         [weak = weak_from_this()] {
             if (const auto self = weak.lock()) self->consumer_dies("the stream is gone");
         });
-    deliver([id = stream->identity, last = stream->last_sequence](WatchState& w) { w.begin(id, last); });
+    deliver([id = "simulated-" + std::to_string(stream->identity), last = stream->last_sequence](WatchState& w) { w.begin(id, last); });
     std::vector<std::string> present;
     for (auto& [key, message] : network.store.matching(bucket, pattern)) {
         present.push_back(key);
@@ -71,23 +75,38 @@ void WatchState::create_consumer(std::uint64_t generation) {
     deliver([present = std::move(present)](WatchState& w) { w.end(present); });
 }
 
-void WatchState::begin(std::uint64_t id, std::uint64_t last) {
-    const bool other = identity != 0 && identity != id;
+void WatchState::begin(const std::string& id, std::uint64_t last) {
+    const bool other = !identity.empty() && identity != id;
     const bool went_back = identity == id && last < highest;
     identity = id;
-    if (!other && !went_back) return;
-    for (auto& [key, revision] : delivered) revision = 0;  // comes again, or is reported as absent
+    if (other || went_back) history_lost(other ? "the stream was created anew" : "the stream's last sequence went back");
+    if (!closed && handlers.on_stream) handlers.on_stream(identity);
+}
+
+void WatchState::history_lost(const std::string& why) {
+    for (auto& [key, seen] : delivered) seen.revision = 0;  // comes again, or is reported as absent
     highest = 0;
-    if (handlers.on_history_lost) {
-        handlers.on_history_lost(other ? "the stream was created anew" : "the stream's last sequence went back");
-    }
+    if (handlers.on_history_lost) handlers.on_history_lost(why);
 }
 
 void WatchState::take_in(const std::string& key, const SimMessage& message) {
     ++stats->watch_messages;
-    std::uint64_t& known = delivered[key];
-    if (message.revision <= known) return;
-    known = message.revision;
+    Seen& known = delivered[key];
+    const bool rewritten = message.revision == known.revision && message.stored != known.stored;
+    if (message.revision < known.revision || rewritten) {
+        // Another history than the one known, which its end did not tell: everything is read again.
+        history_lost(rewritten ? "a revision holds another message" : "a key went back");
+        if (closed) return;
+        network.store.unsubscribe(subscription);
+        subscription = 0;
+        ++consumer;
+        lost = true;
+        if (handlers.on_lost) handlers.on_lost("its history is another one");
+        if (!closed) request_consumer();
+        return;
+    }
+    if (message.revision == known.revision) return;
+    known = {message.revision, message.stored};
     highest = std::max(highest, message.revision);
     if (handlers.on_entry) handlers.on_entry(raw_entry(key, message));
 }
@@ -95,7 +114,7 @@ void WatchState::take_in(const std::string& key, const SimMessage& message) {
 void WatchState::end(const std::vector<std::string>& present) {
     attempts = 0;
     std::vector<std::string> vanished;
-    for (const auto& [key, revision] : delivered) {
+    for (const auto& [key, seen] : delivered) {
         if (std::find(present.begin(), present.end(), key) == present.end()) vanished.push_back(key);
     }
     for (const std::string& key : vanished) {

@@ -41,9 +41,13 @@ struct WatchState : std::enable_shared_from_this<WatchState> {
     bool closed = false;
     bool told_initial = false;
     bool lost = false;
-    std::uint64_t identity = 0;
+    std::string identity;
     std::uint64_t highest = 0;
-    std::map<std::string, std::uint64_t> delivered;
+    struct Seen {
+        std::uint64_t revision = 0;
+        std::uint64_t stored = 0;
+    };
+    std::map<std::string, Seen> delivered;
     int attempts = 0;
 
     // Everything reaches the client in the order it was sent.
@@ -53,8 +57,9 @@ struct WatchState : std::enable_shared_from_this<WatchState> {
     void retry_later();
     // On the server: the last value of every key, then what comes.
     void create_consumer(std::uint64_t generation);
-    void begin(std::uint64_t id, std::uint64_t last);
+    void begin(const std::string& id, std::uint64_t last);
     void take_in(const std::string& key, const SimMessage& message);
+    void history_lost(const std::string& why);
     void end(const std::vector<std::string>& present);
     bool alive() const { return subscription != 0; }
     // On the server: nothing more comes, and nobody says so. The client misses heartbeats.

@@ -1,3 +1,4 @@
+#include "testutil/sim_records.h"
 #include "testutil/sim_world.h"
 
 #include <algorithm>
@@ -5,10 +6,15 @@
 #include <utility>
 #include <vector>
 
-#include "testutil/sim_shell.h"
+#include "core/test_switch.h"
+#include "testutil/sim_world_impl.h"
 #include "wire/codec.h"
 
 namespace parti::testutil {
+
+namespace {
+constexpr Nanos kMinuteMore = 60 * kSecond;
+}
 
 void SimTotals::add(const SimTotals& other) {
     runs += other.runs;
@@ -20,6 +26,7 @@ void SimTotals::add(const SimTotals& other) {
     claims += other.claims;
     fences += other.fences;
     drain_timeouts += other.drain_timeouts;
+    doubles += other.doubles;
     convergence_ms += other.convergence_ms;
     for (std::size_t i = 0; i < kFaults; ++i) faults[i] += other.faults[i];
 }
@@ -40,50 +47,6 @@ std::optional<Breakage> breakage_of(std::string_view name) {
     return std::nullopt;
 }
 
-struct SimWorld::Impl {
-    explicit Impl(const SimOptions& options);
-
-    // One process's place in the fleet, whoever lives there now.
-    struct Place {
-        std::uint32_t lives = 0;
-        std::vector<std::uint32_t> slots;
-        std::unique_ptr<SimProcess> process;
-    };
-
-    SimReport run();
-    void build();
-    void set_partitions(std::uint32_t count);
-    void start(std::uint32_t place);
-    void add_worker(Place& place, std::uint32_t slot);
-    void worker_stopped(std::uint32_t place, std::uint32_t slot);
-    void crash(std::uint32_t place, Nanos away);
-
-    void chaos();
-    void inflict(Fault fault, std::uint32_t place);
-    void cut_off(std::uint32_t place, Nanos duration);
-    std::uint32_t pick_place();
-    Nanos pick_duration();
-    void heal();
-
-    std::string unconverged() const;  // why not; empty: converged
-    void poll();
-    void finish();
-    void sabotage();
-
-    SimWorker* leader() const;
-    std::size_t population() const;
-
-    SimShared shared;
-    SimScheduler& scheduler;
-    std::vector<Place> places;
-    std::uint32_t next_slot = 0;
-    bool done = false;
-    Nanos healed_at = 0;
-    Nanos converged_at = 0;
-    std::uint64_t grants_at_convergence = 0;
-    std::map<std::string, std::shared_ptr<const std::string>> old_records;
-};
-
 SimWorld::Impl::Impl(const SimOptions& options) : shared(options), scheduler(shared.scheduler) {
     if (options.breakage == Breakage::deadlines_ignored) shared.judge.ignore_deadlines(true);
     if (options.breakage == Breakage::expectations_ignored) shared.store.ignore_expectations(true);
@@ -92,14 +55,27 @@ SimWorld::Impl::Impl(const SimOptions& options) : shared(options), scheduler(sha
 
 void SimWorld::Impl::build() {
     const SimPlan& plan = shared.plan;
-    shared.store.create(runtime::lease_bucket_name(plan.config.group));
-    shared.store.create(runtime::assignment_bucket_name(plan.config.group));
+    create_buckets();
     shared.store.observe([this](const SimStore::Stream& stream, const std::string& key, const SimMessage& message) {
-        if (message.marker() || stream.bucket != runtime::assignment_bucket_name(shared.plan.config.group)) return;
-        const auto parsed = wire::parse_key(Bucket::assignment, key);
-        if (!parsed || parsed->kind != Key::Kind::worker) return;
-        const RecordValue value = shared.codec.decode(Bucket::assignment, *parsed, *message.bytes);
+        const Bucket bucket = stream.bucket == bucket_name(Bucket::lease) ? Bucket::lease : Bucket::assignment;
+        if (std::uint64_t& known = identities[bucket]; known != stream.identity) {  // what was deleted is there again
+            if (std::exchange(known, stream.identity) != 0) lost(bucket, 0);
+        }
+        const auto parsed = wire::parse_key(bucket, key);
+        if (parsed && bucket == Bucket::lease && (message.marker() || operator_at_work)) shared.judge.lease_void(parsed->number);
+        if (!parsed || message.marker() || operator_at_work) return;
+        const bool chunked = bucket == Bucket::assignment && wire::read_manifest(*message.bytes).has_value();
+        if (chunked) shared.count(Fault::payload_limit);
+        const RecordValue value = chunked ? stored_assignment(shared.store, stream.bucket, *parsed)
+                                          : shared.codec.decode(bucket, *parsed, *message.bytes);
+        if (const auto* head = std::get_if<HeadPtr>(&value)) shared.judge.head_stored(scheduler.now(), message.revision, **head);
+        if (const auto* lease = std::get_if<LeasePtr>(&value)) {
+            shared.judge.lease_stored(scheduler.now(), parsed->number, message.revision, **lease);
+        }
+        if (bucket != Bucket::assignment || parsed->kind != Key::Kind::worker) return;
         const auto* record = std::get_if<AssignmentPtr>(&value);
+        // Its chunks were confirmed, then the store forgot them: readers see that, and the leader writes it anew.
+        if (record == nullptr && chunked && shared.judge.after_a_loss(scheduler.now())) return;
         if (record == nullptr) {
             shared.judge.report(scheduler.now(), Promise::other, "a record of " + key + " was written that cannot be read");
             return;
@@ -123,7 +99,8 @@ void SimWorld::Impl::build() {
 void SimWorld::Impl::set_partitions(std::uint32_t count) {
     PartitionSet set;
     for (std::uint32_t i = 0; i < count; ++i) {
-        set.push_back(Partition::from_id("p." + std::to_string(100 + i)).value());
+        const std::int64_t weight = shared.plan.weighted ? 1 + i * 7 % 10 : 1;
+        set.push_back(Partition::from_id("p." + std::to_string(1000 + i), weight).value());
     }
     shared.partitions = std::make_shared<const PartitionSet>(std::move(set));
 }
@@ -136,12 +113,22 @@ void SimWorld::Impl::start(std::uint32_t index) {
     shared.trace("world: process " + name + " starts");
     place.process = std::make_unique<SimProcess>(shared, name,
                                                  [this, index](SimProcess&, std::uint32_t slot) { worker_stopped(index, slot); });
-    for (const std::uint32_t slot : place.slots) add_worker(place, slot);
+    if (shared.plan.config.create_buckets != CreateBuckets::never) create_buckets();
+    for (const std::uint32_t slot : place.slots) {
+        if (shared.faults && place.lives > 1 && shared.plan.instances && shared.plan.is_on(Fault::instance_changed) &&
+            shared.rng.chance(1, 2)) {
+            shared.count(Fault::instance_changed);
+            instances[slot] = "pod-" + std::to_string(slot) + "-" + std::to_string(place.lives);
+        }
+        add_worker(place, slot);
+    }
 }
 
 void SimWorld::Impl::add_worker(Place& place, std::uint32_t slot) {
     Config config = shared.plan.config;
-    if (shared.plan.instances) config.instance = "pod-" + std::to_string(slot);
+    while (instances.size() <= slot) instances.push_back("pod-" + std::to_string(instances.size()));
+    if (shared.plan.instances) config.instance = instances[slot];
+    if (shared.plan.capacities) config.capacity = 1 + slot * 5 % 4;
     place.process->add_worker(slot, config);
 }
 
@@ -180,158 +167,13 @@ std::size_t SimWorld::Impl::population() const {
     return count;
 }
 
-// ---- faults -----------------------------------------------------------------------------------------------------------------
-
-std::uint32_t SimWorld::Impl::pick_place() {
-    if (shared.rng.chance(2, 5)) {  // the leader is where it hurts
-        for (std::uint32_t i = 0; i < places.size(); ++i) {
-            if (!places[i].process) continue;
-            for (const auto& worker : places[i].process->workers()) {
-                if (!worker->ended() && worker->core().leading()) return i;
-            }
-        }
-    }
-    return static_cast<std::uint32_t>(shared.rng.below(places.size()));
-}
-
-Nanos SimWorld::Impl::pick_duration() {
-    const Nanos ttl = shared.plan.config.timing.ttl.count();
-    switch (shared.rng.below(6)) {
-        case 0:
-            return shared.rng.between(20 * kMilli, 300 * kMilli);
-        case 1:
-            return ttl / 2;
-        case 2:
-            return shared.rng.between(ttl / 2, ttl);
-        case 3:
-            return shared.rng.between(ttl * 8 / 10, ttl * 13 / 10);
-        case 4:
-            return shared.rng.between(ttl, 2 * ttl);
-        default:
-            return shared.rng.between(0, 3 * ttl);
-    }
-}
-
-void SimWorld::Impl::chaos() {
-    if (!shared.faults) return;
-    static constexpr std::array<Fault, 10> kTimed = {Fault::deaf,
-                                                     Fault::watch_stalled,
-                                                     Fault::consumer_deleted,
-                                                     Fault::disconnect,
-                                                     Fault::server_down,
-                                                     Fault::pause,
-                                                     Fault::crash,
-                                                     Fault::leave,
-                                                     Fault::join,
-                                                     Fault::partitions_changed};
-    std::array<Fault, kTimed.size()> choice{};
-    std::size_t count = 0;
-    for (const Fault fault : kTimed) {
-        if (shared.plan.on[static_cast<std::size_t>(fault)]) choice[count++] = fault;
-    }
-    if (count == 0) return;
-    const std::uint64_t together = shared.rng.chance(1, 5) ? 2 : 1;
-    for (std::uint64_t i = 0; i < together; ++i) inflict(choice[shared.rng.below(count)], pick_place());
-    scheduler.after(shared.rng.between(shared.plan.fault_gap / 4, shared.plan.fault_gap * 7 / 4), SimScheduler::kWorld,
-                    [this] { chaos(); });
-}
-
-void SimWorld::Impl::cut_off(std::uint32_t index, Nanos duration) {
-    const std::uint32_t life = places[index].lives;
-    places[index].process->client().disconnect();
-    scheduler.after(duration, SimScheduler::kWorld, [this, index, life] {
-        if (places[index].process && places[index].lives == life) places[index].process->client().connect();
-    });
-}
-
-void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
-    Place& place = places[index];
-    SimProcess* process = place.process.get();
-    const Nanos duration = pick_duration();
-    const std::uint32_t life = place.lives;
-    const auto happens = [&](const std::string& what) {
-        shared.count(fault);
-        shared.trace("world: " + std::string(to_string(fault)) + " " + what + " for " + std::to_string(duration / kMilli) +
-                     " ms");
-    };
-    if (process == nullptr && fault != Fault::server_down && fault != Fault::partitions_changed) return;
-    switch (fault) {
-        case Fault::watch_stalled:
-            process->client().stall_watches(scheduler.now() + duration);
-            happens(process->name());
-            break;
-        case Fault::deaf: {
-            // What it writes is stored, but it does not hear so; often it is cut off the moment it does, before it can renew
-            // again: a lease must count from the first attempt.
-            const Nanos deaf = std::min(duration, shared.plan.config.timing.ttl.count() * 7 / 10);
-            process->client().lose_answers(scheduler.now() + deaf);
-            happens(process->name());
-            if (!shared.rng.chance(2, 3)) break;
-            process->when_extended(scheduler.now() + deaf, [this, index, life, span = pick_duration() + pick_duration()] {
-                if (shared.faults && places[index].process && places[index].lives == life) cut_off(index, span);
-            });
-            break;
-        }
-        case Fault::consumer_deleted:
-            if (process->client().delete_consumers() > 0) happens(process->name());
-            break;
-        case Fault::disconnect:
-            happens(process->name());
-            cut_off(index, duration);
-            break;
-        case Fault::server_down:
-            if (!shared.network.server_up()) return;
-            shared.network.server_down();
-            happens("");
-            scheduler.after(duration, SimScheduler::kWorld, [this] { shared.network.server_start(); });
-            break;
-        case Fault::pause:
-            scheduler.pause_lane(process->lane(), scheduler.now() + duration);
-            happens(process->name());
-            break;
-        case Fault::crash:
-            happens(process->name());
-            crash(index, std::max<Nanos>(duration, 10 * kMilli));
-            break;
-        case Fault::leave: {
-            std::vector<SimWorker*> candidates;
-            for (const auto& worker : process->workers()) {
-                if (!worker->ended() && !worker->leaving()) candidates.push_back(worker.get());
-            }
-            if (candidates.empty()) return;
-            SimWorker* worker = candidates[shared.rng.below(candidates.size())];
-            happens(worker->name());
-            scheduler.after(0, process->lane(), [self = worker->shared_from_this()] { self->leave(); });
-            break;
-        }
-        case Fault::join: {
-            if (population() >= shared.plan.workers_max) return;
-            place.slots.push_back(next_slot);
-            happens(process->name());
-            add_worker(place, next_slot++);
-            break;
-        }
-        case Fault::partitions_changed: {
-            const auto count = std::clamp<std::int64_t>(
-                static_cast<std::int64_t>(shared.partitions->size()) + shared.rng.between(-4, 4), 20, 64);
-            set_partitions(static_cast<std::uint32_t>(count));
-            happens(std::to_string(count));
-            for (std::uint32_t i = 0; i < places.size(); ++i) {
-                if (!places[i].process) continue;
-                scheduler.after(shared.rng.between(0, kSecond), places[i].process->lane(), [this, i, at = places[i].lives] {
-                    if (places[i].process && places[i].lives == at) places[i].process->partitions_changed();
-                });
-            }
-            break;
-        }
-        default:
-            break;  // drawn per request, callback or process
-    }
-}
-
 // ---- liveness ---------------------------------------------------------------------------------------------------------------
 
 void SimWorld::Impl::heal() {
+    if (shared.steps < shared.options.steps_min) {  // not enough seen yet
+        scheduler.after(kMinuteMore, SimScheduler::kWorld, [this] { heal(); });
+        return;
+    }
     shared.trace("world: no more faults");
     shared.faults = false;
     shared.network.rates = {};
@@ -339,6 +181,8 @@ void SimWorld::Impl::heal() {
         shared.network.server_down();
     } else {
         shared.network.server_start();
+        if (shared.plan.config.create_buckets != CreateBuckets::always) create_buckets();
+        remove_all_junk();
         for (Place& place : places) {
             if (place.process) place.process->client().connect();
         }
@@ -415,7 +259,9 @@ void SimWorld::Impl::finish() {
     }
     shared.judge.full_check(now);
     for (const Place& place : places) {
-        for (const auto& worker : place.process->workers()) worker->core().check();
+        for (const auto& worker : place.process->workers()) {
+            if (!PARTI_ANY_BROKEN()) worker->core().check();
+        }
     }
     done = true;
 }
@@ -426,7 +272,7 @@ void SimWorld::Impl::sabotage() {
         for (const auto& [key, message] : shared.store.matching(bucket, "worker.*")) {
             const auto parsed = wire::parse_key(Bucket::assignment, key);
             if (message.marker() || !parsed) continue;
-            const RecordValue value = shared.codec.decode(Bucket::assignment, *parsed, *message.bytes);
+            const RecordValue value = stored_assignment(shared.store, bucket, *parsed);
             AssignmentRecord record = *std::get<AssignmentPtr>(value);
             if (record.partitions.empty()) continue;
             record.partitions.clear();
@@ -472,6 +318,7 @@ SimReport SimWorld::Impl::run() {
     totals.fleet_seconds = static_cast<std::uint64_t>(scheduler.now() / kSecond) * population();
     totals.grants = shared.judge.grants();
     totals.handoffs = shared.judge.handoffs();
+    totals.doubles = shared.judge.doubles();
     const auto set = [&](Fault fault, std::uint64_t count) { totals.faults[static_cast<std::size_t>(fault)] = count; };
     set(Fault::request_lost, counts.requests_lost);
     set(Fault::request_late, counts.requests_late);

@@ -41,6 +41,9 @@ struct SimOptions {
     std::uint64_t seed = 1;
     Breakage breakage = Breakage::none;
     std::FILE* trace = nullptr;
+    std::string history;           // a folder: write what every process does there, as worker-host does
+    bool standard = false;         // the fleet that speed is measured with: see SimPlan::standard
+    std::uint64_t steps_min = 0;   // the safety phase goes on until there were so many steps
     std::uint64_t steps_max = 0;   // stop (without a verdict) after so many steps; 0 = run to the end
     std::uint64_t trace_from = 0;  // step
 };
@@ -55,6 +58,7 @@ struct SimTotals {
     std::uint64_t claims = 0;
     std::uint64_t fences = 0;  // sessions that ended without their worker leaving
     std::uint64_t drain_timeouts = 0;
+    std::uint64_t doubles = 0;  // after a loss, within the bound
     std::uint64_t convergence_ms = 0;  // sum over runs: from the last fault to convergence
     FaultCounts faults{};
     void add(const SimTotals& other);

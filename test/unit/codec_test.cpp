@@ -179,7 +179,7 @@ TEST(Codec, ReadsWhatItWroteForAnyRecord) {
 
 TEST(Codec, IgnoresUnknownFieldsAndTheirOrder) {
     const std::string bytes = encode(value(sample_lease()));
-    const std::string more = with(bytes, "{", R"({"speaks":[1,{"a":[null,true,-1,1.5]}],"load":0.5,)");
+    const std::string more = with(bytes, "{", R"({"whistles":[1,{"a":[null,true,-1,1.5]}],"load":0.5,)");
     EXPECT_EQ(*as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), more)), sample_lease());
     const std::string moved = with(with(bytes, R"("v":1,)", ""), R"("zone":"eu-1"})", R"("zone":"eu-1","v":1})");
     EXPECT_EQ(*as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), moved)), sample_lease());
@@ -214,6 +214,70 @@ TEST(Codec, RefusesANewerMajorAsFuture) {
         EXPECT_EQ((*bad)->error.code, Errc::future_record);
         EXPECT_NE((*bad)->error.detail.find("'v' is 2"), std::string::npos) << (*bad)->error.detail;
     }
+}
+
+// What a worker that reads more says, takes and writes.
+TEST(Codec, ReadsAsFarAsItIsTold) {
+    const std::string bytes = with(encode(value(sample_assignment())), R"("v":1)", R"("v":3)");
+    EXPECT_NE(refusal(Bucket::assignment, worker_key({7}), bytes).find("'v' is 3; this version of parti reads up to 1"), std::string::npos);
+    const RecordValue refused = decode_up_to(2, Bucket::assignment, worker_key({7}), bytes);
+    ASSERT_TRUE(std::holds_alternative<UnreadablePtr>(refused));
+    EXPECT_TRUE(std::get<UnreadablePtr>(refused)->future);
+    EXPECT_NE(std::get<UnreadablePtr>(refused)->error.detail.find("reads up to 2"), std::string::npos);
+    const auto read = as<AssignmentRecord>(decode_up_to(3, Bucket::assignment, worker_key({7}), bytes));
+    EXPECT_EQ(read->major, 3U);
+    EXPECT_EQ(encode(value(AssignmentRecord(*read))), bytes) << "written again in the major it was read in";
+    HeadRecord head = sample_head();
+    head.major = 2;
+    EXPECT_EQ(*as<HeadRecord>(decode_up_to(2, Bucket::assignment, head_key(), encode(value(head)))), head);
+}
+
+TEST(Codec, LeasesAreWrittenForEverybodyAndSayWhatTheirWorkerReads) {
+    LeaseRecord lease = sample_lease();
+    EXPECT_EQ(encode(value(lease)).find("speaks"), std::string::npos) << "the oldest needs no word";
+    lease.speaks = 7;
+    const std::string bytes = encode(value(lease));
+    EXPECT_EQ(bytes.rfind(R"({"v":1,)", 0), 0U) << "whatever the worker speaks";
+    EXPECT_NE(bytes.find(R"("speaks":7)"), std::string::npos) << bytes;
+    EXPECT_EQ(as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), bytes))->speaks, 7U);
+    EXPECT_EQ(as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), encode(value(sample_lease()))))->speaks, kRecordMajorOldest);
+    for (const auto& [junk, says] : {std::pair{R"("speaks":0)", "'speaks' is 0; it must be in 1.."},
+                                     std::pair{R"("speaks":4294967296)", "'speaks' is 4294967296"},
+                                     std::pair{R"("speaks":"7")", "'speaks' is a string"}}) {
+        const std::string why = refusal(Bucket::lease, worker_key({7}), with(bytes, R"("speaks":7)", junk));
+        EXPECT_NE(why.find(says), std::string::npos) << why;
+    }
+}
+
+TEST(Codec, CountsRequestsInControlAndHead) {
+    HeadRecord head = sample_head();
+    EXPECT_EQ(encode(value(head)).find("rebalanced"), std::string::npos);
+    head.rebalanced = kMax64;
+    expect_round_trip(Bucket::assignment, head_key(), value(head));
+    EXPECT_EQ(as<HeadRecord>(decode(Bucket::assignment, head_key(), encode(value(head))))->rebalanced, kMax64);
+    ControlRecord control = sample_control();
+    control.refresh = kMax64;
+    control.rebalance = kMax64 - 1;
+    expect_round_trip(Bucket::assignment, control_key(), value(control));
+    const auto read = as<ControlRecord>(decode(Bucket::assignment, control_key(), R"({"v":1,"refresh":4})"));
+    EXPECT_EQ(read->refresh, 4U);
+    EXPECT_EQ(read->rebalance, 0U);
+    EXPECT_NE(refusal(Bucket::assignment, control_key(), R"({"v":1,"refresh":-4})").find("'refresh' is a negative number"), std::string::npos);
+    EXPECT_NE(refusal(Bucket::assignment, head_key(), with(encode(value(head)), R"("rebalanced":1)", R"("rebalanced":"x","y":1)")).find("'rebalanced' is a string"),
+              std::string::npos);
+}
+
+TEST(Codec, HoldsTenThousandNamesToDrainAndNoMore) {
+    ControlRecord control;
+    for (std::size_t i = 0; i < kDrainMax; ++i) control.drain.push_back("pod-" + std::to_string(i));
+    expect_round_trip(Bucket::assignment, control_key(), value(control));
+    control.drain.emplace_back("one-more");
+    EXPECT_NE(refusal(Bucket::assignment, control_key(), encode(value(control))).find("at most 10000"), std::string::npos);
+    ControlRecord longest;
+    longest.drain = {std::string(128, 'x')};
+    expect_round_trip(Bucket::assignment, control_key(), value(longest));
+    longest.drain = {std::string(129, 'x')};
+    EXPECT_NE(refusal(Bucket::assignment, control_key(), encode(value(longest))).find("strings of 1..128 bytes"), std::string::npos);
 }
 
 struct Junk {

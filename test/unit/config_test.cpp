@@ -251,6 +251,101 @@ TEST(Config, ListsEveryBrokenRule) {
     }
 }
 
+TEST(Config, PresetsAreValidAndKeepTheirOrder) {
+    const std::pair<Timing, Duration> presets[] = {{conservative_timing(), 16500ms}, {balanced_timing(), 6600ms}, {aggressive_timing(), 3300ms}};
+    for (const auto& [timing, noticed_after] : presets) {
+        Config config = valid_config();
+        config.timing = timing;
+        EXPECT_EQ(problem(config), "(valid)");
+        EXPECT_EQ(timing.ttl + timing.margin, noticed_after);
+        EXPECT_TRUE(config.warnings().empty()) << config.warnings().front();
+    }
+    const Timing defaults;
+    for (const base::TimingField& field : base::kTimingFields) {
+        EXPECT_EQ(balanced_timing().*field.member, defaults.*field.member) << field.name;
+    }
+}
+
+TEST(Config, AlertLevelsAscendStrictly) {
+    expect_rules({
+        {"info < warning",
+         [](Config& c) { c.timing.alert_info = c.timing.alert_warning - 1ns; },
+         [](Config& c) { c.timing.alert_info = c.timing.alert_warning; },
+         {"alert_info", "alert_warning"}},
+        {"warning < error",
+         [](Config& c) { c.timing.alert_warning = c.timing.alert_error - 1ns; },
+         [](Config& c) { c.timing.alert_warning = c.timing.alert_error; },
+         {"alert_warning", "alert_error"}},
+        {"error < critical",
+         [](Config& c) { c.timing.alert_error = c.timing.alert_critical - 1ns; },
+         [](Config& c) { c.timing.alert_error = c.timing.alert_critical; },
+         {"alert_error", "alert_critical"}},
+    });
+}
+
+TEST(Config, TrustNeedsAnInstanceName) {
+    expect_rules({{"trust", [](Config& c) { c.instance_takeover = InstanceTakeover::trust, c.instance = "pod-0"; },
+                   [](Config& c) { c.instance_takeover = InstanceTakeover::trust; },
+                   {"instance_takeover is 'trust' and instance is empty"}}});
+}
+
+TEST(Config, WarnsOfWhatIsAllowedAndRarelyMeant) {
+    EXPECT_TRUE(valid_config().warnings().empty());
+    const std::pair<std::function<void(Config&)>, std::string_view> cases[] = {
+        {[](Config& c) { c.policy = Policy::keep; }, "policy is 'keep'"},
+        {[](Config& c) { c.instance = "pod", c.instance_takeover = InstanceTakeover::trust; }, "instance_takeover is 'trust'"},
+        {[](Config& c) { c.cold_start = ColdStart::wait; }, "cold_start is 'wait' and expected_workers is 0"},
+        {[](Config& c) { c.timing.heartbeat = 999ms; }, "timing.heartbeat (999ms) is below a sixth of timing.ttl (6s)"},
+        {[](Config& c) { c.timing.grant_timeout = 9999ms; }, "timing.grant_timeout (9999ms) is below timing.drain_timeout (10s)"},
+        {[](Config& c) { c.timing.cold_start_window = 9999ms; }, "timing.cold_start_window (9999ms) is below timing.planned_scale_window (10s)"},
+        {[](Config& c) {
+             c.timing.ttl = 999ms, c.timing.heartbeat = 300ms, c.timing.margin = 100ms, c.timing.stop_budget = 200ms;
+         },
+         "timing.ttl (999ms) is below 1s"},
+    };
+    for (const auto& [change, says] : cases) {
+        Config config = valid_config();
+        change(config);
+        EXPECT_EQ(problem(config), "(valid)") << says;
+        const auto warnings = config.warnings();
+        ASSERT_EQ(warnings.size(), 1U) << says;
+        EXPECT_EQ(warnings[0].find(says), 0U) << warnings[0];
+    }
+    Config edge = valid_config();
+    edge.timing.heartbeat = 1s;
+    edge.timing.grant_timeout = edge.timing.drain_timeout;
+    edge.timing.cold_start_window = edge.timing.planned_scale_window;
+    edge.cold_start = ColdStart::wait;
+    edge.expected_workers = 3;
+    EXPECT_TRUE(edge.warnings().empty()) << edge.warnings().front();
+}
+
+TEST(ConfigJson, AppliesAPresetFirstWhereverItStands) {
+    for (const std::string_view timing : {R"({"preset":"aggressive","ttl":"2900ms"})", R"({"ttl":"2900ms","preset":"aggressive"})",
+                                          R"({"drain_timeout":"10s","ttl":"2900ms","preset":"aggressive"})"}) {
+        const auto read = Config::from_json(R"({"group":"orders","timing":)" + std::string(timing) + "}");
+        ASSERT_TRUE(read) << read.error().message();
+        Config expected = valid_config();
+        expected.timing = aggressive_timing();
+        expected.timing.ttl = 2900ms;
+        EXPECT_EQ(read->to_json(), expected.to_json()) << timing;
+    }
+    EXPECT_EQ(Config::from_json(R"({"group":"orders","timing":{"preset":"conservative"}})")->timing.ttl, 15s);
+    EXPECT_EQ(Config::from_json(R"({"group":"orders","timing":{"preset":"balanced"}})")->to_json(), valid_config().to_json());
+    const std::pair<std::string_view, std::string_view> bad[] = {
+        {R"({"group":"o","timing":{"preset":"quick"}})", "timing.preset is 'quick'; it must be conservative, balanced or aggressive"},
+        {R"({"group":"o","timing":{"preset":3}})", "timing.preset is a number"},
+        {R"({"group":"o","timing":{"preset":"balanced","preset":"aggressive"}})", "timing.preset occurs twice"},
+        {R"({"group":"o","timing":{"pre_set":"balanced"}})", "unknown key 'timing.pre_set'; the nearest known key is 'timing.preset'"},
+        {R"({"group":"o","instance_takeover":"force"})", "instance_takeover is 'force'; it must be wait or trust"},
+    };
+    for (const auto& [json, says] : bad) {
+        const std::string why = json_problem(json);
+        EXPECT_NE(why.find(says), std::string::npos) << json << "\n  gave: " << why;
+        EXPECT_EQ(why.find(says), why.rfind(says)) << "said twice: " << why;
+    }
+}
+
 TEST(ConfigJson, ReadsWhatItWrote) {
     Config config = valid_config();
     config.worker_prefix = "pod";

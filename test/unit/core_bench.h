@@ -57,6 +57,7 @@ public:
         std::uint32_t speaks = kRecordMajor;          // records of a higher major reach it as unreadable
         std::map<std::uint64_t, std::string> tokens;  // grant -> partition, valid ones
         std::vector<State> states;
+        std::vector<Bucket> created;                  // buckets it wanted to be made again
         bool dead = false;
         bool cut = false;                             // neither hears nor is heard
         bool release_at_once = true;
@@ -98,6 +99,41 @@ public:
     }
     // An operator's or a stranger's write, past every rule.
     void scribble(Bucket bucket, Key key, RecordValue value) { store(bucket, key, std::move(value)); }
+
+    // What the store holds of one bucket, and the way back to it: everybody is told, as by a hub.
+    struct Copy {
+        Bucket bucket = Bucket::lease;
+        std::map<std::pair<Bucket, Key>, Entry> entries;
+        Revision sequence = 0;
+    };
+    Copy copy(Bucket bucket) {
+        Copy out{bucket, {}, sequence_[bucket]};
+        for (const auto& item : store_) {
+            if (item.first.first == bucket) out.entries.insert(item);
+        }
+        return out;
+    }
+    void roll_back(const Copy& copy) {
+        std::erase_if(store_, [&](const auto& item) { return item.first.first == copy.bucket; });
+        store_.insert(copy.entries.begin(), copy.entries.end());
+        sequence_[copy.bucket] = copy.sequence;
+        for (std::size_t i = 0; i < nodes_.size(); ++i) {
+            later(latency, [this, i, bucket = copy.bucket] { feed(i, core::HistoryLost{bucket, "rolled back"}); });
+            for (const auto& [key, entry] : copy.entries) {
+                if (wants(nodes_[i]->interest, key.first, key.second)) deliver(i, entry);
+            }
+            later(latency, [this, i] { feed(i, core::SnapshotDone{nodes_[i]->interest.id}); });
+        }
+    }
+    // How many valid tokens the partition has that has most of them.
+    int owners_most() const {
+        std::map<std::string, int> owners;
+        int most = 0;
+        for (const auto& node : nodes_) {
+            for (const auto& [grant, partition] : node->tokens) most = std::max(most, ++owners[partition]);
+        }
+        return most;
+    }
 
     // Runs until the condition holds or virtual time is over. True when it held.
     bool run_until(const std::function<bool()>& condition, Duration limit) {
@@ -238,6 +274,8 @@ private:
                 if (wants(node.interest, key.first, key.second)) deliver(index, entry);
             }
             later(latency, [this, index, id = node.interest.id] { feed(index, core::SnapshotDone{id}); });
+        } else if (const auto* create = std::get_if<core::CreateBucket>(&effect)) {
+            node.created.push_back(create->bucket);
         } else if (const auto* granted = std::get_if<core::Granted>(&effect)) {
             for (const core::Grant& grant : granted->grants) node.tokens[grant.grant] = grant.partition.id();
         } else if (const auto* revoked = std::get_if<core::Revoked>(&effect)) {

@@ -174,6 +174,26 @@ TEST(Executor, ReplacesABoundedNumberOfThreads) {
         }
         EXPECT_TRUE(executor.wait_idle(queue, 0s));
     }
+    // What has returned gives its place back: the pool serves again, and the next one that hangs is replaced.
+    Gate served;
+    const auto later = executor.make_queue(1s, listener);
+    executor.submit(later, task([&] { served.open(); }));
+    EXPECT_TRUE(served.pass());
+    EXPECT_EQ(executor.threads(), 1U);
+    auto inside = std::make_shared<Gate>();
+    Gate again;
+    const auto last = executor.make_queue(1s, listener);
+    executor.submit(last, task([&, inside] { inside->open(), again.pass(); }));
+    ASSERT_TRUE(inside->pass());
+    clock.advance(2s);
+    executor.check();
+    executor.check();
+    EXPECT_TRUE(listener->last_replaced);
+    EXPECT_EQ(executor.threads(), 1U);
+    again.open();
+    while (!executor.wait_idle(last, 1ms) && boot_now() < limit) {
+    }
+    EXPECT_TRUE(executor.wait_idle(last, 0s));
 }
 
 TEST(Executor, DropsTheTasksOfAClosedQueue) {

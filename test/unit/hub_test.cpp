@@ -70,6 +70,11 @@ protected:
         HubShell shell;
         shell.now = [this] { return Instant(Duration(scheduler_.now())); };
         shell.defer = [this, lane](std::function<void()> task) { scheduler_.after(0, lane, std::move(task)); };
+        shell.wake = [this, lane](Instant at) {
+            scheduler_.at(at.time_since_epoch().count(), lane, [this, generation = ++tick_] {
+                if (generation == tick_ && hub_) hub_->tick();
+            });
+        };
         shell.decode = wire::decode;
         shell.encode = wire::encode;
         shell.put_timeout = std::chrono::seconds(2);
@@ -139,6 +144,7 @@ protected:
     std::unique_ptr<Hub> hub_;
     std::vector<std::string> log_;
     bool inside_ = false;
+    std::uint64_t tick_ = 0;
 };
 
 Interest wide() {
@@ -362,6 +368,54 @@ TEST_F(HubTest, ALostHistoryIsToldOnceToEveryoneAndThePresentFollows) {
     ASSERT_TRUE(run_until([&] { return !second->revisions(Bucket::assignment, worker_key({2})).empty(); }));
     EXPECT_EQ(second->revisions(Bucket::assignment, worker_key({2})).back(), next);
     EXPECT_EQ(hub_->watches(), 5U);
+}
+
+TEST_F(HubTest, AWatchThatIsOpenedAfterTheLossKnowsOfItFromTheOthers) {
+    assignment(1, 1);
+    auto member = join();
+    want(*member, own(1, 1), 1);
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    store_.wipe(kAssignment);
+    assignment(1, 1);
+    assignment(2, 1);
+    want(*member, own(2, 1), 2);  // a new watch; the old one has not noticed yet
+    ASSERT_TRUE(run_until([&] { return !member->all<HistoryLost>().empty() && member->told(2); }));
+    run_for(10 * kSecond);
+    EXPECT_EQ(member->all<HistoryLost>().size(), 1U);
+    EXPECT_EQ(member->all<HistoryLost>()[0].bucket, Bucket::assignment);
+}
+
+TEST_F(HubTest, DistrustReadsEverythingAgain) {
+    const Revision revision = assignment(1, 1);
+    auto member = join();
+    want(*member, own(1, 1), 1);
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    member->events.clear();
+    hub_->distrust(Bucket::assignment, "a test says so");
+    hub_->distrust(Bucket::assignment, "and again");
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    EXPECT_EQ(member->all<HistoryLost>().size(), 1U);
+    EXPECT_EQ(member->revisions(Bucket::assignment, worker_key({1})), std::vector<Revision>{revision});
+}
+
+TEST_F(HubTest, AMissingBucketIsToldOnceAndMadeAgain) {
+    assignment(1, 1);
+    auto member = join();
+    want(*member, own(1, 1), 1);
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    store_.remove(kAssignment);
+    ASSERT_TRUE(run_until([&] { return !member->all<core::BucketMissing>().empty(); }));
+    run_for(5 * kSecond);
+    ASSERT_EQ(member->all<core::BucketMissing>().size(), 1U);
+    EXPECT_EQ(member->all<core::BucketMissing>()[0].bucket, Bucket::assignment);
+    auto late = join();
+    want(*late, own(2, 1), 1);
+    ASSERT_TRUE(run_until([&] { return !late->all<core::BucketMissing>().empty(); }));
+    hub_->create(Bucket::assignment);
+    ASSERT_TRUE(run_until([&] { return member->all<core::BucketMissing>().size() == 2; }));
+    EXPECT_FALSE(member->all<core::BucketMissing>()[1].missing);
+    EXPECT_EQ(member->all<HistoryLost>().size(), 1U);
+    EXPECT_NE(store_.find(kAssignment), nullptr);
 }
 
 TEST_F(HubTest, AnswersThatComeAfterTheHubFindNobody) {

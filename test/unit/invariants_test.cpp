@@ -76,6 +76,76 @@ TEST_F(InvariantsTest, ADeadlineFreesWhatTheSessionHeld) {
     expect_nothing();
 }
 
+constexpr Nanos kNotice = 2 * kSecond;
+
+TEST_F(InvariantsTest, AfterALossTwoOwnersAreAllowedForAsLongAsItTakesToNotice) {
+    give(a_, 1, fence(1, 1), "p");
+    judge_.session_extended(now_, a_, 60 * kSecond);
+    judge_.session_extended(now_, b_, 60 * kSecond);
+    judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
+    judge_.error_told(now_);
+    now_ += kNotice;
+    give(b_, 1, fence(1, 1), "p");
+    expect_nothing();
+    EXPECT_GT(judge_.doubles(), 0U);
+    now_ += 1;
+    judge_.full_check(now_);
+    expect(Promise::p3_owners);
+}
+
+TEST_F(InvariantsTest, ALeaseFromBeforeTheLossMayRunOut) {
+    judge_.lost(now_, Bucket::lease, 0, 1, kDeadline - now_);
+    judge_.error_told(now_);
+    now_ = kDeadline - kSecond;  // long noticed, but one of the two reaches nobody
+    const auto c = judge_.worker_made("c");
+    judge_.session_started(now_, c, {1}, {2}, kB, 3 * kDeadline);
+    expect_nothing();
+    judge_.session_extended(now_, a_, 2 * kDeadline);  // so it does reach the store
+    expect(Promise::p1_numbers);
+}
+
+TEST_F(InvariantsTest, ALossThatNobodyReportsIsNoticed) {
+    give(a_, 1, fence(1, 1), "p");
+    judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
+    give(b_, 1, fence(1, 1), "p");
+    judge_.session_ended(now_, b_);
+    release_all(b_);
+    now_ += kNotice + 1;
+    judge_.full_check(now_);
+    expect(Promise::p12_visible);
+}
+
+TEST_F(InvariantsTest, NoLossExcusesAWorkerThatGoesBack) {
+    give(a_, 1, fence(3, 1), "p");
+    stored({1}, kA, fence(3, 2), {});
+    revoke(a_, 1);
+    release_all(a_);
+    judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
+    give(a_, 2, fence(2, 1), "q");
+    expect(Promise::p7_versions);
+}
+
+TEST_F(InvariantsTest, ANewSessionDoesNotExcuseItEither) {
+    give(a_, 1, fence(3, 1), "p");
+    judge_.session_ended(now_, a_);
+    release_all(a_);
+    judge_.session_started(now_, a_, {1}, {2}, kA, kDeadline);
+    stored({1}, kA, fence(4, 1), {});
+    judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
+    give(a_, 2, fence(2, 9), "q");
+    expect(Promise::p7_versions);
+}
+
+TEST_F(InvariantsTest, PolicyKeepPromisesNumbersAndNotSingleOwners) {
+    judge_.policy_keep(true);
+    give(a_, 1, fence(1, 1), "p");
+    give(b_, 1, fence(1, 2), "p");
+    expect_nothing();
+    judge_.session_ended(now_, b_);
+    judge_.session_started(now_, b_, {1}, {2}, kB, kDeadline);
+    expect(Promise::p1_numbers);
+}
+
 TEST_F(InvariantsTest, TwoOwnersAreNoticed) {
     give(a_, 1, fence(1, 1), "p");
     give(b_, 1, fence(1, 2), "p");

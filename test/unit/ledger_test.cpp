@@ -70,6 +70,8 @@ TEST_F(LedgerTest, APerfectRunIsSilent) {
     EXPECT_EQ(report.latency_ns(0.5, 0, 10'000 * kMs), 5 * kMs);
     EXPECT_EQ(report.latency_ns(0.5, 0, 10'000 * kMs, 11), -1);
     EXPECT_EQ(report.longest_gap_ns("p", 105 * kMs, 1005 * kMs), 100 * kMs);
+    EXPECT_EQ(report.longest_wait_ns("p", 0, 10'000 * kMs), 5 * kMs);
+    EXPECT_EQ(report.longest_wait_ns("p", 0, 100 * kMs), 0) << "before the first";
     EXPECT_EQ(report.longest_gap_ns("p", 105 * kMs, 2005 * kMs), 1000 * kMs);
 }
 
@@ -80,6 +82,10 @@ TEST_F(LedgerTest, AConfirmedMessageThatIsNeverHandledIsLost) {
     EXPECT_EQ(classes(check()), Classes{}) << "never confirmed: never promised";
     published_["q"].push_back({1, 1, 1, 99});
     EXPECT_EQ(classes(check()), (Classes{{"lost", 1}})) << "a partition nobody handled";
+    options_.complete = false;
+    const LedgerReport report = check();
+    EXPECT_EQ(classes(report), Classes{}) << "the run ended too early to say";
+    EXPECT_EQ(report.counts.undelivered, 1U);
 }
 
 TEST_F(LedgerTest, AFailedHandlingIsNone) {
@@ -137,6 +143,25 @@ TEST_F(LedgerTest, AServerCrashDoesNotExplainOldMessages) {
     disturb(Disturbance::Kind::server_crashed, 3100, 3150);
     add(1, 10, 3200);
     EXPECT_EQ(classes(check()), (Classes{{"dup", 1}}));
+}
+
+TEST_F(LedgerTest, AServerThatForgetsAWholeDurableIsAClassOfItsOwn) {
+    options_.replay_window_ns = 500 * kMs;
+    options_.ack_window_ns = 100 * kMs;
+    disturb(Disturbance::Kind::server_crashed, 1012, 1100);
+    for (std::uint64_t s = 1; s <= 10; ++s) add(0, s, 1200 + static_cast<int>(s) * 10);
+    LedgerReport report = check();
+    EXPECT_EQ(report.counts.replayed, 5U) << "6 to 10 are within the window";
+    EXPECT_EQ(report.counts.forgotten, 5U);
+    EXPECT_EQ(report.counts.duplicates, 0U);
+    EXPECT_EQ(report.violations.size(), 5U);
+    options_.allow_forgotten = true;
+    report = check();
+    EXPECT_EQ(report.counts.forgotten, 5U);
+    EXPECT_TRUE(report.violations.empty());
+    std::erase_if(processes_[0].handlings, [](const Handling& h) { return h.sequence == 1 && h.begin_ns > 1000 * kMs; });
+    report = check();
+    EXPECT_EQ(report.counts.duplicates, 4U) << "not from the first message on: no such excuse";
 }
 
 TEST_F(LedgerTest, AnAckThatMetAServerThatWasAwayIsUnacked) {

@@ -39,8 +39,8 @@ TEST(StaticSource, TellsEveryListenerOfAnUpdateUntilItsHandleGoes) {
     const auto source = *StaticSource::make(partitions({"a"}));
     std::vector<Ids> first;
     std::vector<Ids> second;
-    auto one = source->listen([&](const auto& set) { first.push_back(ids(*set)); });
-    const auto two = source->listen([&](const auto& set) { second.push_back(ids(*set)); });
+    auto one = source->listen([&](const auto& set) { first.push_back(ids(**set)); });
+    const auto two = source->listen([&](const auto& set) { second.push_back(ids(**set)); });
     ASSERT_TRUE(source->update(partitions({"b", "a"})));
     one.reset();
     ASSERT_TRUE(source->update(partitions({"c"})));

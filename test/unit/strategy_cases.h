@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -47,8 +48,9 @@ public:
         for (std::uint32_t n = 0; n < workers; ++n) join(n);
         owner_.assign(partitions_.size(), -1);
     }
-    void join(std::uint32_t number, std::uint32_t capacity = 1) {
-        const StrategyWorker worker{{number}, capacity, {}};
+    // `zone` is kept as a view.
+    void join(std::uint32_t number, std::uint32_t capacity = 1, std::string_view zone = {}) {
+        const StrategyWorker worker{{number}, capacity, zone};
         workers_.insert(std::lower_bound(workers_.begin(), workers_.end(), worker, by_number), worker);
     }
     void leave(std::uint32_t number) {
@@ -101,6 +103,22 @@ public:
         return out;
     }
 
+    std::int64_t total_capacity() const {
+        std::int64_t total = 0;
+        for (const StrategyWorker& w : workers_) total += w.capacity;
+        return total;
+    }
+    // Per worker; partitions without a living owner count for nobody.
+    std::vector<std::int64_t> loads() const {
+        std::vector<std::int64_t> out(workers_.size());
+        for (std::size_t i = 0; i < owner_.size(); ++i) {
+            const std::int32_t at = index_of(owner_[i]);
+            if (at != kNobody) out[static_cast<std::size_t>(at)] += partitions_[i].weight();
+        }
+        return out;
+    }
+    std::int64_t load_of(std::uint32_t number) const { return loads()[static_cast<std::size_t>(index_of(number))]; }
+
 private:
     static bool by_number(const StrategyWorker& a, const StrategyWorker& b) { return a.number < b.number; }
     std::int32_t index_of(std::int64_t number) const {
@@ -115,6 +133,39 @@ private:
     std::vector<std::int64_t> owner_;
     std::vector<std::int32_t> plan_;
 };
+
+inline constexpr std::int64_t kHeaviestAllowed = 1'000'000'000;
+
+// Any fleet, any partitions, any history.
+inline Group draw_group(base::Rng& rng) {
+    const auto draw_weights = [&rng] {
+        std::vector<std::int64_t> weights;
+        const std::uint64_t count = rng.chance(1, 10) ? 0 : rng.below(200);
+        const std::uint64_t kind = rng.below(4);
+        for (std::uint64_t i = 0; i < count; ++i) {
+            const std::int64_t any = rng.between(1, 1000);
+            weights.push_back(kind == 0           ? 1
+                              : kind == 1         ? any
+                              : kind == 2         ? any * any * any
+                              : rng.chance(1, 20) ? kHeaviestAllowed
+                                                  : 1);
+        }
+        return weights;
+    };
+    Group group(0, partitions_with(draw_weights()));
+    const std::uint64_t workers = 1 + rng.below(30);
+    static constexpr std::array<std::string_view, 5> kZones = {"", "a", "b", "c", "d"};
+    const std::uint64_t zones = rng.chance(1, 2) ? 0 : rng.below(kZones.size());
+    const bool capacities = rng.chance(1, 2);
+    for (std::uint64_t i = 0; i < workers; ++i) {
+        group.join(static_cast<std::uint32_t>(3 * i + rng.below(3)),
+                   capacities ? static_cast<std::uint32_t>(1 + rng.below(8)) : 1, kZones[zones == 0 ? 0 : rng.below(zones + 1)]);
+    }
+    for (std::size_t i = 0; i < group.partitions().size(); ++i) {
+        if (rng.chance(3, 4)) group.own(i, group.workers()[rng.below(workers)].number.value);
+    }
+    return group;
+}
 
 inline std::uint64_t strategy_seed() {
     const char* text = std::getenv("PARTI_SEED");

@@ -95,6 +95,16 @@ enum class State : std::uint8_t {
 };
 std::string_view to_string(State state);
 
+// What a lease record says of its session.
+enum class LeaseState : std::uint8_t {
+    live,      // renewed by its session
+    draining,  // renewed by its session, which wants nothing more
+    released,  // ended by its session: nothing is held
+    dead,      // ended by somebody else who had seen silence
+    evicted,   // to be treated as dead ttl + margin after this write was confirmed
+};
+std::string_view to_string(LeaseState state);
+
 // The leader's phase; idle on every worker that does not lead.
 enum class LeaderPhase : std::uint8_t { idle, sealing, settling, rebalancing, emergency, frozen };
 std::string_view to_string(LeaderPhase phase);

@@ -9,6 +9,7 @@
 // Source    P-1 to P-8, P-12.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -59,8 +60,20 @@ struct Callbacks {
     std::function<void(AlertLevel level, Duration since)> on_alert{};
 };
 
+// Why a leader planned.
+enum class PlanReason : std::uint8_t {
+    orphans,     // partitions without an owner were placed; nothing else moved
+    membership,  // workers came or went, or changed capacity or zone
+    partitions,  // the set of partitions changed
+    request,     // operators asked
+    step,        // a further step of a plan, of a strategy that works in steps
+};
+std::string_view to_string(PlanReason reason);
+
+// Counters from Worker::make on, and gauges of this moment. "As leader": counts only while this worker leads; sum the counters over the
+// workers of a group, but take such a gauge from its leader (it is 0 elsewhere).
 struct WorkerStats {
-    std::uint64_t renewals = 0;            // confirmed
+    std::uint64_t renewals = 0;            // confirmed heartbeats
     std::uint64_t renewal_retries = 0;     // attempts beyond the first
     std::uint64_t claims_attempted = 0;
     std::uint64_t sessions_lost = 0;
@@ -72,13 +85,39 @@ struct WorkerStats {
     std::uint64_t partitions_lost = 0;
     std::uint64_t drain_timeouts = 0;
     std::uint64_t malformed_records = 0;
+    std::array<std::uint64_t, 8> states_entered{};  // by State
+    std::uint64_t leaderships_lost = 0;
+    std::array<std::uint64_t, 5> plans_by{};        // as leader, by PlanReason
+    std::uint64_t plans_failed = 0;        // as leader: the strategy threw or broke its contract
+    std::uint64_t rebalances = 0;          // as leader: from the first change until everything was owned and acknowledged
+    Duration rebalance_time{};             // of all of them
+    Duration rebalance_time_last{};
+    std::uint64_t workers_joined = 0;      // as leader
+    std::uint64_t workers_lost = 0;        // as leader: left, died, or are drained by operators
+    std::uint64_t deaths_declared = 0;     // by this worker, of others
+    std::uint64_t evictions = 0;           // as leader
+    std::uint64_t mass_failures = 0;       // as leader
+    std::uint64_t alerts_raised = 0;
+    Duration unreliable_time{};            // spent without a lease to rely on (claiming, degraded, fenced), once over
+    Duration renewal_time{};               // of confirmed renewals, first attempt to confirmation
+    Duration renewal_time_max{};
+    std::uint64_t records_confirmed = 0;   // as leader
+    Duration publish_time{};               // as leader: of confirmed records, first attempt to confirmation
+    // Gauges.
     std::uint32_t owned = 0;
     std::uint32_t draining = 0;
+    std::uint32_t active_workers = 0;      // as leader: who may own partitions
+    std::uint64_t partitions = 0;          // as leader
+    std::uint64_t orphaned = 0;            // as leader: partitions without an owner now
+    AlertLevel alert = AlertLevel::none;
+    // Since the last renewal that was confirmed was sent; nothing: no session lives. While degraded this is the age of the assignment
+    // that is gone on with.
+    std::optional<Duration> since_renewal;
 };
 
 class Worker {
 public:
-    // Strategy: nullptr = sticky(). Errors: invalid_config.
+    // Strategy: nullptr = sticky(). Errors: invalid_config (also of the strategy's options).
     static Result<Worker> make(Context context, Config config, std::shared_ptr<Source> source,
                                std::shared_ptr<const Strategy> strategy = nullptr, Callbacks callbacks = {});
 
@@ -92,6 +131,7 @@ public:
     void request_stop();                                // as stop(), without waiting
     void refresh_partitions();                          // asks the source again
 
+    std::string group() const;
     std::optional<WorkerNumber> number() const;         // set while a session lives
     std::string id() const;                             // "<prefix>-<number>", or empty
     State state() const;

@@ -50,6 +50,7 @@ public:
     explicit Tally(bool latency) : latency_(latency) {}
     void taken(std::string_view payload);
     std::uint64_t count() const { return count_.load(std::memory_order_relaxed); }
+    std::int64_t first_ns() const { return first_ns_.load(std::memory_order_relaxed); }
     std::int64_t last_ns() const { return last_ns_.load(std::memory_order_relaxed); }
     // "p50":..,"p99":..,"n":.. of messages intended from then on.
     std::string latencies_json(std::int64_t from_ns) const;
@@ -60,7 +61,7 @@ private:
     };
     const bool latency_;
     std::atomic<std::uint64_t> count_{0};
-    std::atomic<std::int64_t> last_ns_{0};
+    std::atomic<std::int64_t> first_ns_{0}, last_ns_{0};
     mutable std::mutex mutex_;
     std::vector<Sample> samples_;
 };

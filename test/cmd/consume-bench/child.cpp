@@ -39,8 +39,10 @@ void watch(const Tally& tally, std::uint64_t expected, Milliseconds time) {
 
 std::string throughput(const ChildOptions& options, const Tally& tally) {
     watch(tally, options.expected, options.warmup);
-    const std::uint64_t before = tally.count();
-    const std::int64_t begin = test::boot_now_ns();
+    // A store that is empty before the warm-up is over is judged from the first message to the last.
+    const bool too_small = options.expected != 0 && tally.count() >= options.expected;
+    const std::uint64_t before = too_small ? 1 : tally.count();
+    const std::int64_t begin = too_small ? tally.first_ns() : test::boot_now_ns();
     watch(tally, options.expected, options.window);
     const std::uint64_t after = tally.count();
     const bool ran_dry = options.expected != 0 && after >= options.expected;
@@ -57,7 +59,7 @@ std::string subject_name(std::uint32_t index) { return number_name("bench", inde
 void Tally::taken(std::string_view payload) {
     const std::int64_t now = test::boot_now_ns();
     last_ns_.store(now, std::memory_order_relaxed);
-    count_.fetch_add(1, std::memory_order_relaxed);
+    if (count_.fetch_add(1, std::memory_order_relaxed) == 0) first_ns_.store(now, std::memory_order_relaxed);
     if (!latency_) return;
     if (const auto content = test::parse_load_payload(payload)) {
         const std::lock_guard lock(mutex_);

@@ -24,6 +24,7 @@ public:
         if (!source) return failure(source.error().message());
         Config config;
         config.group = "bench";
+        config.expected_workers = 1;
         auto worker = Worker::make(*context_, config, *source);
         if (!worker) return failure(worker.error().message());
         worker_.emplace(std::move(*worker));

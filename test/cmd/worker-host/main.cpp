@@ -101,6 +101,8 @@ parti::Result<bool> execute(const Command& command, Fleet& fleet) {
         say_memory();
     } else if (command.name == "stats") {
         fleet.say_stats();
+    } else if (command.name == "consumed") {
+        fleet.say_consumed();
     } else if (command.name == "trim") {
         Line("trimmed").add("released", ::malloc_trim(0) == 1).say();
     } else {
@@ -125,13 +127,19 @@ int serve(Fleet& fleet) {
 
 int run(Options options) {
     options.connect.log = log_sink(options.log);
-    auto source = parti::StaticSource::make(partitions_of(options.partitions));
+    auto source = parti::StaticSource::make(partitions_of(options.partitions, options.id_bytes));
     if (!source) return complain(exit_setup, source.error().message());
     std::shared_ptr<History> history;
     if (!options.history.empty()) {
         auto opened = History::open(options.history, options.label);
         if (!opened) return complain(exit_setup, opened.error().message());
         history = std::move(*opened);
+    }
+    std::shared_ptr<HandledLog> handled;
+    if (!options.consume.config.stream.empty()) {
+        auto opened = HandledLog::open(options.consume.handled);
+        if (!opened) return complain(exit_setup, opened.error().message());
+        handled = std::move(*opened);
     }
     auto context = parti::Context::connect(options.connect);
     if (!context) return complain(exit_setup, context.error().message());
@@ -144,7 +152,7 @@ int run(Options options) {
         .add("parti", PARTI_VERSION)
         .add("t_ns", now_ns())
         .say();
-    Fleet fleet(*context, options, *source);
+    Fleet fleet(*context, options, *source, handled);
     if (options.autostart) {
         if (auto ok = fleet.start(std::nullopt); !ok) return complain(exit_setup, ok.error().message());
     }

@@ -27,12 +27,14 @@ int main() {
     if (parti::sticky()->name().empty() || parti::round_robin()->name().empty() || parti::consistent_hash()->name().empty()) {
         return refused("a strategy without a name");
     }
+    if (parti::metrics_text({}).find("# EOF") == std::string::npos) return refused("metrics without an end");
     if (parti::use_connection(nullptr)) return refused("a null connection was accepted");
 
     // Port 1 on loopback: nobody listens there, so the attempt is refused at once.
     auto context = parti::Context::connect({.urls = {"nats://127.0.0.1:1"}});
     if (context) {
         auto worker = parti::Worker::make(*context, *parsed, *source);
+        auto control = parti::Control::open(*context, "orders");
         return refused("connected to a port without a server");
     }
     std::printf("parti::parti works: %s\n", std::string(parti::name(context.error().code)).c_str());

@@ -1,0 +1,11 @@
+# Scenarios that a human can read, compared exactly: transcripts/*.txt. `transcripts FOLDER --rewrite` writes them anew.
+add_library(parti_testscenario STATIC "${PROJECT_SOURCE_DIR}/test/testutil/sim_scenario.cpp")
+target_link_libraries(parti_testscenario PUBLIC parti_testworld PRIVATE parti_options)
+add_executable(transcripts transcripts.cpp)
+target_link_libraries(transcripts PRIVATE parti_testscenario parti_options)
+file(GLOB stories RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}/transcripts" CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/transcripts/*.txt")
+foreach(story IN LISTS stories)
+  string(REPLACE ".txt" "" name "${story}")
+  add_test(NAME simulation_transcript_${name} COMMAND transcripts "${CMAKE_CURRENT_SOURCE_DIR}/transcripts" ${name})
+  set_tests_properties(simulation_transcript_${name} PROPERTIES LABELS simulation TIMEOUT 60)
+endforeach()
