@@ -77,7 +77,9 @@ void SimWorld::Impl::build() {
         // Its chunks were confirmed, then the store forgot them: readers see that, and the leader writes it anew.
         if (record == nullptr && chunked && shared.judge.after_a_loss(scheduler.now())) return;
         if (record == nullptr) {
-            shared.judge.report(scheduler.now(), Promise::other, "a record of " + key + " was written that cannot be read");
+            const auto* bad = std::get_if<UnreadablePtr>(&value);
+            shared.judge.report(scheduler.now(), Promise::other,
+                                "a record of " + key + " was written that cannot be read: " + (bad ? (*bad)->error.detail : "not there"));
             return;
         }
         shared.judge.stored(scheduler.now(), parsed->number, message.revision, **record);
