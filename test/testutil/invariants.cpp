@@ -397,7 +397,7 @@ void Invariants::applied(Nanos now, WorkerId worker, Fence fence) {
         report(now, Promise::p7_versions, w.name + " goes back from applied " + text_of(w.applied) + " to " + text_of(fence));
     }
     w.applied = fence;
-    if (find(w.number, fence, nullptr, std::nullopt) == nullptr) {
+    if (find(w.number, fence, nullptr, std::nullopt) == nullptr && !after_a_loss(now)) {  // see granted()
         report(now, Promise::p2_order,
                w.name + " says that it applied " + text_of(fence) + ", which the store never held for worker." +
                    std::to_string(w.number.value));
