@@ -298,8 +298,10 @@ private:
         const std::size_t bytes = chunk_bytes();
         const std::map<Key, Known>& all_known = view(Bucket::assignment).known;
         const auto known = all_known.find(put.key);
-        const bool damaged = known != all_known.end() && known->second.entry.revision == put.expected &&
-                             std::holds_alternative<UnreadablePtr>(known->second.entry.value);
+        // A chunk that was on its way when the store went back may fit there, on top of what is read as whole now.
+        const bool doubted = shell_.now() < chunks_doubted_until_;
+        const bool damaged = doubted || (known != all_known.end() && known->second.entry.revision == put.expected &&
+                                         std::holds_alternative<UnreadablePtr>(known->second.entry.value));
         auto write = std::make_shared<ChunkWrite>(ChunkWrite::Shell{client_, notes_, view(Bucket::assignment).name, shell_.now,
                                                                     std::move(answer), shell_.put_timeout, bytes, damaged},
                                                   put, record, std::move(packed));
@@ -565,6 +567,7 @@ private:
             fetches_.clear();
             own_.clear();
             notes_ = {};
+            chunks_doubted_until_ = shell_.now() + kDoubtChunksFor;
         }
         v.highest = 0;
         v.identity.clear();  // the reporter is about to tell the new one
@@ -647,11 +650,13 @@ private:
     static constexpr std::uint64_t kForeignKeysLogged = 16;
     static constexpr std::size_t kEventsKept = 256;  // room for so many events outlives a turn
     static constexpr std::size_t kChunkBytesMin = wire::kChunkHeadBytesMax + 16;
+    static constexpr Duration kDoubtChunksFor = std::chrono::minutes(1);
     static constexpr Duration kLookInterval = std::chrono::milliseconds(250);
 
     jetstream::Client& client_;
     HubShell shell_;
     BucketView views_[2];
+    Instant chunks_doubted_until_{};
     std::map<Hub::MemberId, Member> members_;
     Hub::MemberId last_member_ = 0;
     std::vector<std::pair<Hub::MemberId, core::Event>> queue_;

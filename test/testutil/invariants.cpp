@@ -265,25 +265,29 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
         report(now, Promise::tokens, "grant of " + what + " after the session's deadline");
     }
     if (w.relinquishing) report(now, Promise::tokens, "grant of " + what + " while it gives everything back");
+    // A loss makes histories begin anew: until it is noticed a deposed leader may write into the new one, and a record whose chunks were just
+    // forgotten is known to its writer alone. P-7 and the judgement of owners hold all the same.
+    const bool excused_now = after_a_loss(now);
     const Written* record = find(w.number, fence, &w.id, p);
     if (record == nullptr) {
-        // One whose chunks the store has just forgotten is known to the process that wrote it, and to nobody else.
-        if (!after_a_loss(now)) {
+        if (!excused_now) {
             report(now, Promise::p2_order,
                    "grant of " + what + ": the store never held such a record of worker." + std::to_string(w.number.value));
         }
     } else if (record->session != w.id) {
-        report(now, Promise::p2_order,
-               "grant of " + what + ": the record is for session " + parti::to_string(record->session) + ", not for " +
-                   parti::to_string(w.id));
-    } else if (!std::binary_search(record->partitions.begin(), record->partitions.end(), p)) {
+        if (!excused_now) {
+            report(now, Promise::p2_order,
+                   "grant of " + what + ": the record is for session " + parti::to_string(record->session) + ", not for " +
+                       parti::to_string(w.id));
+        }
+    } else if (!std::binary_search(record->partitions.begin(), record->partitions.end(), p) && !excused_now) {
         report(now, Promise::p2_order, "grant of " + what + ": the record does not list it");
     }
     if (fence < w.granted || fence < w.applied) {
         report(now, Promise::p7_versions, "grant of " + what + " after " + text_of(std::max(w.granted, w.applied)));
     }
     w.granted = fence;
-    if (fence <= state.last && !keep_) {
+    if (fence <= state.last && !keep_ && !excused_now) {
         report(now, Promise::tokens, "grant of " + what + ": the last owner's token was " + text_of(state.last));
     }
     state.last = fence;
