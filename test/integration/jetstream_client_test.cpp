@@ -17,6 +17,7 @@
 #include "jetstream/server_version.h"
 #include "kv_contract_world.h"
 #include "raw_nats.h"
+#include "testutil/server_monitor.h"
 
 namespace parti::testutil {
 namespace {
@@ -132,7 +133,7 @@ TEST(JetStreamClient, AMissingPermissionIsNamed) {
     EXPECT_NE(answer.error().detail.find("STREAM.INFO.KV_b"), std::string::npos) << answer.error().message();
 }
 
-// The server tells some of them that the subjects overlap with those of "an existing stream": the one another of them creates.
+// The server may tell some of them that the subjects overlap with those of "an existing stream": the one another of them creates.
 TEST(JetStreamClient, ManyCreateTheSameBucketsAtOnce) {
     NatsWorld world(contract_seed());
     std::vector<std::unique_ptr<Extra>> all;
@@ -157,10 +158,16 @@ TEST(JetStreamClient, ABucketWhoseSubjectsAreAnotherStreamsIsAnErrorBeforeTheTim
     ASSERT_TRUE(raw) << raw.error();
     const auto made = raw->api("STREAM.CREATE.foreign", {{"name", "foreign"}, {"subjects", {"$KV.taken.>"}}});
     ASSERT_TRUE(made) << made.error();
+    const auto before = test::read_server_stats(world.server().monitor_url());
+    ASSERT_TRUE(before) << before.error();
     const auto answer = ensure(world, world.client(0), bucket("taken"), seconds(20));
     ASSERT_FALSE(answer.has_value());
     EXPECT_EQ(answer.error().code, Errc::invalid_argument);
     EXPECT_NE(answer.error().detail.find("taken: subjects overlap"), std::string::npos) << answer.error().detail;
+    // It was looked at again, since it might have been the one another process was creating: a look and a creation, each refused.
+    const auto after = test::read_server_stats(world.server().monitor_url());
+    ASSERT_TRUE(after) << after.error();
+    EXPECT_EQ(after->api_errors - before->api_errors, 8U);
 }
 
 TEST(JetStreamClient, EveryContradictionOfABucketIsReported) {
