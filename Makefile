@@ -2,13 +2,16 @@
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 .DEFAULT_GOAL := help
-.PHONY: help setup test simulation stress tsan bench baseline summary check format tidy clean
+.PHONY: help setup newserver test simulation stress tsan bench baseline summary check format tidy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
 setup: ## install the Debian packages that are missing (starts no service)
 	@tools/setup.sh
+
+newserver: setup ## fetch a newer nats-server for the tests that need one (best effort, cached)
+	@tools/fetch-nats-server.sh $(if $(filter 1,$(PARTI_SKIP_SETUP)),--cached) >/dev/null || echo "tests that need a newer nats-server will be skipped"
 
 # $(call build,preset)
 define build
@@ -18,11 +21,11 @@ define build
 	@cmake --build --preset $(1) -j $(JOBS)
 endef
 
-test: setup ## build with ASan and UBSan, run every fast test
+test: newserver ## build with ASan and UBSan, run every fast test
 	$(call build,asan)
 	@ctest --preset asan
 
-tsan: setup ## build with TSan, run the unit and integration tests
+tsan: newserver ## build with TSan, run the unit and integration tests
 	$(call build,tsan)
 	@ctest --preset tsan
 
@@ -30,7 +33,7 @@ simulation: setup ## build Release, simulate for an hour (MINUTES=60), with seed
 	$(call build,release)
 	@build/release/test/simulation/simulate --minutes $(or $(MINUTES),60) --jobs $(JOBS) --first "$$(date +%Y%m%d)000000"
 
-stress: setup ## build Release, run the stress suite, compare with the committed baseline
+stress: newserver ## build Release, run the stress suite, compare with the committed baseline
 	$(call build,release)
 	@tools/stress.sh build/release
 

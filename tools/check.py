@@ -24,6 +24,7 @@ ARROWS = {
     "core": {"core", "assign", "base"},
     "jetstream": {"jetstream", "base"},
     "runtime": {"runtime", "core", "wire", "jetstream", "assign", "base"},
+    "consume": {"consume", "runtime", "core", "wire", "jetstream", "base"},
 }
 PURE = {"base", "assign", "wire", "core"}  # no clock, thread, lock, randomness or I/O
 PURE_FORBIDDEN_HEADERS = re.compile(
@@ -152,12 +153,14 @@ class Checker:
                     self.report(path, number, "run", f"a run line is one make target, or exactly '{RUN_BOOTSTRAP}'; found '{match[1]}'")
 
     def readme_example(self):
-        example, readme = self.root / "examples/quickstart.cpp", self.root / "README.md"
-        if not example.exists() or not readme.exists():
-            return
-        blocks = re.findall(r"^```cpp\n(.*?)^```$", readme.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        if example.read_text(encoding="utf-8") not in blocks:
-            self.report("README.md", 1, "example", "no ```cpp block equals examples/quickstart.cpp, which is what is compiled")
+        readme = self.root / "README.md"
+        for name in ("examples/quickstart.cpp", "examples/consume.cpp"):
+            example = self.root / name
+            if not example.exists() or not readme.exists():
+                continue
+            blocks = re.findall(r"^```cpp\n(.*?)^```$", readme.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+            if example.read_text(encoding="utf-8") not in blocks:
+                self.report("README.md", 1, "example", f"no ```cpp block equals {name}, which is what is compiled")
 
 
 def layer_of(path):

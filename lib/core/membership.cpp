@@ -54,7 +54,9 @@ bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarn
         if (ended(*lease->record)) return false;
         record = *lease->record;
     } else {  // none, or one of before a history loss: nobody renews what the named session holds
-        record.incarnation = incarnation;
+        // A second session of the same incarnation (a late claim after a loss) is silent too: the next incarnation ends both.
+        const bool second = lease != nullptr && lease->record && lease->record->incarnation == incarnation;
+        record.incarnation = {incarnation.value + (second ? 1 : 0)};
         record.session = id;
     }
     record.state = LeaseState::dead;

@@ -91,6 +91,11 @@ void Session::history_lost(Env& env) {
     if (phase_ == Phase::over || phase_ == Phase::relinquishing) revision_ = 0;
 }
 
+void Session::stalled(Env& env) {
+    retry_at_ = std::max(retry_at_, env.now + env.config.timing.heartbeat);
+    if (revision_ != 0 && (phase_ == Phase::held || phase_ == Phase::leaving)) look_up(env);
+}
+
 // A stale expectation could fit in the new history by chance: nothing is written before the record that is there now has been seen.
 void Session::look_up(Env& env) {
     write_.abandon();
@@ -107,8 +112,10 @@ void Session::found(Env& env, const Entry& entry) {
     const auto* lease = std::get_if<LeasePtr>(&entry.value);
     const bool own = lease != nullptr && (*lease)->session == id_;
     if (own && ((*lease)->state == LeaseState::live || (*lease)->state == LeaseState::draining)) {
-        env.note_error(Errc::wrong_revision, "the lease record of worker " + label(number_) + " went back to an older one (revision " +
-                                                 std::to_string(entry.revision) + "); the session goes on from there");
+        if (entry.revision < revision_) {
+            env.note_error(Errc::wrong_revision, "the lease record of worker " + label(number_) + " went back to an older one (revision " +
+                                                     std::to_string(entry.revision) + "); the session goes on from there");
+        }
         revision_ = entry.revision;
         renew_now_ = true;
         return;

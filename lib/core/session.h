@@ -44,7 +44,7 @@ public:
     void history_lost(Env& env);
 
     // The process was stopped for a while: what it knows is old.
-    void stalled(Env& env) { retry_at_ = std::max(retry_at_, env.now + env.config.timing.heartbeat); }
+    void stalled(Env& env);
     // The user was told that this session is over.
     void lapsed(Env& env, SessionId session);
 

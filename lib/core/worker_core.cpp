@@ -423,12 +423,12 @@ void WorkerCore::step(Instant now, const Event& event, Effects& out) {
     // A timer that comes so late means that this process was stopped and heard nothing meanwhile: silence tells nothing, and what it
     // knows may be of a store that is no more.
     const bool stalled = impl.env.wake != Instant::max() && now > impl.env.wake + impl.env.config.timing.heartbeat / 2;
+    impl.session.expire(impl.env);
+    impl.follow_session();
     if (stalled) {
         impl.env.view.count_silence_anew(now);
         impl.session.stalled(impl.env);
     }
-    impl.session.expire(impl.env);
-    impl.follow_session();
     impl.dispatch(event);
     for (int passes = 0;; ++passes) {
         PARTI_ASSERT(passes < kPassesMax);

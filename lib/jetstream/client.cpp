@@ -154,6 +154,7 @@ public:
     }
 
     ClientStats stats() const override { return link_->stats(); }
+    const std::shared_ptr<Link>& link() const { return link_; }
 
 private:
     std::unique_ptr<SubjectsWatch> open(SubjectsSpec spec, WatchHandlers handlers) {
@@ -194,6 +195,11 @@ private:
 };
 
 }  // namespace
+
+std::shared_ptr<Link> link_of(Client& client) {
+    auto* real = dynamic_cast<NatsClientImpl*>(&client);
+    return real == nullptr ? nullptr : real->link();
+}
 
 Result<std::shared_ptr<NatsClient>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection,
                                                      ClientOptions options, ClientHooks hooks) {

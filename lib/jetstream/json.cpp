@@ -326,12 +326,13 @@ std::optional<Delivery> parse_delivery(std::string_view reply) {
     if (count != 9 && count < 11) return std::nullopt;
     // With domain and account hash everything stands two places further; a last random token may follow.
     const std::size_t shift = count == 9 ? 0 : 2;
+    const auto delivered = parse_number(tokens[4 + shift]);
     const auto stream = parse_number(tokens[5 + shift]);
     const auto consumer = parse_number(tokens[6 + shift]);
     const auto time = parse_number(tokens[7 + shift]);
     const auto pending = parse_number(tokens[8 + shift]);
-    if (!stream || !consumer || !time || !pending) return std::nullopt;
-    return Delivery{tokens[3 + shift], *stream, *consumer, *time, *pending};
+    if (!delivered || !stream || !consumer || !time || !pending) return std::nullopt;
+    return Delivery{tokens[3 + shift], *stream, *consumer, *time, *pending, *delivered};
 }
 
 std::optional<std::string> decode_base64(std::string_view text) {

@@ -84,6 +84,7 @@ struct Delivery {
     std::uint64_t consumer_sequence = 0;
     std::uint64_t time = 0;  // when the stream stored it, by the server's clock; only compared for equality
     std::uint64_t pending = 0;
+    std::uint64_t delivered = 0;  // how often, this time included
 };
 std::optional<Delivery> parse_delivery(std::string_view reply);
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include <nats/nats.h>
 #include <boost/asio/post.hpp>
@@ -116,6 +117,7 @@ Link::Link(boost::asio::io_context& io, natsConnection* connection, ClientOption
            std::function<bool(std::string_view)> lose_answer)
     : io_(io),
       connection_(connection),
+      outlet_(std::make_shared<Outlet>(connection)),
       options_(std::move(options)),
       lose_answer_(std::move(lose_answer)),
       timer_(io),
@@ -166,6 +168,7 @@ void Link::close() {
     if (std::exchange(closed_, true)) return;
     stopping_ = true;
     timer_.cancel();
+    outlet_->close();
     if (handover_) handover_->close();
     inbox_.reset();
     sinks_.clear();
@@ -199,14 +202,14 @@ void Link::request(const Request& request, AnswerHandler handler) {
     const Token token = next_token_++;
     // The deadline counts from before the bytes go to the library, which may block.
     const Clock::time_point deadline = Clock::now() + request.timeout;
-    if (auto sent = publish(request, inbox(token)); !sent) return fail_later(std::move(handler), std::move(sent.error()));
+    if (auto sent = send(request, inbox(token)); !sent) return fail_later(std::move(handler), std::move(sent.error()));
     ++stats_.requests;
     pending_.emplace(token, Pending{deadline, std::move(handler), request.subject, request.outlives_stop});
     deadlines_.emplace(deadline, token);
     arm(deadline);
 }
 
-Result<void> Link::publish(const Request& request, const std::string& reply) {
+Result<void> Link::send(const Request& request, const std::string& reply) {
     // Asked before, because nats.c keeps what is published while it reconnects and sends it much later.
     if (!connected()) return fail(Errc::link_down, request.subject + ": not connected");
     natsMsg* raw = nullptr;
@@ -215,6 +218,9 @@ Result<void> Link::publish(const Request& request, const std::string& reply) {
     const Message message(raw);
     if (status == NATS_OK && request.expected) {
         status = natsMsgHeader_Set(raw, "Nats-Expected-Last-Subject-Sequence", std::to_string(*request.expected).c_str());
+    }
+    for (const auto& entry : request.headers) {
+        if (status == NATS_OK) status = natsMsgHeader_Set(raw, entry.first.c_str(), entry.second.c_str());
     }
     if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, raw);
     if (status == NATS_MAX_PAYLOAD) {
@@ -227,6 +233,20 @@ Result<void> Link::publish(const Request& request, const std::string& reply) {
 
 void Link::publish_empty(std::string_view to) {
     if (connected()) natsConnection_Publish(connection_, std::string(to).c_str(), nullptr, 0);
+}
+
+Result<void> Link::publish(const std::string& to, const std::string& reply, std::string_view body) {
+    if (!connected()) return fail(Errc::link_down, to + ": not connected");
+    const natsStatus status =
+        natsConnection_PublishRequest(connection_, to.c_str(), reply.c_str(), body.data(), static_cast<int>(body.size()));
+    if (status != NATS_OK) return tl::unexpected<Error>(nats_error(status, to));
+    return {};
+}
+
+bool Link::end_sink_after(Token token, std::uint64_t deliveries) {
+    const auto sink = sinks_.find(token);
+    if (sink == sinks_.end() || deliveries > static_cast<std::uint64_t>(std::numeric_limits<int>::max())) return false;
+    return natsSubscription_AutoUnsubscribe(sink->second.subscription.get(), static_cast<int>(deliveries)) == NATS_OK;
 }
 
 Result<Token> Link::open_sink(std::function<void(Message)> sink) {

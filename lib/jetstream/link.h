@@ -23,6 +23,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -30,6 +31,7 @@
 #include "base/rng.h"
 #include "jetstream/client.h"
 #include "jetstream/handover.h"
+#include "jetstream/outlet.h"
 
 struct __natsSubscription;
 struct __natsStatistics;
@@ -57,6 +59,7 @@ public:
         std::optional<std::uint64_t> expected;  // Nats-Expected-Last-Subject-Sequence
         Duration timeout{};
         bool outlives_stop = false;  // not failed by fail_pending()
+        std::vector<std::pair<std::string, std::string>> headers{};
     };
 
     static Result<std::shared_ptr<Link>> open(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
@@ -70,9 +73,15 @@ public:
     void request(const Request& request, AnswerHandler handler);
     // Fire and forget; an empty message, as flow control wants it.
     void publish_empty(std::string_view to);
+    // Fire and forget, with a reply subject. Errors: link_down, invalid_argument.
+    Result<void> publish(const std::string& to, const std::string& reply, std::string_view body);
+    // For other threads.
+    const std::shared_ptr<Outlet>& outlet() const { return outlet_; }
 
     Result<Token> open_sink(std::function<void(Message)> sink);
     void close_sink(Token token) { sinks_.erase(token); }
+    // The subscription ends by itself, here and on the server, after so many deliveries since it began. False: it could not be told.
+    bool end_sink_after(Token token, std::uint64_t deliveries);
     std::string sink_subject(Token token) const;
     std::string consumer_name(Token token) const;  // unique in the world
 
@@ -113,7 +122,7 @@ private:
 
     Result<void> open_inbox();
     Result<Subscription> subscribe(const std::string& subject, Token source);
-    Result<void> publish(const Request& request, const std::string& reply);
+    Result<void> send(const Request& request, const std::string& reply);
     void fail_later(AnswerHandler handler, Error error);
     void dispatch(Handover::Item item);
     std::string inbox(Token token) const;
@@ -124,6 +133,7 @@ private:
 
     boost::asio::io_context& io_;
     __natsConnection* connection_;
+    std::shared_ptr<Outlet> outlet_;
     Subscription inbox_;
     __natsStatistics* statistics_ = nullptr;
     ClientOptions options_;

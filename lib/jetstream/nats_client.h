@@ -2,6 +2,7 @@
 //
 // Role      Client::make without hooks; the contract suite with them, to lose an answer after its request was sent; the runtime's
 //           sources for watch_subjects, which the simulation has no need of.
+//           link_of: the way below Client for consume, which pulls and acknowledges on its own.
 // Threads   As Client; hooks run on the io thread.
 #pragma once
 
@@ -43,5 +44,9 @@ struct ClientHooks {
 
 Result<std::shared_ptr<NatsClient>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
                                                      ClientHooks hooks);
+
+class Link;
+// Null for a client that is not the real one.
+std::shared_ptr<Link> link_of(Client& client);
 
 }  // namespace parti::jetstream

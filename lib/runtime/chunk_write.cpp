@@ -67,7 +67,7 @@ void ChunkWrite::choose_set(const jetstream::RawEntry& present) {
     present_ = present;
     const auto manifest = present.kind == jetstream::EntryKind::value ? wire::read_manifest(present.bytes) : std::nullopt;
     wire::Packing& packing = packed_.packing;
-    const bool same = manifest && manifest->packing.size == packing.size && manifest->packing.digest == packing.digest;
+    const bool same = manifest && !shell_.damaged && manifest->packing.size == packing.size && manifest->packing.digest == packing.digest;
     if (same) {
         packing = manifest->packing;
         packed_.blob = {};

@@ -48,6 +48,7 @@ public:
         std::function<void(core::WriteAnswered)> answer;
         Duration timeout{};  // of one request
         std::size_t chunk_bytes_max = 0;
+        bool damaged = false;  // the present record is known not to be whole: none of its chunks is used again
     };
     ChunkWrite(Shell shell, const core::Put& put, AssignmentPtr record, wire::Packed packed);
 

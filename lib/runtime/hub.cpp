@@ -296,8 +296,12 @@ private:
             self->enqueue(id, std::move(answered));
         };
         const std::size_t bytes = chunk_bytes();
+        const std::map<Key, Known>& all_known = view(Bucket::assignment).known;
+        const auto known = all_known.find(put.key);
+        const bool damaged = known != all_known.end() && known->second.entry.revision == put.expected &&
+                             std::holds_alternative<UnreadablePtr>(known->second.entry.value);
         auto write = std::make_shared<ChunkWrite>(ChunkWrite::Shell{client_, notes_, view(Bucket::assignment).name, shell_.now,
-                                                                    std::move(answer), shell_.put_timeout, bytes},
+                                                                    std::move(answer), shell_.put_timeout, bytes, damaged},
                                                   put, record, std::move(packed));
         writes_.insert_or_assign(put.key, Write{id, bytes, write});
         write->attempt(put.token);

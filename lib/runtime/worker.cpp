@@ -4,54 +4,43 @@
 #include <utility>
 
 #include "runtime/boot_clock.h"
-#include "runtime/context_impl.h"
-#include "runtime/worker_shell.h"
+#include "runtime/worker_impl.h"
 
 namespace parti {
 
 namespace runtime {
 
-// The handle: keeps the context, ends the shell.
-class WorkerImpl {
-public:
-    WorkerImpl(std::shared_ptr<ContextImpl> c, std::shared_ptr<WorkerShell> s) : context(std::move(c)), shell(std::move(s)) {}
-
-    ~WorkerImpl() {
-        if (context->on_own_thread()) {
-            // Nobody may wait here; the shell leaves by itself and keeps the context until then.
-            shell->request_stop();
-            context->poster()->post([s = shell, c = context] { s->detach_when_finished(c); });
-            return;
-        }
-        static_cast<void>(stop());
-        shell->close_callbacks();
-        context->run_on_io([this] { shell->detach(); });
-    }
-
-    Result<void> stop() {
-        if (context->on_own_thread()) {
-            return fail(Errc::stopping,
-                        "stop() was called inside a callback, where it would wait for itself; use request_stop()");
-        }
-        const core::Instant deadline = boot_now() + shell->config().timing.shutdown_timeout;
+WorkerImpl::~WorkerImpl() {
+    if (context->on_own_thread()) {
+        // Nobody may wait here; the shell leaves by itself and keeps the context until then.
         shell->request_stop();
-        const auto limit_ms =
-            std::chrono::duration_cast<std::chrono::milliseconds>(shell->config().timing.shutdown_timeout).count();
-        if (!shell->wait_finished(shell->config().timing.shutdown_timeout)) {
-            return fail(Errc::timeout, fmt::format("the worker has not left the group within shutdown_timeout ({} ms); it is {}",
-                                                   limit_ms, to_string(shell->state())));
-        }
-        if (!shell->wait_callbacks(std::max<Duration>(deadline - boot_now(), Duration::zero()))) {
-            return fail(Errc::timeout, fmt::format("the worker has left the group, but a callback has not returned within its "
-                                                   "time (drain_timeout, shutdown_timeout {} ms)",
-                                                   limit_ms));
-        }
-        return {};
+        context->poster()->post([s = shell, c = context] { s->detach_when_finished(c); });
+        return;
     }
+    static_cast<void>(stop());
+    shell->close_callbacks();
+    context->run_on_io([this] { shell->detach(); });
+}
 
-    const std::shared_ptr<ContextImpl> context;
-    const std::shared_ptr<WorkerShell> shell;
-};
+Result<void> WorkerImpl::stop() {
+    if (context->on_own_thread()) {
+        return fail(Errc::stopping, "stop() was called inside a callback, where it would wait for itself; use request_stop()");
+    }
+    const core::Instant deadline = boot_now() + shell->config().timing.shutdown_timeout;
+    shell->request_stop();
+    const auto limit_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(shell->config().timing.shutdown_timeout).count();
+    if (!shell->wait_finished(shell->config().timing.shutdown_timeout)) {
+        return fail(Errc::timeout, fmt::format("the worker has not left the group within shutdown_timeout ({} ms); it is {}",
+                                               limit_ms, to_string(shell->state())));
+    }
+    if (!shell->wait_callbacks(std::max<Duration>(deadline - boot_now(), Duration::zero()))) {
+        return fail(Errc::timeout, fmt::format("the worker has left the group, but a callback has not returned within its "
+                                               "time (drain_timeout, shutdown_timeout {} ms)",
+                                               limit_ms));
+    }
+    return {};
+}
 
 }  // namespace runtime
 

@@ -1,4 +1,5 @@
 // WorkerShell's way to the user: callbacks, releases, log lines.
+#include <algorithm>
 #include <utility>
 
 #include "runtime/worker_shell.h"
@@ -8,21 +9,21 @@ namespace parti::runtime {
 // What stands behind a RevokeDone: reports once, at the first call or when the last copy goes.
 class WorkerShell::Release {
 public:
-    Release(std::shared_ptr<Poster> poster, std::weak_ptr<WorkerShell> shell, std::vector<std::uint64_t> grants)
-        : poster_(std::move(poster)), shell_(std::move(shell)), grants_(std::move(grants)) {}
+    Release(std::shared_ptr<Poster> poster, std::weak_ptr<WorkerShell> shell, std::function<void(WorkerShell&)> report)
+        : poster_(std::move(poster)), shell_(std::move(shell)), report_(std::move(report)) {}
     ~Release() { done(); }
     Release(const Release&) = delete;
     Release& operator=(const Release&) = delete;
 
     void done() {
         if (done_.exchange(true)) return;
-        post_to(poster_, shell_, [grants = std::move(grants_)](WorkerShell& self) { self.release_done(grants); });
+        post_to(poster_, shell_, std::move(report_));
     }
 
 private:
     const std::shared_ptr<Poster> poster_;
     const std::weak_ptr<WorkerShell> shell_;
-    std::vector<std::uint64_t> grants_;
+    std::function<void(WorkerShell&)> report_;
     std::atomic<bool> done_{false};
 };
 
@@ -75,23 +76,109 @@ void WorkerShell::submit_tasks() {
 }
 
 void WorkerShell::tell_assigned(const std::vector<Held>& gained) {
-    if (!callbacks_->on_assigned || gained.empty()) return;
+    if (gained.empty()) return;
+    if (!callbacks_->on_assigned) {
+        tell_hooks_gained(gained);
+        return;
+    }
     auto subject = std::make_shared<std::vector<Ownership>>();
     for (const Held& held : gained) subject->emplace_back(held.state);
-    queue_task("on_assigned", subject, [subject](const Callbacks& user) { user.on_assigned(*subject); });
+    if (hooks_.empty()) {
+        queue_task("on_assigned", subject, [subject](const Callbacks& user) { user.on_assigned(*subject); });
+        return;
+    }
+    // Also when the callback throws: the partitions are owned all the same.
+    auto afterwards = std::make_shared<Release>(poster_, weak_from_this(),
+                                                [gained](WorkerShell& self) { self.tell_hooks_gained(gained); });
+    queue_task("on_assigned", subject,
+               [subject, slot = std::make_shared<std::shared_ptr<Release>>(std::move(afterwards))](const Callbacks& user) {
+                   const auto tell = std::exchange(*slot, nullptr);
+                   user.on_assigned(*subject);
+               });
+}
+
+void WorkerShell::tell_hooks_gained(const std::vector<Held>& gained) {
+    const auto listening = hooks();
+    if (listening.empty() || phase_ == Phase::finished) return;
+    std::vector<HookGrant> grants;
+    for (const Held& held : gained) grants.push_back({held.grant, held.state});
+    for (const auto& hook : listening) hook->gained(grants);
+}
+
+void WorkerShell::add_hook(const std::shared_ptr<AssignmentHook>& hook) {
+    hooks_.push_back(hook);
+    std::vector<HookGrant> grants;
+    for (const Held& held : owned_) grants.push_back({held.grant, held.state});
+    if (!grants.empty()) hook->gained(grants);
+    if (phase_ == Phase::finished) hook->worker_finished();
+}
+
+void WorkerShell::remove_hook(const AssignmentHook* hook) {
+    std::erase_if(hooks_, [hook](const std::weak_ptr<AssignmentHook>& weak) {
+        const auto held = weak.lock();
+        return held == nullptr || held.get() == hook;
+    });
+}
+
+std::vector<std::shared_ptr<AssignmentHook>> WorkerShell::hooks() const {
+    std::vector<std::shared_ptr<AssignmentHook>> out;
+    for (const auto& weak : hooks_) {
+        if (auto hook = weak.lock()) out.push_back(std::move(hook));
+    }
+    return out;
+}
+
+void WorkerShell::report(Error error) {
+    log(LogLevel::error, error.message());
+    tell_error(std::move(error));
+    submit_tasks();
 }
 
 void WorkerShell::tell_revoked(const std::vector<Held>& lost) {
     if (lost.empty()) return;
+    const auto listening = hooks();
+    if (listening.empty()) {
+        tell_user_revoked(lost);
+        return;
+    }
     std::vector<std::uint64_t> grants;
     for (const Held& held : lost) grants.push_back(held.grant);
+    auto revoke = std::make_shared<Revoke>(Revoke{lost, false});
+    revokes_.push_back(revoke);
+    // Reports when the last hook has let its copy go.
+    auto barrier =
+        std::make_shared<Release>(poster_, weak_from_this(), [revoke](WorkerShell& self) { self.hooks_done(revoke); });
+    for (const auto& hook : listening) hook->lost(grants, [held = barrier]() mutable { held.reset(); });
+}
+
+void WorkerShell::hooks_done(const std::shared_ptr<Revoke>& revoke) {
+    std::erase(revokes_, revoke);
+    if (std::exchange(revoke->told, true) || phase_ == Phase::finished) return;
+    tell_user_revoked(revoke->lost);
+    submit_tasks();
+}
+
+void WorkerShell::hooks_late(const std::vector<std::uint64_t>& grants) {
+    const auto late = [&grants](const Held& held) { return std::find(grants.begin(), grants.end(), held.grant) != grants.end(); };
+    for (const auto& revoke : revokes_) {
+        if (revoke->told || std::none_of(revoke->lost.begin(), revoke->lost.end(), late)) continue;
+        revoke->told = true;
+        tell_user_revoked(revoke->lost);
+    }
+    for (const auto& hook : hooks()) hook->released(grants);
+}
+
+void WorkerShell::tell_user_revoked(const std::vector<Held>& lost) {
+    std::vector<std::uint64_t> grants;
+    for (const Held& held : lost) grants.push_back(held.grant);
+    auto report = [grants](WorkerShell& self) { self.release_done(grants); };
     if (!callbacks_->on_revoked) {
-        post([grants = std::move(grants)](WorkerShell& self) { self.release_done(grants); });
+        post(std::move(report));
         return;
     }
     auto subject = std::make_shared<std::vector<Ownership>>();
     for (const Held& held : lost) subject->emplace_back(held.state);
-    auto release = std::make_shared<Release>(poster_, weak_from_this(), std::move(grants));
+    auto release = std::make_shared<Release>(poster_, weak_from_this(), std::move(report));
     // The task gives its own copy away, so that a user who drops `done` without a call has released.
     queue_task("on_revoked", subject,
                [subject, slot = std::make_shared<std::shared_ptr<Release>>(std::move(release))](const Callbacks& user) {

@@ -240,6 +240,7 @@ void WorkerShell::on(core::Revoked& revoked) {
 
 void WorkerShell::on(core::DrainTimedOut& timed_out) {
     forget_draining(timed_out.grants);
+    hooks_late(timed_out.grants);
 }
 
 void WorkerShell::on(core::StateChanged& changed) {
@@ -328,6 +329,7 @@ void WorkerShell::finish() {
     member_.reset();
     reader_.reset();
     draining_.clear();
+    revokes_.clear();
     {
         const std::lock_guard lock(view_mutex_);
         for (const Held& held : owned_) held.state->over.store(true, std::memory_order_release);
@@ -340,6 +342,7 @@ void WorkerShell::finish() {
         for (Waiter* waiter : waiters_) waiter->hit |= waiter->wanted == State::stopped;
         view_changed_.notify_all();
     }
+    for (const auto& hook : hooks()) hook->worker_finished();
     // The hub may be the one who called: it goes, if this was its last worker, when the stack is unwound.
     poster_->post([weak = weak_from_this(), group = std::exchange(group_, nullptr),
                    core = std::shared_ptr<core::WorkerCore>(std::move(core_)), self = std::exchange(keep_self_, nullptr),

@@ -21,6 +21,7 @@
 #include <parti/worker.h>
 
 #include "core/worker_core.h"
+#include "runtime/assignment_hook.h"
 #include "runtime/context_impl.h"
 #include "runtime/group.h"
 #include "runtime/ownership.h"
@@ -47,6 +48,7 @@ public:
     bool wait_callbacks(Duration timeout);  // true: every callback has returned
     void close_callbacks();                 // those that have not begun never will
     const Config& config() const { return config_; }
+    const std::shared_ptr<Source>& source() const { return source_; }
     std::string id() const;
     std::vector<Ownership> assignment() const;
     struct View {
@@ -75,6 +77,9 @@ public:
     void callback_stuck(const char* kind, const Subject& subject, Duration age, bool replaced) override;
     bool waits_for_buckets() const override { return phase_ == Phase::starting && !buckets_ready_; }
     void buckets_ready(const Result<void>& result) override;
+    void add_hook(const std::shared_ptr<AssignmentHook>& hook);  // it hears at once of what is owned now
+    void remove_hook(const AssignmentHook* hook);
+    void report(Error error);  // what a hook has to tell the user: log line, last_error, on_error
     void partitions_told(const PartitionNews& news, bool asked) override;
 
 private:
@@ -88,6 +93,10 @@ private:
         bool hit = false;
     };
     class Release;
+    struct Revoke {  // told to the hooks, not yet to the user
+        std::vector<Held> lost;
+        bool told = false;
+    };
 
     // Start (worker_start.cpp).
     void begin();
@@ -130,7 +139,12 @@ private:
     void queue_task(const char* kind, Subject subject, std::function<void(const Callbacks&)> call);
     void submit_tasks();
     void tell_assigned(const std::vector<Held>& gained);
+    void tell_hooks_gained(const std::vector<Held>& gained);
     void tell_revoked(const std::vector<Held>& lost);
+    void hooks_done(const std::shared_ptr<Revoke>& revoke);
+    void hooks_late(const std::vector<std::uint64_t>& grants);
+    void tell_user_revoked(const std::vector<Held>& lost);
+    std::vector<std::shared_ptr<AssignmentHook>> hooks() const;
     void tell_error(Error error);
     void log(LogLevel level, std::string_view text) const;
     void post(std::function<void(WorkerShell&)> function);
@@ -165,6 +179,8 @@ private:
     std::shared_ptr<SourceReader> reader_;
     std::shared_ptr<SessionTokens> session_;
     std::vector<Held> draining_;
+    std::vector<std::weak_ptr<AssignmentHook>> hooks_;
+    std::vector<std::shared_ptr<Revoke>> revokes_;
     std::vector<CallbackTask> tasks_;            // of this step
     std::shared_ptr<ContextImpl> keep_context_;  // lingering after the handle has gone
     std::shared_ptr<WorkerShell> keep_self_;

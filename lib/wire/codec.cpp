@@ -172,13 +172,13 @@ void read_head(Fields& in, AssignmentRecord& out, std::optional<Packing>& packin
                   (out.session.empty() ? "empty" : "not empty") +
                   "; a record for nobody has 0 and an empty session, any other neither");
     }
+    in.boolean("keep_only", out.keep_only, Presence::optional);
     if (const auto packed = in.find("packed", Presence::optional)) read_packing(in, *packed, packing.emplace());
 }
 
 void read_lists(Fields& in, AssignmentRecord& out) {
     read_partitions(in, "partitions", out.partitions);
     read_partitions(in, "revoking", out.revoking);
-    in.boolean("keep_only", out.keep_only, Presence::optional);
 }
 
 // A packed record's own line, and what follows it. A plain record is one line, or several when somebody else wrote it.

@@ -10,3 +10,4 @@ target_compile_definitions(jetstream_test PRIVATE BOOST_ASIO_DISABLE_CO_AWAIT)
 target_compile_options(jetstream_test PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>")  # GCC bug 105651
 parti_use_nats_server(jetstream_test)
 gtest_discover_tests(jetstream_test NO_PRETTY_VALUES PROPERTIES LABELS integration TIMEOUT 120)
+parti_new_server_test(jetstream_test FILTER "*" LABELS integration TIMEOUT 240)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -53,6 +54,17 @@ protected:
         return nats && nats->ping(timeout);
     }
 };
+
+TEST_F(NatsServerTest, TheBinaryThatIsAskedForRuns) {
+    const auto newer = newer_nats_server();
+    // Not a fault of this code: a machine without network has no newer server.
+    if (!newer) GTEST_SKIP() << newer.error();
+    NatsServerOptions options;
+    options.binary = *newer;
+    const NatsServer server = start(std::move(options));
+    EXPECT_TRUE(std::filesystem::equivalent(server.binary(), *newer));
+    EXPECT_NE(server.version(), start().version());
+}
 
 TEST_F(NatsServerTest, IsReadyOnLoopbackPortsOfItsOwnChoice) {
     const NatsServer server = start();

@@ -17,3 +17,4 @@ target_compile_options(worker_test PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restri
 parti_use_nats_server(worker_test)
 add_dependencies(worker_test worker-host)
 parti_gtest(worker_test LABELS integration TIMEOUT 120)
+parti_new_server_test(worker_test FILTER "WorkerBasics.*:WorkerFaults.*:BadInput.*" LABELS integration TIMEOUT 240)

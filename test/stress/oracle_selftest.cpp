@@ -115,6 +115,16 @@ TEST(OracleSelftest, AnOwnerThatFallsSilentOwnsUntilItsLastDeadlineOnly) {
     };
     EXPECT_THAT(silent_until(10'000 * kMs, 901), IsEmpty());
     EXPECT_THAT(silent_until(10'000 * kMs, 899), ElementsAre(Oracle::one_owner));
+    // Stopped, and continued after its deadline: it says its end and its release then, and did not own in between.
+    const std::string woken = silent + end_line(1400, "a") + gone_line("revoke", 1401, "a", 1) + gone_line("release", 1402, "a", 1);
+    const auto woken_and = [&](int taken) {
+        record.processes[0].history.events = history("one", woken).events;
+        record.processes[0].history.died_ns = 10'000 * kMs;
+        rewrite(record, 1, taken_at(taken));
+        return fired(record);
+    };
+    EXPECT_THAT(woken_and(901), IsEmpty());
+    EXPECT_THAT(woken_and(899), ElementsAre(Oracle::one_owner));
     EXPECT_THAT(silent_until(500 * kMs, 501), IsEmpty()) << "its process died at 500 ms";
     EXPECT_THAT(silent_until(500 * kMs, 499), ElementsAre(Oracle::one_owner));
 }

@@ -172,7 +172,7 @@ bool Invariants::excused(Nanos now, Claim one, Claim other) {
     if (now > notice_until_ && one.until > lease_until_ && other.until > lease_until_) return false;
     ++doubles_;
     const auto index_of = [&](const Worker* w) { return static_cast<std::size_t>(w - workers_.data()); };
-    if (last_error_ < *lost_at_) unreported_ = std::pair(index_of(one.worker), index_of(other.worker));
+    if (last_error_ < *lost_at_) unreported_ = Unreported{index_of(one.worker), index_of(other.worker), *lost_at_};
     return true;
 }
 
@@ -267,8 +267,11 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
     if (w.relinquishing) report(now, Promise::tokens, "grant of " + what + " while it gives everything back");
     const Written* record = find(w.number, fence, &w.id, p);
     if (record == nullptr) {
-        report(now, Promise::p2_order,
-               "grant of " + what + ": the store never held such a record of worker." + std::to_string(w.number.value));
+        // One whose chunks the store has just forgotten is known to the process that wrote it, and to nobody else.
+        if (!after_a_loss(now)) {
+            report(now, Promise::p2_order,
+                   "grant of " + what + ": the store never held such a record of worker." + std::to_string(w.number.value));
+        }
     } else if (record->session != w.id) {
         report(now, Promise::p2_order,
                "grant of " + what + ": the record is for session " + parti::to_string(record->session) + ", not for " +
@@ -394,7 +397,7 @@ void Invariants::applied(Nanos now, WorkerId worker, Fence fence) {
         report(now, Promise::p7_versions, w.name + " goes back from applied " + text_of(w.applied) + " to " + text_of(fence));
     }
     w.applied = fence;
-    if (find(w.number, fence, nullptr, std::nullopt) == nullptr) {
+    if (find(w.number, fence, nullptr, std::nullopt) == nullptr && !after_a_loss(now)) {  // see granted()
         report(now, Promise::p2_order,
                w.name + " says that it applied " + text_of(fence) + ", which the store never held for worker." +
                    std::to_string(w.number.value));
@@ -430,7 +433,7 @@ void Invariants::full_check(Nanos now) {
     PARTI_ASSERT(contested == contested_ && held == holders);
     if (!unreported_) return;
     // Who is gone cannot tell, and the other cannot know.
-    if (last_error_ >= *lost_at_ || workers_[unreported_->first].gone || workers_[unreported_->second].gone) {
+    if (last_error_ >= unreported_->since || workers_[unreported_->first].gone || workers_[unreported_->second].gone) {
         unreported_.reset();
     } else if (now > notice_until_) {
         report(now, Promise::p12_visible, "the store lost what it had acknowledged, there were two owners, and nobody said so");

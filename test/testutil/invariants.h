@@ -194,7 +194,12 @@ private:
     Nanos notice_until_ = 0;
     Nanos lease_until_ = 0;
     Nanos last_error_ = -1;
-    std::optional<std::pair<std::size_t, std::size_t>> unreported_;  // a double, and no error since the loss: of these workers
+    struct Unreported {  // a double, and no error since the loss at `since`: of these workers
+        std::size_t first = 0;
+        std::size_t second = 0;
+        Nanos since = 0;
+    };
+    std::optional<Unreported> unreported_;
     std::optional<Violation> violation_;
 };
 

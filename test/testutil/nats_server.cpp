@@ -1,5 +1,7 @@
 #include "nats_server.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <fstream>
 
@@ -26,12 +28,22 @@ Outcome<void> write_file(const std::string& path, const std::string& text) {
 
 }  // namespace
 
+Outcome<std::string> newer_nats_server() {
+    const char* given = std::getenv("PARTI_NEW_NATS_SERVER");
+    const bool named = given != nullptr && *given != '\0';
+    std::string path = named ? given : PARTI_NEW_NATS_SERVER_PATH;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+    return failure("no newer nats-server: " + std::string(named ? "PARTI_NEW_NATS_SERVER='" : "'") + path +
+                   "' is not an executable file; fetch one with: tools/fetch-nats-server.sh");
+}
+
 Outcome<NatsServer> NatsServer::start(NatsServerOptions options) {
     auto scratch = TempFolder::make("server-start");  // until the server is ready; the launcher keeps its own copies
     if (!scratch) return failure(scratch.error());
     ProcessOptions process;
     process.path = launcher_path();
     process.env = std::move(options.env);
+    if (!options.binary.empty()) process.env["PARTI_NATS_SERVER"] = options.binary;
     process.stderr_file = scratch->path() + "/stderr";
     process.args = {"--max-file", std::to_string(options.max_file_bytes), "--max-mem", std::to_string(options.max_memory_bytes)};
     if (!options.jetstream) process.args.emplace_back("--no-jetstream");

@@ -27,8 +27,13 @@ struct NatsServerOptions {
     std::uint64_t max_file_bytes = 1ULL << 30U;
     std::uint64_t max_memory_bytes = 256ULL << 20U;
     std::string extra_config;              // text appended to the server's configuration: users, TLS ...
-    std::map<std::string, std::string> env;  // GOMAXPROCS, GOMEMLIMIT, PARTI_NATS_SERVER ...
+    std::string binary{};                  // another nats-server than the machine's; empty: $PARTI_NATS_SERVER, else what is in PATH
+    std::map<std::string, std::string> env;  // GOMAXPROCS, GOMEMLIMIT ...
 };
+
+// A nats-server newer than the machine's, for what 2.9 cannot do: $PARTI_NEW_NATS_SERVER, else what tools/fetch-nats-server.sh left in the
+// build folder. Errors: none is there; the text is the reason to skip with.
+Outcome<std::string> newer_nats_server();
 
 class NatsServer {
 public:

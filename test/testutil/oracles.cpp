@@ -37,6 +37,12 @@ std::string_view name(Oracle oracle) {
         case Oracle::slow_consumer: return "slow_consumer";
         case Oracle::server_consumer: return "server_consumer";
         case Oracle::leftover: return "leftover";
+        case Oracle::message_lost: return "message_lost";
+        case Oracle::message_order: return "message_order";
+        case Oracle::message_duplicate: return "message_duplicate";
+        case Oracle::message_overlap: return "message_overlap";
+        case Oracle::message_not_owned: return "message_not_owned";
+        case Oracle::message_foreign: return "message_foreign";
     }
     return "?";
 }

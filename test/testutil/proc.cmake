@@ -15,7 +15,8 @@ add_library(parti_testproc STATIC
   tcp_text.cpp)
 target_include_directories(parti_testproc PUBLIC "${PROJECT_SOURCE_DIR}/test")
 target_compile_definitions(parti_testproc PRIVATE BOOST_ASIO_DISABLE_CO_AWAIT
-  "PARTI_LAUNCHER_PATH=\"${PROJECT_BINARY_DIR}/test/cmd/nats-server-launcher/nats-server-launcher\"")
+  "PARTI_LAUNCHER_PATH=\"${PROJECT_BINARY_DIR}/test/cmd/nats-server-launcher/nats-server-launcher\""
+  "PARTI_NEW_NATS_SERVER_PATH=\"$<IF:$<BOOL:${PARTI_NEW_NATS_SERVER}>,${PARTI_NEW_NATS_SERVER},${PARTI_NEW_NATS_SERVER_DEFAULT}>\"")
 target_link_libraries(parti_testproc
   PUBLIC tl::expected Threads::Threads
   PRIVATE parti_options Boost::headers Boost::system Boost::filesystem nlohmann_json::nlohmann_json)

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "testutil/sim_records.h"
 #include "testutil/sim_world_impl.h"
 #include "wire/codec.h"
 
@@ -240,6 +241,7 @@ std::string SimWorld::Impl::bucket_name(Bucket bucket) const {
 void SimWorld::Impl::lost(Bucket bucket, Revision kept) {
     const Timing& t = shared.plan.config.timing;
     const Nanos notice = (t.heartbeat + t.drain_timeout).count() * 21 / 20 + 2 * shared.network.rates.late_max;
+    shared.trace("world: lost " + bucket_name(bucket));
     lost_while_down = lost_while_down || !shared.network.server_up();
     shared.judge.lost(scheduler.now(), bucket, kept, notice, (t.ttl - t.margin).count() * 21 / 20);
 }
@@ -327,7 +329,8 @@ void SimWorld::Impl::operator_writes(const std::string& bucket, const std::strin
     const bool marker = bytes == nullptr;
     shared.store.overwrite(bucket, key, std::move(bytes));
     operator_at_work = false;
-    if (!marker) junk[{bucket, key}] = shared.store.last(bucket, key)->revision;
+    const SimMessage* last = shared.store.last(bucket, key);
+    if (!marker) junk[{bucket, key}] = {last->revision, *last->bytes};
 }
 
 bool SimWorld::Impl::inflict_on_keys(Fault fault, Nanos duration) {
@@ -364,11 +367,11 @@ bool SimWorld::Impl::inflict_on_keys(Fault fault, Nanos duration) {
 // Junk that nothing else has replaced.
 void SimWorld::Impl::remove_junk() {
     const auto all = std::exchange(junk, {});
-    for (const auto& [where, revision] : all) {
+    for (const auto& [where, what] : all) {
         const auto& [bucket, key] = where;
         if (shared.store.find(bucket) == nullptr) continue;
         const SimMessage* last = shared.store.last(bucket, key);
-        if (last != nullptr && last->revision == revision) operator_writes(bucket, key, nullptr);
+        if (last != nullptr && last->revision == what.revision) operator_writes(bucket, key, nullptr);
     }
 }
 
@@ -379,7 +382,9 @@ void SimWorld::Impl::remove_all_junk() {
         for (const auto& [key, message] : shared.store.matching(bucket_name(bucket), ">")) {
             const auto parsed = wire::parse_key(bucket, key);
             if (message.marker() || !parsed) continue;
-            const RecordValue value = shared.codec.decode(bucket, *parsed, *message.bytes);
+            const bool chunked = bucket == Bucket::assignment && wire::read_manifest(*message.bytes).has_value();
+            const RecordValue value = chunked ? stored_assignment(shared.store, bucket_name(bucket), *parsed)
+                                              : shared.codec.decode(bucket, *parsed, *message.bytes);
             if (std::holds_alternative<UnreadablePtr>(value)) operator_writes(bucket_name(bucket), key, nullptr);
         }
     }

@@ -76,8 +76,16 @@ void SimWorld::Impl::build() {
         const auto* record = std::get_if<AssignmentPtr>(&value);
         // Its chunks were confirmed, then the store forgot them: readers see that, and the leader writes it anew.
         if (record == nullptr && chunked && shared.judge.after_a_loss(scheduler.now())) return;
+        // A leader writes what an operator left there once more, so that nobody else's chunks can be committed on it.
+        const auto left = junk.find({stream.bucket, key});
+        if (record == nullptr && left != junk.end() && left->second.bytes == *message.bytes) {
+            left->second.revision = message.revision;
+            return;
+        }
         if (record == nullptr) {
-            shared.judge.report(scheduler.now(), Promise::other, "a record of " + key + " was written that cannot be read");
+            const auto* bad = std::get_if<UnreadablePtr>(&value);
+            shared.judge.report(scheduler.now(), Promise::other,
+                                "a record of " + key + " was written that cannot be read: " + (bad ? (*bad)->error.detail : "not there"));
             return;
         }
         shared.judge.stored(scheduler.now(), parsed->number, message.revision, **record);

@@ -67,7 +67,11 @@ struct SimWorld::Impl {
     std::vector<Place> places;
     std::uint32_t next_slot = 0;
     std::vector<std::string> instances;                         // by slot
-    std::map<std::pair<std::string, std::string>, Revision> junk;  // written by an operator: bucket, key, revision
+    struct Junk {
+        Revision revision = 0;
+        std::string bytes;
+    };
+    std::map<std::pair<std::string, std::string>, Junk> junk;  // written by an operator, by bucket and key
     std::map<Bucket, std::uint64_t> identities;                 // of the streams, as last written to
     bool operator_at_work = false;
     bool lost_while_down = false;  // it can be noticed when the server is up again

@@ -22,6 +22,12 @@ enum class Oracle : std::uint8_t {
     slow_consumer,     // counted by the server
     server_consumer,   // left on the server
     leftover,          // a process, port or temp folder
+    message_lost,      // P-9; these are ledger.h's
+    message_order,     // P-10
+    message_duplicate,  // P-9
+    message_overlap,   // P-3, as seen by handlers
+    message_not_owned,  // P-3
+    message_foreign,   // handled, and nobody published it
 };
 std::string_view name(Oracle oracle);
 

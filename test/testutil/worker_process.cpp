@@ -74,6 +74,7 @@ Outcome<WorkerProcess> WorkerProcess::start(const std::string& url, const std::s
     if (!options.config.empty()) add("--config", options.config);
     if (options.callback_delay.count() != 0) add("--callback-delay", std::to_string(options.callback_delay.count()));
     if (!options.inject_memory.empty()) add("--inject-memory", options.inject_memory);
+    process.args.insert(process.args.end(), options.args.begin(), options.args.end());
     const std::string log = process.stderr_file;
     auto child = ChildProcess::start(std::move(process));
     if (!child) return failure(options.label + ": " + child.error());
@@ -198,6 +199,8 @@ Outcome<std::map<std::string, std::uint64_t>> WorkerProcess::stats(Milliseconds 
     if (stats.count("renewals") == 0) return problem("stats without renewals: " + *line);
     return stats;
 }
+
+Outcome<std::string> WorkerProcess::consumed(Milliseconds timeout) { return ask("consumed", "consumed", timeout); }
 
 Outcome<Milestone> WorkerProcess::wait_milestone(const std::string& event, Milliseconds timeout) {
     auto& waiting = milestones_[event];

@@ -33,6 +33,7 @@ struct WorkerProcessOptions {
     std::string config{};                   // JSON merged over the fast test timing; empty: none
     Milliseconds callback_delay{0};
     std::string inject_memory{};            // "15%"; empty: none
+    std::vector<std::string> args{};        // further ones of the program, as they are
     std::map<std::string, std::string> env{};
 };
 
@@ -85,6 +86,7 @@ public:
     Outcome<std::vector<WorkerOwnership>> ownership(Milliseconds timeout = Milliseconds(5000));
     Outcome<ProcessMemory> memory(Milliseconds timeout = Milliseconds(5000));
     Outcome<std::map<std::string, std::uint64_t>> stats(Milliseconds timeout = Milliseconds(5000));
+    Outcome<std::string> consumed(Milliseconds timeout = Milliseconds(5000));  // the event as it came
     // "all_stable": every running worker is Stable. "covered": and all partitions are owned in this process. Each is reported once after
     // every `start`; a report that came earlier and was not taken yet counts.
     Outcome<Milestone> wait_milestone(const std::string& event, Milliseconds timeout);

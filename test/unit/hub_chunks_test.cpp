@@ -280,6 +280,11 @@ TEST_F(HubChunks, AMeddledChunkIsAnErrorAndTheNextRecordHeals) {
     late.watch();
     ASSERT_TRUE(run_until([&] { return !late.all<SnapshotDone>().empty(); }));
     ASSERT_TRUE(std::holds_alternative<UnreadablePtr>(late.entries().at(0).entry.value));
+    // The same lists again, by one who knows that their chunks are damaged: they are written anew.
+    const auto again = record({{2, 2}, 1}, 50, 2);
+    ASSERT_EQ(write(late, late.entries().at(0).entry.revision, again).result, WriteResult::done);
+    ASSERT_TRUE(run_until([&] { return reader.entries().size() == 3; }));
+    expect_record(reader.entries()[2].entry.value, *again);
 }
 
 TEST_F(HubChunks, SilenceIsNotTakenForDamage) {

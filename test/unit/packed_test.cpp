@@ -38,6 +38,7 @@ AssignmentRecord record(std::size_t count, std::uint64_t seed = 1) {
     out.fence = {{9}, 77};
     out.incarnation = {3};
     out.session = {5, 6};
+    out.keep_only = true;  // of the head, wherever the lists are
     out.partitions = partitions(count, seed);
     out.revoking = partitions(count / 10, seed + 1);
     return out;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <parti/config.h>
+#include <parti/consumer.h>
 #include <parti/context.h>
 #include <parti/control.h>
 #include <parti/log.h>

@@ -142,6 +142,8 @@ public:
     WorkerStats stats() const;
     std::optional<Error> last_error() const;
 
+    const std::shared_ptr<runtime::WorkerImpl>& impl() const { return impl_; }
+
 private:
     explicit Worker(std::shared_ptr<runtime::WorkerImpl> impl);
     std::shared_ptr<runtime::WorkerImpl> impl_;

@@ -8,8 +8,8 @@
 
 namespace parti::host {
 
-Fleet::Fleet(Context context, const Options& options, std::shared_ptr<Source> source)
-    : context_(std::move(context)), options_(options), source_(std::move(source)), slots_(options.workers) {}
+Fleet::Fleet(Context context, const Options& options, std::shared_ptr<Source> source, std::shared_ptr<HandledLog> handled)
+    : context_(std::move(context)), options_(options), source_(std::move(source)), handled_(std::move(handled)), slots_(options.workers) {}
 
 Fleet::~Fleet() {
     if (!order_.empty()) static_cast<void>(stop(std::nullopt));
@@ -64,6 +64,12 @@ Result<void> Fleet::start_one(std::size_t index) {
     s.state = State::init;
     s.owned = 0;
     s.worker.emplace(std::move(*made));
+    if (handled_) {
+        auto consumer = Consumer::make(*s.worker, options_.consume.config, handler_of(options_.consume, handled_));
+        if (!consumer) return tl::unexpected(consumer.error());
+        s.consumer.emplace(std::move(*consumer));
+        if (auto ok = s.consumer->start(); !ok) return ok;
+    }
     s.running = true;
     order_.push_back(index);
     return {};
@@ -118,6 +124,7 @@ void Fleet::stop_these(const std::vector<std::size_t>& indexes) {
                 .say();
         }
         s.running = false;
+        s.consumer.reset();  // after the worker: leaving must end the pulls by itself
         s.worker.reset();
         s.owned = 0;
         std::erase(order_, index);
@@ -215,6 +222,44 @@ void Fleet::say_ownership() const {
                 ",\"valid\":" + std::to_string(valid) + ",\"partitions\":[" + ids + "]}";
     }
     Line("ownership").add("t_ns", now_ns()).raw("workers", "[" + list + "]").say();
+}
+
+void Fleet::say_consumed() const {
+    ConsumerStats sum;
+    std::string troubles;
+    for (const Slot& s : slots_) {
+        if (!s.running || !s.consumer) continue;
+        const ConsumerStats one = s.consumer->stats();
+        sum.pulled += one.pulled;
+        sum.handled += one.handled;
+        sum.failed += one.failed;
+        sum.redelivered += one.redelivered;
+        sum.given_back += one.given_back;
+        sum.left += one.left;
+        sum.recreations += one.recreations;
+        sum.pulls_lost += one.pulls_lost;
+        sum.acks_lost += one.acks_lost;
+        sum.in_flight += one.in_flight;
+        sum.partitions += one.partitions;
+        sum.consuming += one.consuming;
+        for (const auto& [partition, why] : s.consumer->troubles()) troubles += (troubles.empty() ? "" : "; ") + partition + ": " + why;
+    }
+    Line("consumed")
+        .add("t_ns", now_ns())
+        .add("pulled", sum.pulled)
+        .add("handled", sum.handled)
+        .add("failed", sum.failed)
+        .add("redelivered", sum.redelivered)
+        .add("given_back", sum.given_back)
+        .add("left", sum.left)
+        .add("recreations", sum.recreations)
+        .add("pulls_lost", sum.pulls_lost)
+        .add("acks_lost", sum.acks_lost)
+        .add("in_flight", std::uint64_t{sum.in_flight})
+        .add("partitions", std::uint64_t{sum.partitions})
+        .add("consuming", std::uint64_t{sum.consuming})
+        .add("troubles", troubles)
+        .say();
 }
 
 void Fleet::say_stats() const {

@@ -16,6 +16,7 @@
 
 #include <parti/parti.h>
 
+#include "consume.h"
 #include "memory.h"
 #include "options.h"
 
@@ -23,7 +24,7 @@ namespace parti::host {
 
 class Fleet {
 public:
-    Fleet(Context context, const Options& options, std::shared_ptr<Source> source);
+    Fleet(Context context, const Options& options, std::shared_ptr<Source> source, std::shared_ptr<HandledLog> handled);
     ~Fleet();
 
     Result<void> start(std::optional<std::size_t> count);  // nothing: all that do not run
@@ -32,10 +33,12 @@ public:
     void say_status() const;
     void say_ownership() const;
     void say_stats() const;
+    void say_consumed() const;
 
 private:
     struct Slot {
         std::optional<Worker> worker;
+        std::optional<Consumer> consumer;
         std::atomic<State> state{State::init};
         std::atomic<std::int64_t> owned{0};
         std::atomic<bool> running{false};
@@ -58,6 +61,7 @@ private:
     Context context_;
     const Options& options_;
     std::shared_ptr<Source> source_;
+    std::shared_ptr<HandledLog> handled_;  // nullptr: nothing is consumed
     std::deque<Slot> slots_;          // does not move
     std::vector<std::size_t> order_;  // indexes that run, in the order they were started
     mutable std::mutex milestones_mutex_;

@@ -101,6 +101,8 @@ parti::Result<bool> execute(const Command& command, Fleet& fleet) {
         say_memory();
     } else if (command.name == "stats") {
         fleet.say_stats();
+    } else if (command.name == "consumed") {
+        fleet.say_consumed();
     } else if (command.name == "trim") {
         Line("trimmed").add("released", ::malloc_trim(0) == 1).say();
     } else {
@@ -133,6 +135,12 @@ int run(Options options) {
         if (!opened) return complain(exit_setup, opened.error().message());
         history = std::move(*opened);
     }
+    std::shared_ptr<HandledLog> handled;
+    if (!options.consume.config.stream.empty()) {
+        auto opened = HandledLog::open(options.consume.handled);
+        if (!opened) return complain(exit_setup, opened.error().message());
+        handled = std::move(*opened);
+    }
     auto context = parti::Context::connect(options.connect);
     if (!context) return complain(exit_setup, context.error().message());
     if (history) parti::runtime::set_observer(*context, history);
@@ -144,7 +152,7 @@ int run(Options options) {
         .add("parti", PARTI_VERSION)
         .add("t_ns", now_ns())
         .say();
-    Fleet fleet(*context, options, *source);
+    Fleet fleet(*context, options, *source, handled);
     if (options.autostart) {
         if (auto ok = fleet.start(std::nullopt); !ok) return complain(exit_setup, ok.error().message());
     }

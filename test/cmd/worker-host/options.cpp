@@ -29,6 +29,10 @@ const char* const usage =
     "  --expected-workers N   a settle window ends as soon as so many are there\n"
     "  --callback-delay MS    on_assigned and on_revoked take so long\n"
     "  --history FILE         every session, deadline, grant, revoke and release, as JSON lines\n"
+    "  --callback-threads N   1..64\n"
+    "  --consume STREAM       consume the partitions' messages: --subject TEMPLATE, --handled FILE (lines as in testutil/ledger.h),\n"
+    "                         --consume-mode per_partition (default) or per_worker, --ack automatic (default) or confirmed,\n"
+    "                         --max-ack-pending N, --ack-wait MS, --work US (a handler's), --fail-every N (first deliveries)\n"
     "  --inject-memory P%     waste P % of the anonymous memory once all are Stable (to test the alarms)\n"
     "  --label TEXT           repeated in the ready event\n"
     "  --log LEVEL            debug, info, warning (default), error or off; to stderr\n"
@@ -36,7 +40,7 @@ const char* const usage =
     "  --tls-ca FILE --tls-cert FILE --tls-key FILE --tls-hostname NAME\n"
     "  --autostart            as the command `start`\n"
     "\n"
-    "Commands: start [K] | stop [K] | stop_worker I | status | ownership | memory | stats | trim | quit. End of stdin: quit at "
+    "Commands: start [K] | stop [K] | stop_worker I | status | ownership | memory | stats | consumed | trim | quit. End of stdin: quit at "
     "once.\n"
     "Exit codes: 0, 100 set-up failed, 102 the parent is gone, 104 bad option.\n";
 
@@ -132,6 +136,27 @@ private:
         };
     }
 
+    template <class T, class Unit>
+    void number(const char* name, T& into, Unit unit, std::uint64_t low, std::uint64_t high) {
+        setters_[name] = [&into, name, unit, low, high](Text value) -> Result<void> {
+            auto n = number_of(name, value, low, high);
+            if (!n) return tl::unexpected(n.error());
+            into = unit * static_cast<std::int64_t>(*n);
+            return {};
+        };
+    }
+    template <class T>
+    void choice(const char* name, T& into, std::map<std::string, T> known) {
+        setters_[name] = [&into, name, known](Text value) -> Result<void> {
+            const auto found = known.find(value);
+            if (found == known.end()) {
+                return fail(Errc::invalid_config, std::string(name) + " '" + value + "' must be " + known.begin()->first + " or " + known.rbegin()->first);
+            }
+            into = found->second;
+            return {};
+        };
+    }
+
     void define() {
         setters_["--url"] = [this](Text value) -> Result<void> {
             if (!url_given_) options_.connect.urls.clear();
@@ -158,6 +183,7 @@ private:
             return {};
         };
         text("--history", options_.history);
+        define_consume();
         setters_["--inject-memory"] = [this](Text value) -> Result<void> {
             auto share = percent_of("--inject-memory", value);
             if (!share) return tl::unexpected(share.error());
@@ -186,7 +212,25 @@ private:
         text("--tls-hostname", c.tls_hostname);
     }
 
+    void define_consume() {
+        ConsumeOptions& c = options_.consume;
+        number("--callback-threads", options_.connect.callback_threads, 1, 64);
+        text("--consume", c.config.stream);
+        text("--subject", c.config.subject);
+        text("--handled", c.handled);
+        number("--max-ack-pending", c.config.max_ack_pending, 1, 65'536);
+        number("--ack-wait", c.config.ack_wait, std::chrono::milliseconds(1), 100, 3'600'000);
+        number("--work", c.work, std::chrono::microseconds(1), 0, 60'000'000);
+        number("--fail-every", c.fail_every, 1, 1'000'000'000);
+        choice("--consume-mode", c.config.mode, {{"per_partition", ConsumerMode::per_partition}, {"per_worker", ConsumerMode::per_worker}});
+        choice("--ack", c.config.ack, {{"automatic", AckMode::automatic}, {"confirmed", AckMode::confirmed}});
+    }
+
     Result<Options> conclude() {
+        if (!options_.consume.config.stream.empty()) {
+            if (options_.consume.handled.empty()) return fail(Errc::invalid_config, "--consume needs --handled FILE");
+            if (auto ok = options_.consume.config.validate(); !ok) return tl::unexpected(ok.error());
+        }
         if (!url_given_) return fail(Errc::invalid_config, "--url is missing");
         options_.config.timing = fast_test_timing();
         options_.config.number_max = std::max(options_.config.number_max, 2 * options_.workers);

@@ -10,11 +10,19 @@
 #include <vector>
 
 #include <parti/config.h>
+#include <parti/consumer.h>
 #include <parti/context.h>
 #include <parti/source.h>
 #include <parti/strategy.h>
 
 namespace parti::host {
+
+struct ConsumeOptions {
+    ConsumerConfig config;               // stream empty: nothing is consumed
+    std::string handled;                 // path of the file of handled messages
+    std::chrono::microseconds work{0};   // every handler takes so long
+    std::uint64_t fail_every = 0;        // messages whose sequence it divides fail at their first delivery; 0 = none
+};
 
 struct Options {
     ConnectOptions connect;
@@ -26,6 +34,7 @@ struct Options {
     std::chrono::milliseconds callback_delay{0};  // every on_assigned and on_revoked takes so long
     std::string history;                          // path of the NDJSON history; empty = none
     double inject_memory = 0;                     // share of the anonymous memory to waste once all are Stable
+    ConsumeOptions consume;
     std::string label;
     std::string log = "warning";
     bool autostart = false;

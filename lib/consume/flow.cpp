@@ -1,0 +1,137 @@
+#include "consume/flow.h"
+
+#include <algorithm>
+
+namespace parti::consume {
+
+void Flow::set_limits(Limits limits) {
+    const std::lock_guard lock(mutex_);
+    limits_ = limits;
+}
+
+Flow::Limits Flow::limits() const {
+    const std::lock_guard lock(mutex_);
+    return limits_;
+}
+
+void Flow::begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t ack_pending) {
+    const std::lock_guard lock(mutex_);
+    if (delivered < highest_ || delivered < floor_) {
+        open_.clear();
+        recent_.clear();
+        floor_ = highest_ = 0;
+    }
+    floor_ = std::max(floor_, ack_floor);
+    if (ack_pending == 0) highest_ = std::max(highest_, delivered);
+    inherited_ = ack_pending;
+    inherited_to_ = delivered;
+    inherited_done_.clear();
+}
+
+void Flow::forget() {
+    const std::lock_guard lock(mutex_);
+    open_.clear();
+    recent_.clear();
+    last_ack_.clear();
+    floor_ = highest_ = inherited_ = inherited_to_ = 0;
+    inherited_done_.clear();
+}
+
+std::deque<Flow::Open>::const_iterator Flow::find(std::uint64_t sequence) const {
+    return const_cast<Flow*>(this)->find(sequence);
+}
+
+std::deque<Flow::Open>::iterator Flow::find(std::uint64_t sequence) {
+    return std::lower_bound(open_.begin(), open_.end(), sequence, [](const Open& o, std::uint64_t s) { return o.sequence < s; });
+}
+
+void Flow::arrived(std::uint64_t sequence, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    load_.messages += 1;
+    load_.bytes += bytes;
+    if (over(sequence)) return;
+    if (open_.empty() || open_.back().sequence < sequence) {
+        open_.push_back({sequence, false});
+        highest_ = std::max(highest_, sequence);
+        return;
+    }
+    const auto at = find(sequence);
+    if (at == open_.end() || at->sequence != sequence) open_.insert(at, {sequence, false});
+}
+
+void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
+    bool wake = false;
+    {
+        const std::lock_guard lock(mutex_);
+        load_.messages -= std::min<std::uint32_t>(1, load_.messages);
+        load_.bytes -= std::min(bytes, load_.bytes);
+        if (done) done_with(sequence);
+        freed_.messages += 1;
+        freed_.bytes += bytes;
+        wake = starves_ || freed_.messages >= std::max(1U, limits_.messages / 2) ||
+               (limits_.bytes > 0 && freed_.bytes >= limits_.bytes / 2);
+        if (wake) {
+            freed_ = {};
+            starves_ = false;
+        }
+    }
+    if (wake) wake_();
+}
+
+void Flow::done_with(std::uint64_t sequence) {
+    if (const auto at = find(sequence); at != open_.end() && at->sequence == sequence) at->done = true;
+    while (!open_.empty() && open_.front().done) {
+        if (recent_.size() < recent_max()) {
+            recent_.push_back(open_.front().sequence);
+        } else {
+            recent_[recent_next_++ % recent_.size()] = open_.front().sequence;
+        }
+        open_.pop_front();
+    }
+    if (inherited_ == 0 || sequence > inherited_to_ || sequence <= floor_ || !inherited_done_.insert(sequence).second) return;
+    inherited_ -= 1;
+    if (inherited_ > 0) return;
+    inherited_done_.clear();
+    highest_ = std::max(highest_, inherited_to_);
+}
+
+void Flow::acked(const char* reply) {
+    if (!remembers_) return;
+    const std::lock_guard lock(mutex_);
+    last_ack_ = reply;
+}
+
+std::string Flow::last_ack() const {
+    const std::lock_guard lock(mutex_);
+    return last_ack_;
+}
+
+void Flow::starve() {
+    const std::lock_guard lock(mutex_);
+    starves_ = true;
+}
+
+Flow::Load Flow::load() const {
+    const std::lock_guard lock(mutex_);
+    return load_;
+}
+
+bool Flow::done(std::uint64_t sequence) const {
+    const std::lock_guard lock(mutex_);
+    if (over(sequence)) return true;
+    const auto at = find(sequence);
+    return at != open_.end() && at->sequence == sequence && at->done;
+}
+
+bool Flow::over(std::uint64_t sequence) const {
+    return sequence <= floor_ || std::find(recent_.begin(), recent_.end(), sequence) != recent_.end();
+}
+
+std::uint64_t Flow::floor() const {
+    const std::lock_guard lock(mutex_);
+    if (inherited_ > 0) return floor_;
+    if (open_.empty()) return std::max(floor_, highest_);
+    return std::max(floor_, open_.front().sequence - 1);
+}
+
+}  // namespace parti::consume

@@ -1,0 +1,83 @@
+// Flow: what of one durable has been delivered and not settled, and up to where everything is settled.
+//
+// Role      The bound of what is fetched ahead, and the ack floor that a vanished durable is made again from.
+// Model     A message is open from its delivery to its ack or term; a nak leaves it open (it comes again), but no longer in flight. The floor
+//           is the sequence before the first open one. Messages that a former owner had open are inherited: the floor stays where the server
+//           had it until all of them have been settled.
+//           wake() is called when half of the room has become free, or at the next settlement when the feeder said that it starves.
+// Threads   Any; wake() on the thread that settled.
+// Cost      16 bytes an open message.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace parti::consume {
+
+class Flow {
+public:
+    struct Limits {
+        std::uint32_t messages = 1;
+        std::size_t bytes = 0;
+    };
+    struct Load {
+        std::uint32_t messages = 0;
+        std::size_t bytes = 0;
+    };
+    explicit Flow(std::function<void()> wake) : wake_(std::move(wake)) {}
+
+    void set_limits(Limits limits);
+    Limits limits() const;
+    // What the server says when the durable was looked at; again after a reconnect. A server that has delivered less than we know of has
+    // another history: what we knew is void.
+    void begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t ack_pending);
+    void forget();  // another history: what was known is void
+    void arrived(std::uint64_t sequence, std::size_t bytes);
+    // done: acknowledged or terminated; else it comes again.
+    void settled(std::uint64_t sequence, std::size_t bytes, bool done);
+    // Acknowledged before, by us lately or (at or below the floor) by anybody. nats-server 2.9.10 delivers such a message again, as if for the
+    // first time, after a nak or an expired ack_wait found no pull waiting.
+    bool done(std::uint64_t sequence) const;
+    void remember_acks() { remembers_ = true; }  // before anything else
+    void acked(const char* reply);               // sent
+    std::string last_ack() const;                // its reply subject; empty: none
+    void starve();  // nothing is asked for, because there is no room
+    Load load() const;
+    std::uint64_t floor() const;
+
+private:
+    struct Open {
+        std::uint64_t sequence;
+        bool done;
+    };
+    void done_with(std::uint64_t sequence);
+    bool over(std::uint64_t sequence) const;
+    std::size_t recent_max() const { return limits_.messages <= 1 ? 8 : 256; }
+    std::deque<Open>::const_iterator find(std::uint64_t sequence) const;
+    std::deque<Open>::iterator find(std::uint64_t sequence);
+
+    const std::function<void()> wake_;
+    mutable std::mutex mutex_;
+    Limits limits_;
+    Load load_;
+    Load freed_;  // since the last wake
+    bool starves_ = false;
+    bool remembers_ = false;
+    std::string last_ack_;
+    std::deque<Open> open_;  // ascending; the first one is not done
+    std::vector<std::uint64_t> recent_;  // acknowledged last: a ring
+    std::size_t recent_next_ = 0;
+    std::uint64_t floor_ = 0;            // the server's word
+    std::uint64_t highest_ = 0;
+    std::uint64_t inherited_to_ = 0;
+    std::uint64_t inherited_ = 0;  // open ones at or below inherited_to_ when the durable was looked at
+    std::set<std::uint64_t> inherited_done_;
+};
+
+}  // namespace parti::consume

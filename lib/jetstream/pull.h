@@ -1,0 +1,81 @@
+// Pull: one durable pull consumer's deliveries, asked for ahead, on a shared connection.
+//
+// Role      Sends pull requests, counts what they still may bring, tells messages from statuses. Knows no partition and acknowledges nothing.
+// Model     One subscription, so that its end is something the server sees: nats-server drops a waiting pull request when nobody subscribes to
+//           its reply any more, and there is no other way to take one back. end() therefore ends the subscription after a number of deliveries
+//           that both sides count (AutoUnsubscribe): as many as may still come, the rest filled up with empty messages to itself. So
+//           everything that was on its way arrives, nothing comes afterwards, and the server forgets the pull (seen with 2.9.10).
+//           Requests are open until their messages came, a status ended them, or their expiry (plus a grace) has passed.
+// Units     Bytes as the server counts them (subject, reply, headers and payload). bytes_max 0: no limit.
+// Errors    Statuses become on_status; what to do about them is the caller's.
+// Threads   The io thread. Handlers may call end() and close().
+// Cost      One subscription and no thread; about 1 kB.
+// Source    ADR-13 (pull requests), ADR-37; PROTOCOL.md, "Consuming".
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "jetstream/link.h"
+
+namespace parti::jetstream {
+
+enum class PullStatus : std::uint8_t {
+    ended,             // a request is over without all its messages (404, 408, 409 and its batch): ask again
+    too_large,         // the next message is larger than bytes_max: ask again without a limit
+    max_ack_pending,   // too many messages wait for their acknowledgement; the request is over
+    consumer_gone,     // deleted
+    no_responders,     // nobody serves this consumer: it is gone, or JetStream is not there (yet)
+    leadership_changed,
+    refused,           // the server does not understand the request
+};
+
+class Pull : public std::enable_shared_from_this<Pull> {
+public:
+    struct Handlers {
+        std::function<void(Message)> on_message;
+        std::function<void(PullStatus, const std::string& text)> on_status;
+    };
+    struct Timing {
+        Duration expires{};    // of a request; the server ends it then with a status
+        Duration heartbeat{};  // idle heartbeat, at most half of expires; 0: none
+    };
+
+    Pull(std::shared_ptr<Link> link, std::string stream, std::string durable, Timing timing, Handlers handlers);
+    ~Pull();
+    Result<void> open();
+    Result<void> request(std::uint32_t batch, std::size_t bytes_max);
+    // Ends the subscription once everything that was on its way (at most `most` messages) has arrived; `done` is called exactly once, never
+    // from inside end().
+    void end(std::uint32_t most, std::function<void()> done);
+    void close();  // at once; what is on its way is dropped by the client
+    // Messages that requests may still bring.
+    std::uint32_t outstanding() const { return outstanding_; }
+    // For the caller's timer. True: requests are open, but neither message nor heartbeat came for three heartbeats, or all are past their
+    // expiry: what was asked for is forgotten here, ask again.
+    bool silent(Clock::time_point now);
+
+private:
+    void on_delivery(Message message);
+    void on_status_message(const Message& message);
+    void request_over(std::uint64_t left);
+    void finish();
+
+    std::shared_ptr<Link> link_;
+    const std::string next_;  // $JS.API.CONSUMER.MSG.NEXT.<stream>.<durable>
+    const Timing timing_;
+    Handlers handlers_;
+    Token token_ = 0;
+    std::string inbox_;
+    std::uint32_t outstanding_ = 0;
+    std::uint32_t requests_ = 0;      // open
+    std::uint64_t received_ = 0;      // deliveries of the subscription, statuses included
+    std::uint64_t ends_at_ = 0;       // 0: not ending
+    Clock::time_point heard_;
+    Clock::time_point expires_at_;    // of the last request
+    std::function<void()> done_;
+};
+
+}  // namespace parti::jetstream

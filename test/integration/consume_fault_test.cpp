@@ -1,0 +1,211 @@
+// Consumers on a real server when something goes wrong: killed and stopped workers, restarted servers, vanished durables (P-9, P-10).
+#include "consume_fixture.h"
+
+#include <thread>
+
+namespace parti::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ConsumeFaults : public ConsumeTest {
+protected:
+    struct Line {
+        long long at = 0;
+        std::string partition;
+        std::uint64_t number = 0;
+    };
+    // A consume-child and the lines it wrote; what it wrote before it was killed counts.
+    class Child {
+    public:
+        Child(const std::string& url, int partitions) {
+            ProcessOptions options;
+            options.path = PARTI_CONSUME_CHILD_FILE;
+            options.args = {url, std::to_string(partitions)};
+            auto process = ChildProcess::start(std::move(options));
+            if (!process) throw std::runtime_error(process.error());
+            process_ = std::make_unique<ChildProcess>(std::move(*process));
+        }
+        void read(Milliseconds patience = 0ms) {
+            for (;;) {
+                const LineRead read = process_->read_line(patience);
+                if (read.state != ReadState::line) return;
+                Line line;
+                std::istringstream in(read.text);
+                if (in >> line.at >> line.partition >> line.number) lines.push_back(line);
+            }
+        }
+        ChildProcess& process() { return *process_; }
+        std::vector<Line> lines;
+
+    private:
+        std::unique_ptr<ChildProcess> process_;
+    };
+    // Per partition in the order of time: every number comes, and only the one before may come again. Counts repeats.
+    std::string judge(std::vector<Line> lines, const std::vector<std::string>& partitions, std::uint64_t count, std::uint64_t& repeats) {
+        std::sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) { return a.at < b.at; });
+        for (const std::string& id : partitions) {
+            std::uint64_t due = 0;
+            for (const Line& line : lines) {
+                if (line.partition != id) continue;
+                if (line.number == due) {
+                    ++due;
+                } else if (line.number + 1 == due) {
+                    ++repeats;
+                } else {
+                    return id + ": " + std::to_string(line.number) + " came where " + std::to_string(due) + " was due";
+                }
+            }
+            if (due != count) return id + ": " + std::to_string(due) + " of " + std::to_string(count) + " came";
+        }
+        return {};
+    }
+};
+
+TEST_F(ConsumeFaults, AKilledWorkerLosesNothingAndOnlyItsUnackedMessagesComeAgain) {
+    make_stream();
+    const auto partitions = ids(10);
+    std::vector<Line> lines;
+    std::uint64_t repeats = 0;
+    std::uint64_t count = 0;
+    {
+        Child a(server_->url(), 10);
+        Child b(server_->url(), 10);
+        // Until both are at work; then more than can be handled before the kill.
+        std::uint64_t published = 0;
+        ASSERT_TRUE(eventually([&] {
+            publish(partitions, 1);
+            ++published;
+            a.read();
+            b.read(10ms);
+            return a.lines.size() > 20 && b.lines.size() > 20;
+        }));
+        publish(partitions, 100);
+        a.process().kill_now();
+        a.read(100ms);
+        publish(partitions, 20);
+        published += 120;
+        const auto all = [&] {
+            b.read();
+            std::set<std::pair<std::string, std::uint64_t>> distinct;
+            for (const auto* child : {&a, &b}) {
+                for (const Line& line : child->lines) distinct.emplace(line.partition, line.number);
+            }
+            return distinct.size() == 10 * published;
+        };
+        EXPECT_TRUE(eventually(all)) << a.lines.size() << " and " << b.lines.size();
+        count = published;
+        lines = a.lines;
+        lines.insert(lines.end(), b.lines.begin(), b.lines.end());
+        ASSERT_TRUE(b.process().send_line("stop"));
+        const ExitStatus ended = b.process().wait(Seconds(10)).value_or(ExitStatus{});
+        EXPECT_EQ(ended.code, 0) << ended.text();
+    }
+    EXPECT_EQ(judge(lines, partitions, count, repeats), "");
+    EXPECT_LE(repeats, 10U);  // at most one per partition of the killed one
+    RecordProperty("repeats", static_cast<int>(repeats));
+}
+
+TEST_F(ConsumeFaults, AStoppedProcessDoesNotHandleWhatIsNoLongerIts) {
+    make_stream();
+    const auto partitions = ids(6);
+    Child a(server_->url(), 6);
+    Child b(server_->url(), 6);
+    std::uint64_t published = 0;
+    ASSERT_TRUE(eventually([&] {
+        publish(partitions, 1);
+        ++published;
+        a.read();
+        b.read(10ms);
+        return !a.lines.empty() && !b.lines.empty();
+    }));
+    const auto all_there = [&] {
+        a.read();
+        b.read();
+        return a.lines.size() + b.lines.size() == published * 6;
+    };
+    ASSERT_TRUE(eventually(all_there)) << a.lines.size() << " and " << b.lines.size();
+    ASSERT_TRUE(a.process().pause());
+    publish(partitions, 20);
+    published += 20;
+    ASSERT_TRUE(eventually(all_there)) << a.lines.size() << " and " << b.lines.size();
+    const std::size_t before = a.lines.size();
+    ASSERT_TRUE(a.process().resume());
+    // It is back when it owns and handles something again; until then it must not have handled what b did.
+    ASSERT_TRUE(eventually([&] {
+        publish(partitions, 1);
+        ++published;
+        a.read();
+        b.read(50ms);
+        return a.lines.size() > before;
+    }));
+    ASSERT_TRUE(eventually(all_there)) << a.lines.size() << " and " << b.lines.size();
+    std::vector<Line> lines = a.lines;
+    lines.insert(lines.end(), b.lines.begin(), b.lines.end());
+    std::uint64_t repeats = 0;
+    EXPECT_EQ(judge(lines, partitions, published, repeats), "");
+    EXPECT_EQ(repeats, 0U);
+    for (Child* child : {&a, &b}) {
+        ASSERT_TRUE(child->process().send_line("stop"));
+        EXPECT_EQ(child->process().wait(Seconds(10)).value_or(ExitStatus{}).code, 0);
+    }
+}
+
+TEST_F(ConsumeFaults, ADeletedDurableIsMadeAgainFromWhereItWas) {
+    make_stream();
+    const auto partitions = ids(2);
+    publish(partitions, 25);
+    Context context = connect();
+    ConsumerConfig config = consuming();
+    auto a = member(context, source(2), seen_.handler(), config);
+    ASSERT_TRUE(eventually([&] { return a->consumer->stats().acked == 50; }));
+    ASSERT_TRUE(raw_->api("CONSUMER.DELETE.ORDERS.c-p_1000"));
+    publish(partitions, 25);
+    ASSERT_TRUE(eventually([&] { return seen_.distinct() == 100; })) << notes_.text();
+    EXPECT_EQ(seen_.in_order_once(partitions, 50), "");
+    EXPECT_EQ(a->consumer->stats().recreations, 1U);
+    EXPECT_TRUE(notes_.has_line("had vanished; it is made again from message"));
+    EXPECT_TRUE(a->consumer->troubles().empty());
+}
+
+TEST_F(ConsumeFaults, AStreamMadeAnewIsReplayedOrSkippedAsConfiguredAndReported) {
+    for (const bool replay : {true, false}) {
+        SCOPED_TRACE(replay ? "replay" : "skip");
+        published_.clear();
+        make_stream();
+        Seen seen;
+        publish(ids(1), 10);
+        Context context = connect();
+        ConsumerConfig config = consuming();
+        config.unknown_floor = replay ? UnknownFloor::replay : UnknownFloor::skip;
+        auto a = member(context, source(1), seen.handler(), config);
+        ASSERT_TRUE(eventually([&] { return a->consumer->stats().acked == 10; }));
+        ASSERT_TRUE(raw_->api("STREAM.DELETE.ORDERS"));
+        ASSERT_TRUE(eventually([&] { return !a->consumer->troubles().empty(); })) << notes_.text();
+        make_stream();
+        ASSERT_TRUE(eventually([&] { return a->consumer->troubles().empty(); })) << notes_.text();
+        EXPECT_TRUE(notes_.has_line(replay ? "unknown_floor says replay" : "unknown_floor says skip")) << notes_.text();
+        publish(ids(1), 5);
+        ASSERT_TRUE(eventually([&] { return seen.total() == 15; })) << seen.total();
+        ASSERT_TRUE(a->worker.stop());
+        a.reset();
+        ASSERT_TRUE(raw_->api("STREAM.DELETE.ORDERS"));
+    }
+}
+
+TEST_F(ConsumeFaults, ARestartedServerIsPulledFromAgain) {
+    make_stream();
+    const auto partitions = ids(4);
+    publish(partitions, 25);
+    Context context = connect();
+    auto a = member(context, source(4), seen_.handler(), consuming());
+    ASSERT_TRUE(eventually([&] { return a->consumer->stats().acked == 100; }));
+    ASSERT_TRUE(server_->restart());
+    publish(partitions, 25);
+    ASSERT_TRUE(eventually([&] { return seen_.distinct() == 200; })) << seen_.total() << notes_.text();
+    EXPECT_EQ(seen_.in_order_once(partitions, 50), "");
+    EXPECT_GT(a->consumer->stats().pulls_lost, 0U);
+}
+
+}  // namespace
+}  // namespace parti::test

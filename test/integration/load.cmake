@@ -1,0 +1,11 @@
+# The load generator on a real server, and the ledger shown to see what it is there for.
+find_package(natsc REQUIRED)
+find_package(nlohmann_json 3.9 REQUIRED)
+add_executable(parti_load_generator_tests load_generator_test.cpp raw_nats.cpp)
+add_executable(parti_ledger_selftest ledger_selftest.cpp raw_nats.cpp)
+foreach(target IN ITEMS parti_load_generator_tests parti_ledger_selftest)
+  target_link_libraries(${target} PRIVATE parti_testload parti_options parti::natsc nlohmann_json::nlohmann_json GTest::gtest_main)
+  parti_use_nats_server(${target})
+endforeach()
+parti_gtest(parti_load_generator_tests LABELS integration TIMEOUT 60)
+parti_gtest(parti_ledger_selftest LABELS selftest TIMEOUT 60)

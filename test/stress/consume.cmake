@@ -1,0 +1,13 @@
+# Consumption under load and chaos.
+find_package(nlohmann_json 3.9 REQUIRED)
+add_library(parti_scenario STATIC scenario.cpp)
+target_link_libraries(parti_scenario PUBLIC parti_stress parti_testload PRIVATE parti_options nlohmann_json::nlohmann_json)
+target_compile_definitions(parti_scenario PRIVATE "PARTI_STRESS_KEPT=\"${PROJECT_BINARY_DIR}/stress-failures\"")
+
+parti_stress_program(parti_scenario_tests combined_test.cpp load_scenarios_test.cpp)
+target_link_libraries(parti_scenario_tests PRIVATE parti_scenario)
+parti_add_stress_tests(parti_scenario_tests TIMEOUT 300)
+
+parti_stress_program(parti_consume_smoke consume_smoke_test.cpp)
+target_link_libraries(parti_consume_smoke PRIVATE parti_scenario)
+parti_gtest(parti_consume_smoke LABELS smoke TIMEOUT 120)

@@ -1,0 +1,339 @@
+#include "scenario.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <sstream>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "testutil/tcp_text.h"
+
+namespace parti::stress {
+
+using nlohmann::json;
+using test::Disturbance;
+using test::Milliseconds;
+
+namespace {
+
+constexpr const char* kStream = "LOAD";
+constexpr Milliseconds kPatience{30000};
+constexpr Milliseconds kStop{2500};                 // longer than a lease of the test timing
+constexpr std::int64_t kReconnect_ns = 1'000'000'000;  // until the clients of a server that came back are there again
+
+std::string number_name(const char* prefix, std::uint32_t index) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%s.%05u", prefix, index);
+    return text;
+}
+
+// One request of JetStream's API on a connection of its own; an error of the server's is an error.
+test::Outcome<json> api(const std::string& url, const std::string& subject, const json& body) {
+    auto nats = test::RawNats::connect(url, kPatience);
+    if (!nats) return test::failure(nats.error());
+    const auto answer = nats->request("$JS.API." + subject, body.empty() ? std::string() : body.dump(), kPatience);
+    if (!answer) return test::failure(subject + ": " + answer.error());
+    json parsed = json::parse(*answer, nullptr, false);
+    if (!parsed.is_object() || parsed.contains("error")) return test::failure(subject + ": " + *answer);
+    return parsed;
+}
+
+// Messages that some durable has yet to deliver or to see acknowledged.
+test::Outcome<std::uint64_t> outstanding(const std::string& url) {
+    std::uint64_t sum = 0;
+    for (std::uint64_t offset = 0;;) {
+        const auto page = api(url, std::string("CONSUMER.LIST.") + kStream, {{"offset", offset}});
+        if (!page) return test::failure(page.error());
+        const json list = page->value("consumers", json::array());
+        for (const json& consumer : list) {
+            sum += consumer.value("num_pending", std::uint64_t{0}) + consumer.value("num_ack_pending", std::uint64_t{0});
+        }
+        offset += list.size();
+        if (list.empty() || offset >= page->value("total", std::uint64_t{0})) break;
+    }
+    return sum;
+}
+
+Milliseconds duration_of(const ScenarioPlan& plan) {
+    return std::accumulate(plan.phases.begin(), plan.phases.end(), Milliseconds(0),
+                           [](Milliseconds sum, const test::LoadPhase& p) { return sum + p.duration; });
+}
+
+// Waits until a quarter of the load's time is over.
+void load_quarter(const ScenarioPlan& plan, test::LoadGenerator& load) {
+    load.wait_done(duration_of(plan) / 4);
+}
+
+}  // namespace
+
+std::string_view name(Fault fault) {
+    switch (fault) {
+        case Fault::kill: return "kill";
+        case Fault::stop: return "stop";
+        case Fault::add: return "add";
+        case Fault::leave: return "leave";
+        case Fault::roll: return "roll";
+        case Fault::leader: return "leader";
+        case Fault::server_restart: return "server_restart";
+        case Fault::server_kill: return "server_kill";
+    }
+    return "?";
+}
+
+struct ScenarioTest::Live {
+    ScenarioPlan plan;
+    std::unique_ptr<test::Fleet> fleet;
+    std::vector<Disturbance> disturbances;
+    std::vector<ScenarioResult::Injected> faults;
+    std::uint32_t next_label = 0;
+};
+
+bool ScenarioTest::add_process(Live& live) {
+    test::WorkerProcessOptions options;
+    options.label = "h" + std::to_string(live.next_label++);
+    const ScenarioPlan& plan = live.plan;
+    options.args = {"--consume", kStream, "--subject", "load.{1}", "--handled", live.fleet->folder() + "/" + options.label + ".handled",
+                    "--consume-mode", plan.mode, "--max-ack-pending", std::to_string(plan.max_ack_pending), "--work",
+                    std::to_string(plan.work.count()), "--callback-threads", plan.work.count() > 0 ? "16" : "2"};
+    if (plan.fail_every != 0) options.args.insert(options.args.end(), {"--fail-every", std::to_string(plan.fail_every)});
+    const auto index = live.fleet->add(std::move(options));
+    if (!index) {
+        ADD_FAILURE() << index.error();
+        return false;
+    }
+    const auto started = live.fleet->process(*index).start_workers(0);
+    EXPECT_TRUE(started) << started.error();
+    return started.has_value();
+}
+
+bool ScenarioTest::begin(Live& live) {
+    test::FleetOptions options;
+    options.partitions = live.plan.partitions;
+    options.server.binary = live.plan.server;
+    live.fleet = new_fleet(options);
+    if (!live.fleet) return false;
+    const auto made = api(live.fleet->server().url(), std::string("STREAM.CREATE.") + kStream,
+                          {{"name", kStream}, {"subjects", {"load.*"}}, {"storage", "file"}, {"retention", live.plan.retention}});
+    EXPECT_TRUE(made) << made.error();
+    for (std::uint32_t i = 0; made && i < live.plan.processes; ++i) {
+        if (!add_process(live)) return false;
+    }
+    const auto balanced = live.fleet->wait_balanced(kPatience, live.plan.processes);
+    EXPECT_TRUE(balanced) << balanced.error();
+    return made && balanced;
+}
+
+void ScenarioTest::replace(Live& live, std::size_t gone) {
+    const test::WorkerProcess& process = live.fleet->process(gone);
+    if (process.killed()) live.disturbances.push_back({Disturbance::Kind::process_killed, process.label(), process.told_ns(), process.died_ns()});
+    add_process(live);
+}
+
+void ScenarioTest::inject(Live& live, Fault fault) {
+    test::Fleet& fleet = *live.fleet;
+    const auto alive = fleet.alive();
+    const std::size_t victim = alive[random()() % alive.size()];
+    std::printf("  fault: %s %s\n", std::string(name(fault)).c_str(), fleet.process(victim).label().c_str());
+    std::fflush(stdout);
+    const auto leave = [&](std::size_t index) {
+        const auto left = fleet.leave(index, kPatience);
+        EXPECT_TRUE(left) << left.error();
+    };
+    const auto restart_server = [&](Disturbance::Kind kind) {
+        const std::int64_t from = test::boot_now_ns();
+        const auto down = kind == Disturbance::Kind::server_crashed ? fleet.server().kill() : fleet.server().halt();
+        EXPECT_TRUE(down) << down.error();
+        const auto up = fleet.server().restart();
+        EXPECT_TRUE(up) << up.error();
+        live.disturbances.push_back({kind, "", from, test::boot_now_ns() + kReconnect_ns});
+    };
+    switch (fault) {
+        case Fault::kill:
+            fleet.kill(victim);
+            return replace(live, victim);
+        case Fault::leader: {
+            const auto leader = fleet.leader(kPatience);
+            ASSERT_TRUE(leader) << leader.error();
+            fleet.kill(*leader);
+            return replace(live, *leader);
+        }
+        case Fault::stop: {
+            const std::int64_t from = test::boot_now_ns();
+            ASSERT_TRUE(fleet.process(victim).pause());
+            std::this_thread::sleep_for(kStop);  // the fault itself is a time
+            ASSERT_TRUE(fleet.process(victim).resume());
+            live.disturbances.push_back({Disturbance::Kind::process_stopped, fleet.process(victim).label(), from, test::boot_now_ns()});
+            return;
+        }
+        case Fault::add:
+            add_process(live);
+            return;
+        case Fault::leave:
+            leave(victim);
+            return replace(live, victim);
+        case Fault::roll:
+            for (const std::size_t index : alive) {
+                add_process(live);
+                leave(index);
+            }
+            return;
+        case Fault::server_restart: return restart_server(Disturbance::Kind::server_away);
+        case Fault::server_kill: return restart_server(Disturbance::Kind::server_crashed);
+    }
+}
+
+// Each fault at its share of the load's time; a fault that takes longer delays the ones after it.
+void ScenarioTest::inject_all(Live& live, test::LoadGenerator& load) {
+    const Milliseconds total = duration_of(live.plan);
+    const std::size_t count = live.plan.faults.size();
+    for (std::size_t i = 0; i < count && !HasFailure(); ++i) {
+        const std::int64_t due = load.start_ns() + std::chrono::nanoseconds(total).count() * static_cast<std::int64_t>(i + 1) / static_cast<std::int64_t>(count + 1);
+        const auto left = std::chrono::nanoseconds(due - test::boot_now_ns());
+        if (left.count() > 0) load.wait_done(std::chrono::duration_cast<Milliseconds>(left));
+        const std::int64_t begin = test::boot_now_ns();
+        inject(live, live.plan.faults[i]);
+        live.faults.push_back({live.plan.faults[i], begin, test::boot_now_ns()});
+    }
+}
+
+bool ScenarioTest::drain(Live& live) {
+    const std::int64_t deadline = test::boot_now_ns() + std::chrono::nanoseconds(live.plan.drain).count();
+    std::string seen;
+    while (test::boot_now_ns() < deadline) {
+        const auto left = outstanding(live.fleet->server().url());
+        if (left && *left == 0) return true;
+        seen = left ? std::to_string(*left) + " messages are still to be handled" : left.error();
+        for (const std::size_t i : live.fleet->alive()) live.fleet->process(i).listen_for(Milliseconds(20));
+    }
+    if (live.plan.may_stay_behind) return false;
+    for (const std::size_t i : live.fleet->alive()) {
+        const auto consumed = live.fleet->process(i).consumed();
+        std::printf("  %s: %s\n", live.fleet->process(i).label().c_str(), (consumed ? *consumed : consumed.error()).c_str());
+    }
+    ADD_FAILURE() << seen << " after " << live.plan.drain.count() << " ms";
+    return false;
+}
+
+std::vector<test::ProcessHandlings> ScenarioTest::read_handlings(Live& live) {
+    std::vector<test::ProcessHandlings> all;
+    for (std::size_t i = 0; i < live.fleet->size(); ++i) {
+        const test::WorkerProcess& process = live.fleet->process(i);
+        std::ifstream file(live.fleet->folder() + "/" + process.label() + ".handled", std::ios::binary);
+        std::ostringstream text;
+        text << file.rdbuf();
+        auto handlings = test::parse_handlings(process.label(), text.str(), process.killed());
+        if (!handlings) {
+            ADD_FAILURE() << handlings.error();
+            continue;
+        }
+        all.push_back({process.label(), std::move(*handlings)});
+    }
+    return all;
+}
+
+// What the ledger judged, for whoever looks into it; the fleet's folder is gone by then.
+void ScenarioTest::keep_handlings(const std::vector<test::ProcessHandlings>& handlings) const {
+    const std::string folder = std::string(PARTI_STRESS_KEPT) + "/handled-" + std::to_string(test::boot_now_ns() / 1'000'000);
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    for (const test::ProcessHandlings& process : handlings) {
+        std::ofstream file(folder + "/" + process.label + ".handled", std::ios::binary);
+        for (const test::Handling& h : process.handlings) file << test::to_line(h);
+    }
+    std::printf("  handled messages: %s\n", folder.c_str());
+}
+
+std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
+    Live live;
+    live.plan = plan;
+    if (!begin(live)) return std::nullopt;
+    test::LoadOptions load;
+    load.url = live.fleet->server().url();
+    load.plan.seed = random()();
+    load.plan.partitions = plan.partitions;
+    load.plan.weights = plan.weights;
+    load.plan.phases = plan.phases;
+    for (std::uint32_t i = 0; i < plan.partitions; ++i) {
+        load.partitions.push_back(number_name("part", i));
+        char subject[32];
+        std::snprintf(subject, sizeof subject, "load.%05u", i);
+        load.subjects.emplace_back(subject);
+    }
+    auto generator = test::LoadGenerator::start(std::move(load));
+    if (!generator) {
+        ADD_FAILURE() << generator.error();
+        return std::nullopt;
+    }
+    if (plan.after_warmup) {
+        load_quarter(plan, *generator);
+        plan.after_warmup(*live.fleet);
+    }
+    inject_all(live, *generator);
+    ScenarioResult result;
+    result.load = generator->finish();
+    result.start_ns = generator->start_ns();
+    result.end_ns = test::boot_now_ns();
+    std::printf("  load: %s\n", test::describe(result.load).c_str());
+    result.drained = drain(live);
+    result.drained_ms = static_cast<double>(test::boot_now_ns() - result.end_ns) / 1e6;
+    if (plan.at_end) plan.at_end(*live.fleet);
+    const auto left = live.fleet->leave_together(live.fleet->alive(), kPatience);
+    EXPECT_TRUE(left) << left.error();
+    auto handlings = read_handlings(live);
+    const auto removed = api(live.fleet->server().url(), std::string("STREAM.DELETE.") + kStream, json::object());
+    EXPECT_TRUE(removed) << removed.error();  // with its durables, which the library never removes
+    result.timeline = end_fleet(std::move(live.fleet), oracles_);
+    result.disturbances = live.disturbances;
+    result.faults = live.faults;
+    test::LedgerOptions options;
+    options.in_order = plan.max_ack_pending == 1;
+    options.complete = result.drained;
+    options.allow_forgotten = true;  // the server's doing; printed with every run
+    options.check_owners = true;
+    options.owners = test::owners_of(result.timeline);
+    result.ledger = test::check_ledger(generator->take_published(), handlings, live.disturbances, options);
+    std::printf("  ledger: %s\n", test::describe(result.ledger.counts).c_str());
+    if (!result.ledger.violations.empty()) keep_handlings(handlings);
+    EXPECT_TRUE(result.ledger.violations.empty()) << test::describe(result.ledger.violations);
+    EXPECT_GT(result.ledger.counts.confirmed, 0U);
+    record_classes(result);
+    if (!result.drained && !plan.may_stay_behind) return std::nullopt;
+    return result;
+}
+
+void ScenarioTest::record_classes(const ScenarioResult& result) {
+    const test::LedgerCounts& c = result.ledger.counts;
+    record_count("lost", static_cast<double>(c.lost));
+    record_count("reordered", static_cast<double>(c.reordered));
+    record_count("duplicates", static_cast<double>(c.duplicates));
+    record_companion("confirmed", report::Unit::count, static_cast<double>(c.confirmed));
+    record_companion("unacked", report::Unit::count, static_cast<double>(c.unacked));
+    record_companion("replayed", report::Unit::count, static_cast<double>(c.replayed));
+    record_companion("late_starts", report::Unit::count, static_cast<double>(c.late_starts));
+    record_companion("stale", report::Unit::count, static_cast<double>(c.stale));
+    record_companion("lateness_p99", report::Unit::us, static_cast<double>(result.load.late_p99_ns / 1000));
+}
+
+void ScenarioTest::record_latency(const std::string& prefix, const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns) {
+    struct Quantile {
+        const char* name;
+        double q;
+        std::size_t least;
+    };
+    std::string text;
+    for (const Quantile& quantile : {Quantile{"p50", 0.5, 10}, {"p95", 0.95, 200}, {"p99", 0.99, 1000}, {"p99.9", 0.999, 10'000}, {"max", 1, 1}}) {
+        const std::int64_t ns = result.ledger.latency_ns(quantile.q, from_ns, to_ns, quantile.least);
+        const double ms = static_cast<double>(ns) / 1e6;
+        char value[64];
+        std::snprintf(value, sizeof value, " %s %.2f ms", quantile.name, ms);
+        text += ns < 0 ? std::string(" ") + quantile.name + " not measured" : value;
+        if (ns >= 0) record_companion(prefix + quantile.name, report::Unit::us, static_cast<double>(ns / 1000));
+    }
+    std::printf("  %slatency:%s%s\n", prefix.c_str(), text.c_str(), result.load.on_time() ? "" : " (doubtful: the generator was late)");
+    std::fflush(stdout);
+}
+
+}  // namespace parti::stress

@@ -1,0 +1,86 @@
+// Scenario: a fleet that consumes, an open-loop load on it, seeded chaos, and the ledger over all of it.
+//
+// Role      The frame of every TestScenario_*; a scenario says how many, how fast, and what goes wrong.
+// Model     begin() starts a server, a stream and `processes` worker-hosts, and waits until they are balanced. run() publishes the plan
+//           while the faults are carried out, waits until the server says that nothing is left to deliver, and ends everything. judge()
+//           is the ledger: every class of every message is printed; any violation fails the test.
+//           A fault is recorded as a Disturbance with its times; what the contract allows near it is counted, not blamed.
+// Faults    kill (SIGKILL), stop (SIGSTOP, longer than a lease, then SIGCONT), add, leave (graceful), roll (every process, one after the
+//           other, replaced gracefully), leader (SIGKILL of the leader's process), server_restart (orderly), server_kill. A process that
+//           goes is replaced, so that the fleet keeps its size.
+// Random    From the test's seed: the order of faults, the victims, the load.
+// Errors    GoogleTest failures.
+// Threads   The test's main thread.
+// Source    SUITE.md sections 2, 5 and 6; PROTOCOL.md P-3, P-9, P-10.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "stress_test.h"
+#include "testutil/ledger.h"
+#include "testutil/load_generator.h"
+
+namespace parti::stress {
+
+enum class Fault : std::uint8_t { kill, stop, add, leave, roll, leader, server_restart, server_kill };
+std::string_view name(Fault fault);
+
+struct ScenarioPlan {
+    std::uint32_t processes = 3;
+    std::uint32_t partitions = 60;
+    std::uint32_t max_ack_pending = 1;
+    std::string mode = "per_partition";
+    std::string retention = "limits";
+    std::string server{};                 // binary; empty: the machine's
+    std::chrono::microseconds work{0};    // of a handler
+    std::uint64_t fail_every = 0;
+    test::Weights weights = test::Weights::uniform;
+    std::vector<test::LoadPhase> phases;
+    std::vector<Fault> faults;            // spread evenly over the load, in this order
+    test::Milliseconds drain{30000};      // until nothing is left to deliver
+    bool may_stay_behind = false;         // a load that is too much: not drained is a result, not a failure
+    std::function<void(test::Fleet&)> after_warmup{}, at_end{};  // called at a quarter of the load, and when it is over and drained
+};
+
+struct ScenarioResult {
+    test::LoadReport load;
+    test::LedgerReport ledger;
+    test::Timeline timeline;
+    std::int64_t start_ns = 0, end_ns = 0;  // of the load
+    bool drained = false;
+    double drained_ms = 0;                  // from the load's end until nothing was left to deliver
+    std::vector<test::Disturbance> disturbances;
+    struct Injected {
+        Fault fault = Fault::kill;
+        std::int64_t begin_ns = 0, end_ns = 0;
+    };
+    std::vector<Injected> faults;
+};
+
+class ScenarioTest : public StressTest {
+protected:
+    using StressTest::StressTest;
+    // Nothing: the test has failed.
+    std::optional<ScenarioResult> run(const ScenarioPlan& plan);
+    // p50, p95, p99, p99.9 and max of the publication-to-handler latency, where there are enough messages; printed and recorded.
+    void record_latency(const std::string& prefix, const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns);
+    void record_classes(const ScenarioResult& result);
+    test::OracleOptions oracles_;
+
+private:
+    struct Live;
+    bool begin(Live& live);
+    bool add_process(Live& live);
+    void replace(Live& live, std::size_t gone);
+    void inject(Live& live, Fault fault);
+    void inject_all(Live& live, test::LoadGenerator& load);
+    bool drain(Live& live);
+    std::vector<test::ProcessHandlings> read_handlings(Live& live);
+    void keep_handlings(const std::vector<test::ProcessHandlings>& handlings) const;
+};
+
+}  // namespace parti::stress

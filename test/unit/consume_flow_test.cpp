@@ -1,0 +1,121 @@
+#include "consume/flow.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace parti::consume {
+namespace {
+
+class FlowTest : public ::testing::Test {
+protected:
+    int wakes_ = 0;
+    Flow flow_{[this] { ++wakes_; }};
+};
+
+TEST_F(FlowTest, TheFloorIsBeforeTheFirstOpenMessage) {
+    flow_.set_limits({10, 0});
+    flow_.begin(4, 4, 0);
+    for (const std::uint64_t s : {5U, 7U, 9U}) flow_.arrived(s, 1);
+    EXPECT_EQ(flow_.floor(), 4U);
+    flow_.settled(7, 1, true);
+    EXPECT_EQ(flow_.floor(), 4U);
+    flow_.settled(5, 1, true);
+    EXPECT_EQ(flow_.floor(), 8U);
+    flow_.settled(9, 1, false);  // given back: open, though no longer in flight
+    EXPECT_EQ(flow_.floor(), 8U);
+    EXPECT_EQ(flow_.load().messages, 0U);
+    flow_.arrived(9, 1);
+    flow_.settled(9, 1, true);
+    EXPECT_EQ(flow_.floor(), 9U);
+}
+
+TEST_F(FlowTest, WhatAFormerOwnerLeftOpenHoldsTheFloor) {
+    flow_.set_limits({10, 0});
+    flow_.begin(3, 8, 2);  // two of 4..8 are open, nobody knows which
+    flow_.arrived(9, 1);
+    flow_.settled(9, 1, true);
+    EXPECT_EQ(flow_.floor(), 3U);
+    flow_.arrived(5, 1);
+    flow_.settled(5, 1, true);
+    flow_.arrived(5, 1);  // again: its ack was lost
+    flow_.settled(5, 1, true);
+    EXPECT_EQ(flow_.floor(), 3U);
+    flow_.arrived(8, 1);
+    flow_.settled(8, 1, true);
+    EXPECT_EQ(flow_.floor(), 9U);
+}
+
+TEST_F(FlowTest, KnowsWhatIsDoneButNotWhatItNeverSaw) {
+    flow_.set_limits({10, 0});
+    flow_.begin(2, 2, 0);
+    flow_.arrived(3, 1);
+    flow_.arrived(6, 1);
+    flow_.settled(6, 1, true);
+    EXPECT_TRUE(flow_.done(2));
+    EXPECT_FALSE(flow_.done(3));
+    EXPECT_TRUE(flow_.done(6));
+    EXPECT_FALSE(flow_.done(5));  // may have gone to a former owner's pull, who never acknowledged it
+    flow_.settled(3, 1, true);
+    EXPECT_TRUE(flow_.done(3));
+    EXPECT_FALSE(flow_.done(5));
+}
+
+TEST_F(FlowTest, AServerThatHasDeliveredLessHasAnotherHistory) {
+    flow_.set_limits({10, 0});
+    flow_.begin(0, 0, 0);
+    flow_.arrived(7, 1);
+    flow_.settled(7, 1, true);
+    flow_.begin(3, 7, 1);  // the same history: an ack was lost
+    EXPECT_TRUE(flow_.done(7));
+    flow_.begin(3, 5, 0);  // a store set back
+    EXPECT_FALSE(flow_.done(7));
+    EXPECT_EQ(flow_.floor(), 5U);
+}
+
+TEST_F(FlowTest, WakesWhenHalfTheRoomIsFreeOrWhenItStarves) {
+    flow_.set_limits({8, 0});
+    for (std::uint64_t s = 1; s <= 8; ++s) flow_.arrived(s, 1);
+    for (std::uint64_t s = 1; s <= 3; ++s) flow_.settled(s, 1, true);
+    EXPECT_EQ(wakes_, 0);
+    flow_.settled(4, 1, true);
+    EXPECT_EQ(wakes_, 1);
+    flow_.starve();
+    flow_.settled(5, 1, true);
+    EXPECT_EQ(wakes_, 2);
+    flow_.set_limits({100, 10});
+    flow_.arrived(20, 6);
+    flow_.settled(20, 6, true);  // half of the bytes
+    EXPECT_EQ(wakes_, 3);
+}
+
+// Against the plain definition: the floor is the highest sequence below which everything that arrived is done.
+TEST_F(FlowTest, AgreesWithTheDefinitionInAnyOrder) {
+    std::mt19937_64 random(20261121);
+    for (int run = 0; run < 50; ++run) {
+        Flow flow([] {});
+        flow.set_limits({64, 0});
+        std::vector<std::uint64_t> open;
+        std::uint64_t next = 0;
+        std::uint64_t last = 0;
+        for (int step = 0; step < 300; ++step) {
+            if (open.empty() || random() % 2 == 0) {
+                next += 1 + random() % 3;
+                open.push_back(next);
+                flow.arrived(next, 1);
+                last = next;
+            } else {
+                const std::size_t which = random() % open.size();
+                flow.settled(open[which], 1, true);
+                open.erase(open.begin() + static_cast<std::ptrdiff_t>(which));
+            }
+            const std::uint64_t expected = open.empty() ? last : *std::min_element(open.begin(), open.end()) - 1;
+            ASSERT_EQ(flow.floor(), expected) << "run " << run << ", step " << step << " of seed 20261121";
+            ASSERT_EQ(flow.load().messages, open.size());
+        }
+    }
+}
+
+}  // namespace
+}  // namespace parti::consume
