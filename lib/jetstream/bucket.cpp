@@ -13,6 +13,8 @@ constexpr Duration kPauseMax = std::chrono::milliseconds(500);
 constexpr Duration kRequestTimeoutMax = std::chrono::seconds(5);
 constexpr int kNoRespondersMax = 4;  // a server that is starting may not have JetStream up yet
 
+constexpr int kOverlapsMax = 4;  // as often in a row it is not a race but somebody else's stream
+
 const char* const kEnableJetStream = "JetStream is not enabled on the server (start it with: nats-server -js)";
 const char* const kEnableForAccount =
     "JetStream is not enabled for this account (give the account jetstream in the server's configuration)";
@@ -122,6 +124,8 @@ void EnsureBucket::on_created(Result<Message> answer) {
     // Somebody was faster, with other settings: look at theirs.
     if (error->code == kApiStreamNameInUse) return retry(explain(*error, spec_.name));
     Error why = explain(*error, spec_.name);
+    // The stream that overlaps may be this one, which another process is creating at this moment: then the next look finds it.
+    if (error->code == kApiSubjectsOverlap && ++overlaps_ < kOverlapsMax) why.code = Errc::not_ready;
     if (why.code == Errc::not_ready) return retry(std::move(why));
     finish(tl::unexpected<Error>(std::move(why)));
 }

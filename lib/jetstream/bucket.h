@@ -46,6 +46,7 @@ private:
     Duration request_timeout_ = std::chrono::milliseconds(500);
     Duration pause_ = std::chrono::milliseconds(50);
     int no_responders_ = 0;
+    int overlaps_ = 0;
     bool version_checked_ = false;
     bool created_ = false;
 };

@@ -23,6 +23,7 @@ enum ApiCode : int {
     kApiNotEnabledForAccount = 10039,
     kApiStreamNameInUse = 10058,
     kApiStreamNotFound = 10059,
+    kApiSubjectsOverlap = 10065,
     kApiWrongLastSequence = 10071,
     kApiReplicasNotSupported = 10074,
     kApiNotEnabled = 10076,

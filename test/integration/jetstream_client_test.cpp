@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -15,6 +16,8 @@
 #include "jetstream/nats_client.h"
 #include "jetstream/server_version.h"
 #include "kv_contract_world.h"
+#include "raw_nats.h"
+#include "testutil/server_monitor.h"
 
 namespace parti::testutil {
 namespace {
@@ -128,6 +131,43 @@ TEST(JetStreamClient, AMissingPermissionIsNamed) {
     ASSERT_FALSE(answer.has_value());
     EXPECT_EQ(answer.error().code, Errc::permission) << answer.error().message();
     EXPECT_NE(answer.error().detail.find("STREAM.INFO.KV_b"), std::string::npos) << answer.error().message();
+}
+
+// The server may tell some of them that the subjects overlap with those of "an existing stream": the one another of them creates.
+TEST(JetStreamClient, ManyCreateTheSameBucketsAtOnce) {
+    NatsWorld world(contract_seed());
+    std::vector<std::unique_ptr<Extra>> all;
+    for (int i = 0; i < 8; ++i) all.push_back(std::make_unique<Extra>(world, ClientOptions{}));
+    for (int round = 0; round < 40; ++round) {
+        const BucketSpec spec = bucket("shared_" + std::to_string(round));
+        std::vector<Result<BucketInfo>> answers;
+        for (const auto& extra : all) {
+            (*extra)->ensure_bucket(spec, seconds(5), [&](Result<BucketInfo> got) { answers.push_back(std::move(got)); });
+        }
+        ASSERT_TRUE(world.run_until([&] { return answers.size() == all.size(); }, seconds(10)));
+        for (const auto& answer : answers) {
+            ASSERT_TRUE(answer.has_value()) << answer.error().message();
+            EXPECT_EQ(answer->created, answers.front()->created);
+        }
+    }
+}
+
+TEST(JetStreamClient, ABucketWhoseSubjectsAreAnotherStreamsIsAnErrorBeforeTheTimeIsUp) {
+    NatsWorld world(contract_seed());
+    auto raw = test::RawNats::connect(world.server().url());
+    ASSERT_TRUE(raw) << raw.error();
+    const auto made = raw->api("STREAM.CREATE.foreign", {{"name", "foreign"}, {"subjects", {"$KV.taken.>"}}});
+    ASSERT_TRUE(made) << made.error();
+    const auto before = test::read_server_stats(world.server().monitor_url());
+    ASSERT_TRUE(before) << before.error();
+    const auto answer = ensure(world, world.client(0), bucket("taken"), seconds(20));
+    ASSERT_FALSE(answer.has_value());
+    EXPECT_EQ(answer.error().code, Errc::invalid_argument);
+    EXPECT_NE(answer.error().detail.find("taken: subjects overlap"), std::string::npos) << answer.error().detail;
+    // It was looked at again, since it might have been the one another process was creating: a look and a creation, each refused.
+    const auto after = test::read_server_stats(world.server().monitor_url());
+    ASSERT_TRUE(after) << after.error();
+    EXPECT_EQ(after->api_errors - before->api_errors, 8U);
 }
 
 TEST(JetStreamClient, EveryContradictionOfABucketIsReported) {

@@ -1,0 +1,12 @@
+// A group of a thousand workers on a real server: more than a sanitized build can renew in time.
+#include "large_fixture.h"
+
+namespace parti::test {
+namespace {
+
+TEST_F(LargeGroup, AThousandWorkersShareFiveThousandPartitionsAndLoseTheirLeader) {
+    share_and_lose_the_leader(1000);
+}
+
+}  // namespace
+}  // namespace parti::test
