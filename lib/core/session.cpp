@@ -120,8 +120,13 @@ void Session::found(Env& env, const Entry& entry) {
         renew_now_ = true;
         return;
     }
+    const bool overwritten = entry.revision > revision_;  // no loss: somebody wrote over it
     revision_ = 0;
     if (phase_ == Phase::leaving && !tokens_) return;
+    if (overwritten && lease == nullptr) {
+        fence(env, "its lease record was removed or overwritten by something that is not a lease");
+        return;
+    }
     if (lease != nullptr && taken_over_by(env, **lease)) return;
     if (lease != nullptr && (own || ((*lease)->state != LeaseState::released && (*lease)->state != LeaseState::dead))) {
         fence(env, "its lease record was lost and says " + std::string(to_string((*lease)->state)) + ", incarnation " +

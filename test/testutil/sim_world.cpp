@@ -75,13 +75,17 @@ void SimWorld::Impl::build() {
         if (bucket != Bucket::assignment || parsed->kind != Key::Kind::worker) return;
         const auto* record = std::get_if<AssignmentPtr>(&value);
         // Its chunks were confirmed, then the store forgot them: readers see that, and the leader writes it anew.
-        if (record == nullptr && chunked && shared.judge.after_a_loss(scheduler.now())) return;
+        if (record == nullptr && chunked && shared.judge.after_a_loss(scheduler.now())) {
+            torn[key] = *message.bytes;
+            return;
+        }
         // A leader writes what an operator left there once more, so that nobody else's chunks can be committed on it.
         const auto left = junk.find({stream.bucket, key});
         if (record == nullptr && left != junk.end() && left->second.bytes == *message.bytes) {
             left->second.revision = message.revision;
             return;
         }
+        if (record == nullptr && torn.contains(key) && torn.at(key) == *message.bytes) return;  // likewise
         if (record == nullptr) {
             const auto* bad = std::get_if<UnreadablePtr>(&value);
             shared.judge.report(scheduler.now(), Promise::other,

@@ -67,6 +67,7 @@ struct SimWorld::Impl {
     std::vector<Place> places;
     std::uint32_t next_slot = 0;
     std::vector<std::string> instances;                         // by slot
+    std::map<std::string, std::string> torn;  // assignment records that lost their chunks with the store's memory, by key
     struct Junk {
         Revision revision = 0;
         std::string bytes;
