@@ -12,4 +12,5 @@ endfunction()
 parti_large_test(large_test large_group_test.cpp watch_heal_test.cpp)
 parti_gtest(large_test LABELS integration TIMEOUT 300)
 parti_large_test(large_stress_test large_stress_test.cpp)
-parti_gtest(large_stress_test LABELS stress TIMEOUT 300 PROPERTIES RUN_SERIAL TRUE RESOURCE_LOCK stress_box)
+parti_gtest(large_stress_test LABELS stress TIMEOUT 300 PROPERTIES RUN_SERIAL TRUE RESOURCE_LOCK stress_box
+  FIXTURES_REQUIRED stress_run)

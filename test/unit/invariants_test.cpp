@@ -35,7 +35,12 @@ protected:
         const std::vector<std::uint64_t> grants{grant};
         judge_.revoked(now_, worker, grants);
     }
-    void release_all(Invariants::WorkerId worker) { judge_.holdings(now_, worker, {}); }
+    // Its user has released them, and the worker says so.
+    void release_all(Invariants::WorkerId worker) {
+        const std::uint64_t grants[] = {1, 2, 3, 4};
+        judge_.released(worker, grants);
+        judge_.holdings(now_, worker, {});
+    }
     void expect(Promise promise) {
         ASSERT_TRUE(judge_.violation().has_value());
         EXPECT_EQ(to_string(judge_.violation()->promise), to_string(promise)) << judge_.violation()->text;
