@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "base/assert.h"
-#include "runtime/chunk_read.h"
-#include "runtime/chunk_write.h"
+#include "runtime/large_records.h"
 #include "wire/codec.h"
 
 namespace parti::runtime {
@@ -47,17 +46,10 @@ struct Channel {
 };
 using ChannelPtr = std::shared_ptr<Channel>;
 
-// A record that names chunks, which are being read.
-struct Reading {
-    std::shared_ptr<ChunkRead> read;
-    Instant first_seen;
-};
-
 struct BucketView {
     Bucket bucket = Bucket::lease;
     std::string name;
     std::map<Key, Known> known;
-    std::map<Key, Reading> reading;
     bool missing = false;   // the stream does not exist
     bool creating = false;  // create() is under way
     bool distrusted = false;   // everything is being read again
@@ -77,8 +69,7 @@ struct BucketView {
         }
         return false;
     }
-    bool told(const Key& key) const {  // its present value has been delivered, if there is one
-        if (reading.contains(key)) return false;
+    bool told(const Key& key) const {  // its present value has come, if there is one
         for (const auto& c : channels) {
             if (c->pattern.covers(key) && c->complete()) return true;
         }
@@ -86,7 +77,7 @@ struct BucketView {
     }
     bool told_all_workers() const {
         const Channel* all = find(kAllWorkers);
-        return all != nullptr && all->complete() && reading.empty();
+        return all != nullptr && all->complete();
     }
 };
 
@@ -142,8 +133,7 @@ public:
 
     void leave(Hub::MemberId id) {
         members_.erase(id);
-        std::erase_if(writes_, [id](const auto& item) { return item.second.member == id; });
-        std::erase_if(fetches_, [id](const auto& item) { return item.first.first == id; });
+        if (large_) large_->leave(id);
         arrange();
     }
 
@@ -196,27 +186,13 @@ public:
     }
 
     void put(Hub::MemberId id, const core::Put& put) {
-        if (const auto it = writes_.find(put.key); it != writes_.end() && put.bucket == Bucket::assignment && it->second.member == id) {
-            const bool same = it->second.write->operation() == put.token.operation && it->second.chunk_bytes == chunk_bytes();
-            if (same) return it->second.write->attempt(put.token);
-            writes_.erase(it);
-        }
-        std::string bytes = shell_.encode(put.record);
-        const auto* record = std::get_if<AssignmentPtr>(&put.record);
-        if (record != nullptr && bytes.size() > std::min(shell_.limits.plain_bytes_max, message_bytes())) {
-            auto packed = wire::pack_lists(**record);
-            if (!packed) return refuse(id, put, packed.error());
-            bytes = wire::encode_head(**record, packed->packing);
-            if (bytes.size() + packed->blob.size() > message_bytes()) return put_chunked(id, put, *record, std::move(*packed));
-            bytes += packed->blob;
-        }
-        if (bytes.size() > client_.value_bytes_max()) {
-            return refuse(id, put,
-                          {Errc::invalid_argument, "record '" + wire::to_string(put.key) + "' of " + view(put.bucket).name + " has " +
-                                                       std::to_string(bytes.size()) + " bytes; this server takes at most " +
-                                                       std::to_string(client_.value_bytes_max())});
-        }
-        client_.put(view(put.bucket).name, wire::to_string(put.key), bytes, put.expected, shell_.put_timeout,
+        const std::map<Key, Known>& known = view(put.bucket).known;
+        const auto present = known.find(put.key);
+        const bool damaged = present != known.end() && present->second.entry.revision == put.expected &&
+                             std::holds_alternative<UnreadablePtr>(present->second.entry.value);
+        const auto bytes = large().bytes_of(id, put, damaged);
+        if (!bytes) return;
+        client_.put(view(put.bucket).name, wire::to_string(put.key), *bytes, put.expected, shell_.put_timeout,
                     [weak = weak_from_this(), id, token = put.token](jetstream::PutAnswer answer) {
                         const auto self = weak.lock();
                         if (!self) return;
@@ -227,32 +203,23 @@ public:
     }
 
     void fetch(Hub::MemberId id, const core::Fetch& fetch) {
-        const auto reading = fetches_.find({id, fetch.token.operation});
-        if (reading != fetches_.end()) {
-            if (!reading->second->stuck()) return;  // its answer will do
-            fetches_.erase(reading);
-        }
+        if (large().fetch_under_way(id, fetch)) return;
         client_.get(view(fetch.bucket).name, wire::to_string(fetch.key), shell_.put_timeout,
                     [weak = weak_from_this(), id, fetch](Result<jetstream::RawEntry> answer) {
                         const auto self = weak.lock();
                         if (!self) return;
                         core::FetchAnswered event{fetch.token, std::nullopt};
                         if (answer) {
-                            if (self->fetch_chunks(id, fetch, *answer)) return;
+                            if (self->large().answers_fetch(id, fetch, *answer)) return;
                             event.entry = self->decode(fetch.bucket, fetch.key, *answer);
                         }
                         self->enqueue(id, std::move(event));
                     });
     }
 
-    // Reads that got no answer ask again; writes whose core has lost interest go.
     void tick() {
         const auto self = shared_from_this();
-        for (auto& [key, reading] : view(Bucket::assignment).reading) reading.read->again();
-        const Instant now = shell_.now();
-        std::erase_if(writes_, [&](const auto& item) { return now >= item.second.write->last_attempt() + shell_.put_timeout; });
-        std::erase_if(fetches_, [](const auto& item) { return item.second->stuck(); });  // the core asks again
-        watch_over();
+        if (large_) large_->tick();
     }
 
     std::size_t queued() const { return queue_.size() + turn_.size(); }
@@ -261,123 +228,29 @@ public:
 private:
     BucketView& view(Bucket bucket) { return views_[bucket == Bucket::lease ? 0 : 1]; }
 
-    // ---- large records ------------------------------------------------------------------------------------------------------
-
-    struct Write {
-        Hub::MemberId member = 0;
-        std::size_t chunk_bytes = 0;
-        std::shared_ptr<ChunkWrite> write;
-    };
-    struct OwnRecord {
-        WriteId id;
-        RecordValue value;
-    };
-
-    std::size_t message_bytes() const { return std::min(shell_.limits.message_bytes_max, client_.value_bytes_max()); }
-    std::size_t chunk_bytes() const {
-        return std::max(kChunkBytesMin, std::min(shell_.limits.chunk_bytes_max, client_.value_bytes_max()));
-    }
-
-    void refuse(Hub::MemberId id, const core::Put& put, const Error& error) {
-        log(LogLevel::error, error.message());
-        enqueue(id, core::WriteAnswered{put.token, core::WriteResult::no_information, 0, error.message()});
-    }
-
-    void put_chunked(Hub::MemberId id, const core::Put& put, const AssignmentPtr& record, wire::Packed packed) {
-        auto answer = [weak = weak_from_this(), id, key = put.key](core::WriteAnswered answered) {
+    // What knows of packed and chunked records; made at the first need, since it looks back at this object.
+    LargeRecords& large() {
+        if (large_) return *large_;
+        LargeRecords::Listener listener;
+        listener.tell = [weak = weak_from_this()](Hub::MemberId id, core::Event event) {
+            if (const auto self = weak.lock()) self->enqueue(id, std::move(event));
+        };
+        listener.whole = [weak = weak_from_this()](const Key& key, Revision revision, RecordValue value, Instant first_seen) {
             const auto self = weak.lock();
             if (!self) return;
-            const auto it = self->writes_.find(key);
-            if (it != self->writes_.end() && it->second.member == id && it->second.write->over()) {
-                const std::shared_ptr<ChunkWrite> write = it->second.write;
-                if (write->committed()) self->own_[key] = {write->record()->id, write->record()};
-                self->writes_.erase(it);
-            }
-            self->enqueue(id, std::move(answered));
-        };
-        const std::size_t bytes = chunk_bytes();
-        const std::map<Key, Known>& all_known = view(Bucket::assignment).known;
-        const auto known = all_known.find(put.key);
-        // A chunk that was on its way when the store went back may fit there, on top of what is read as whole now.
-        const bool doubted = shell_.now() < chunks_doubted_until_;
-        const bool damaged = doubted || (known != all_known.end() && known->second.entry.revision == put.expected &&
-                                         std::holds_alternative<UnreadablePtr>(known->second.entry.value));
-        auto write = std::make_shared<ChunkWrite>(ChunkWrite::Shell{client_, notes_, view(Bucket::assignment).name, shell_.now,
-                                                                    std::move(answer), shell_.put_timeout, bytes, damaged},
-                                                  put, record, std::move(packed));
-        writes_.insert_or_assign(put.key, Write{id, bytes, write});
-        write->attempt(put.token);
-        watch_over();
-    }
-
-    // What this process itself wrote needs no reading.
-    std::optional<RecordValue> own_record(const Key& key, const WriteId& id) const {
-        const auto write = writes_.find(key);
-        if (write != writes_.end() && write->second.write->record()->id == id) return write->second.write->record();
-        const auto own = own_.find(key);
-        if (own != own_.end() && own->second.id == id) return own->second.value;
-        return std::nullopt;
-    }
-
-    std::optional<wire::Manifest> manifest_of(Bucket bucket, const Key& key, const jetstream::RawEntry& raw) const {
-        if (bucket != Bucket::assignment || key.kind != Key::Kind::worker || raw.kind != jetstream::EntryKind::value) return std::nullopt;
-        auto manifest = wire::read_manifest(raw.bytes);
-        if (!manifest) return std::nullopt;
-        const RecordValue head = shell_.decode(bucket, key, raw.bytes);  // unreadable without its chunks: but is it for us?
-        const auto* bad = std::get_if<UnreadablePtr>(&head);
-        if (bad != nullptr && (*bad)->future) return std::nullopt;
-        return manifest;
-    }
-
-    // True when the answer to this fetch comes later, or never (then the core asks again).
-    bool fetch_chunks(Hub::MemberId id, const core::Fetch& fetch, const jetstream::RawEntry& raw) {
-        const auto manifest = manifest_of(fetch.bucket, fetch.key, raw);
-        if (!manifest) return false;
-        const auto tell = [this, id, fetch](Revision revision, RecordValue value) {
-            enqueue(id, core::FetchAnswered{fetch.token, Entry{fetch.bucket, fetch.key, revision, std::move(value)}});
-        };
-        if (auto own = own_record(fetch.key, manifest->id)) {
-            tell(raw.revision, std::move(*own));
-            return true;
-        }
-        const std::pair<Hub::MemberId, std::uint64_t> slot{id, fetch.token.operation};
-        auto done = [weak = weak_from_this(), tell, slot, revision = raw.revision](std::optional<RecordValue> value) {
-            const auto self = weak.lock();
-            if (!self) return;
-            self->fetches_.erase(slot);
-            if (value) tell(revision, std::move(*value));
-        };
-        auto read = std::make_shared<ChunkRead>(client_, view(fetch.bucket).name, fetch.key, raw, *manifest, shell_.put_timeout,
-                                                std::move(done));
-        fetches_[slot] = read;
-        read->start();
-        watch_over();
-        return true;
-    }
-
-    void read_chunks(BucketView& v, const Key& key, const jetstream::RawEntry& raw, const wire::Manifest& manifest) {
-        auto done = [weak = weak_from_this(), key, revision = raw.revision](std::optional<RecordValue> value) {
-            const auto self = weak.lock();
-            if (!self || !value) return;  // superseded: what takes its place is on its way through the watch
-            BucketView& assignments = self->view(Bucket::assignment);
-            const auto it = assignments.reading.find(key);
-            if (it == assignments.reading.end() || it->second.read->revision() != revision) return;
-            const Instant first_seen = it->second.first_seen;
-            const std::shared_ptr<ChunkRead> keep = it->second.read;
-            assignments.reading.erase(it);
-            self->now_known(assignments, key, Entry{Bucket::assignment, key, revision, std::move(*value)}, first_seen);
+            self->now_known(self->view(Bucket::assignment), key, Entry{Bucket::assignment, key, revision, std::move(value)}, first_seen);
             self->completed();
         };
-        auto read = std::make_shared<ChunkRead>(client_, v.name, key, raw, manifest, shell_.put_timeout, std::move(done));
-        v.reading[key] = {read, shell_.now()};
-        read->start();
-        watch_over();
+        large_ = std::make_shared<LargeRecords>(client_, view(Bucket::assignment).name, shell_, std::move(listener));
+        return *large_;
     }
 
-    // While anything large is under way.
-    void watch_over() {
-        if (writes_.empty() && fetches_.empty() && view(Bucket::assignment).reading.empty()) return;
-        shell_.wake(shell_.now() + kLookInterval);
+    // A record of this bucket that is still being read has not been delivered.
+    bool told(const BucketView& v, const Key& key) const {
+        return v.told(key) && !(v.bucket == Bucket::assignment && large_ && large_->reading(key));
+    }
+    bool told_all_workers(const BucketView& v) const {
+        return v.told_all_workers() && !(v.bucket == Bucket::assignment && large_ && large_->reading_any());
     }
 
     // ---- delivery -----------------------------------------------------------------------------------------------------------
@@ -418,8 +291,8 @@ private:
         if (!member.snapshot_due || !member.interest) return;
         for (const BucketView& v : views_) {
             if (wants_all(*member.interest, v.bucket)) {
-                if (!v.told_all_workers()) return;
-            } else if (const auto key = wanted_worker(*member.interest, v.bucket); key && !v.told(*key)) {
+                if (!told_all_workers(v)) return;
+            } else if (const auto key = wanted_worker(*member.interest, v.bucket); key && !told(v, *key)) {
                 return;
             }
         }
@@ -477,8 +350,7 @@ private:
             v.channels = std::move(keep);
             if (!closed) continue;
             std::erase_if(v.known, [&v](const auto& item) { return !v.covered(item.first); });
-            std::erase_if(v.reading, [&v](const auto& item) { return !v.covered(item.first); });
-            if (v.bucket == Bucket::assignment) std::erase_if(own_, [&v](const auto& item) { return !v.covered(item.first); });
+            if (v.bucket == Bucket::assignment && large_) large_->forget_uncovered([&v](const Key& key) { return v.covered(key); });
         }
     }
 
@@ -561,14 +433,7 @@ private:
     void history_lost(BucketView& v, Channel* reporter, const std::string& why) {
         log(LogLevel::error, "history of " + v.name + " lost: " + why);
         v.known.clear();
-        v.reading.clear();
-        if (v.bucket == Bucket::assignment) {
-            writes_.clear();
-            fetches_.clear();
-            own_.clear();
-            notes_ = {};
-            chunks_doubted_until_ = shell_.now() + kDoubtChunksFor;
-        }
+        if (v.bucket == Bucket::assignment && large_) large_->history_lost();
         v.highest = 0;
         v.identity.clear();  // the reporter is about to tell the new one
         if (reporter != nullptr) reporter->lost = true;
@@ -607,24 +472,23 @@ private:
             return;
         }
         const bool vanished = raw.kind == jetstream::EntryKind::absent;
-        const auto reading = v.reading.find(*key);
-        const bool pending = reading != v.reading.end();
+        const auto pending = v.bucket == Bucket::assignment ? large().reading(*key) : std::nullopt;
         const auto it = v.known.find(*key);
         if (pending) {
-            if (!vanished && raw.revision <= reading->second.read->revision()) return;
-            v.reading.erase(reading);
+            if (!vanished && raw.revision <= *pending) return;
+            large().stop_reading(*key);
         } else if (it == v.known.end()) {
             if (vanished) return;  // nobody here ever knew it
         } else if (vanished ? it->second.entry.revision == 0 : raw.revision <= it->second.floor) {
             return;
         }
         v.highest = std::max(v.highest, raw.revision);
-        const auto manifest = manifest_of(v.bucket, *key, raw);
-        auto own = manifest ? own_record(*key, manifest->id) : std::nullopt;
-        if (manifest && !own) return read_chunks(v, *key, raw, *manifest);
+        const auto manifest = large().manifest_of(v.bucket, *key, raw);
+        auto own = manifest ? large().own_record(*key, manifest->id) : std::nullopt;
+        if (manifest && !own) return large().begin_reading(*key, raw, *manifest);
         if (own) {
             now_known(v, *key, Entry{v.bucket, *key, raw.revision, std::move(*own)}, shell_.now());
-            own_.erase(*key);
+            large().heard_of(*key);
         } else {
             now_known(v, *key, decode(v.bucket, *key, raw), shell_.now());
         }
@@ -649,24 +513,17 @@ private:
 
     static constexpr std::uint64_t kForeignKeysLogged = 16;
     static constexpr std::size_t kEventsKept = 256;  // room for so many events outlives a turn
-    static constexpr std::size_t kChunkBytesMin = wire::kChunkHeadBytesMax + 16;
-    static constexpr Duration kDoubtChunksFor = std::chrono::minutes(1);
-    static constexpr Duration kLookInterval = std::chrono::milliseconds(250);
 
     jetstream::Client& client_;
     HubShell shell_;
     BucketView views_[2];
-    Instant chunks_doubted_until_{};
     std::map<Hub::MemberId, Member> members_;
     Hub::MemberId last_member_ = 0;
     std::vector<std::pair<Hub::MemberId, core::Event>> queue_;
     std::vector<std::pair<Hub::MemberId, core::Event>> turn_;  // being delivered; lasts for its memory
     bool draining_ = false;
     std::uint64_t foreign_keys_ = 0;
-    ChunkNotes notes_;
-    std::map<Key, Write> writes_;  // of the assignment bucket
-    std::map<Key, OwnRecord> own_;  // committed, and not heard of from the watch yet
-    std::map<std::pair<Hub::MemberId, std::uint64_t>, std::shared_ptr<ChunkRead>> fetches_;  // by member and operation
+    std::shared_ptr<LargeRecords> large_;
 };
 
 class HubImpl final : public Hub {
