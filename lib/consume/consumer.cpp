@@ -117,6 +117,12 @@ Result<void> Consumer::stop() {
 ConsumerStats Consumer::stats() const {
     return (*handle_)->stats();
 }
+std::string Consumer::group() const {
+    return (*handle_)->group();
+}
+std::string Consumer::stream() const {
+    return (*handle_)->stream();
+}
 std::vector<std::pair<std::string, std::string>> Consumer::troubles() const {
     return (*handle_)->troubles();
 }

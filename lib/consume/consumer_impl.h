@@ -41,6 +41,8 @@ public:
     // Any thread.
     ConsumerStats stats();
     std::vector<std::pair<std::string, std::string>> troubles();
+    const std::string& group() const { return worker_->shell->config().group; }
+    const std::string& stream() const { return config_.stream; }
     void shutdown();  // the handle goes
 
     // Io thread.

@@ -9,6 +9,7 @@ add_executable(consume_test
   consume_fault_test.cpp
   consume_handler_test.cpp
   consume_handoff_test.cpp
+  consume_metrics_test.cpp
   consume_start_test.cpp
   consume_worker_mode_test.cpp
   raw_nats.cpp

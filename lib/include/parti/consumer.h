@@ -148,6 +148,8 @@ public:
     Result<void> stop();
 
     ConsumerStats stats() const;
+    std::string group() const;   // of its worker
+    std::string stream() const;  // as configured
     // Partitions that are owned and not consumed at the moment, with the reason; empty: healthy.
     std::vector<std::pair<std::string, std::string>> troubles() const;
 
