@@ -1,6 +1,7 @@
 # Thin: what is installed is decided by tools/setup.sh, how it is built by CMakePresets.json, what is run by ctest's labels.
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
+PROFILE ?= standard
 .DEFAULT_GOAL := help
 .PHONY: help setup newserver test simulation stress tsan bench baseline summary check format tidy clean
 
@@ -13,11 +14,11 @@ setup: ## install the Debian packages that are missing (starts no service)
 newserver: setup ## fetch a newer nats-server for the tests that need one (best effort, cached)
 	@tools/fetch-nats-server.sh $(if $(filter 1,$(PARTI_SKIP_SETUP)),--cached) >/dev/null || echo "tests that need a newer nats-server will be skipped"
 
-# $(call build,preset)
+# $(call build,preset,more options of cmake)
 define build
 	@echo "== $(1): configure and build in build/$(1) (-j$(JOBS))"
 	@mkdir -p build/$(1)
-	@cmake --preset $(1) >build/$(1)/configure.log 2>&1 || { cat build/$(1)/configure.log; exit 1; }
+	@cmake --preset $(1) $(2) >build/$(1)/configure.log 2>&1 || { cat build/$(1)/configure.log; exit 1; }
 	@cmake --build --preset $(1) -j $(JOBS)
 endef
 
@@ -33,8 +34,8 @@ simulation: setup ## build Release, simulate for an hour (MINUTES=60), with seed
 	$(call build,release)
 	@build/release/test/simulation/simulate --minutes $(or $(MINUTES),60) --jobs $(JOBS) --first "$$(date +%Y%m%d)000000"
 
-stress: newserver ## build Release, run the stress suite, compare with the committed baseline
-	$(call build,release)
+stress: newserver ## build Release, run the stress suite, compare with the baseline (PROFILE=smoke standard nightly soak soak4h)
+	$(call build,release,-DPARTI_STRESS_PROFILE=$(PROFILE))
 	@tools/stress.sh build/release
 
 bench: setup ## build Release, run the microbenchmarks

@@ -2,7 +2,10 @@
 """Checks the rules of CONTRIBUTING.md that a compiler does not check.
 
 check.py [ROOT]                   the source tree: include arrows, forbidden words, registered tests, workflows, README's example
-check.py --ctest BUILD [CTEST]    the registered tests of a build folder: every one has one known label and a timeout
+check.py --ctest BUILD [CTEST]    the registered tests of a build folder: every one has one known label and a timeout; those of the
+                                  stress suite are alone on the machine, inside the run's fixtures
+check.py --budgets BUILD [CTEST]  the stress suite's budgets: every test has one, no profile exceeds its limit, and what ctest has
+                                  registered is the build folder's profile with timeouts of at least twice the budgets
 check.py --promises DOC BUILD [CTEST]   every promise of DOC has tests, and every test it names is registered in the build folder
 
 Prints one line per violation, "file:line: [rule] what is wrong", and exits 1 if there is any; warnings do not count.
@@ -39,7 +42,12 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 SOURCES = {".h", ".hpp", ".cpp", ".cc", ".c"}
 TEXT = SOURCES | {".cmake", ".txt", ".md", ".py", ".sh", ".yml", ".yaml", ".json", ""}
 LINES_MAX = 500
-LABELS = {"unit", "simulation", "integration", "smoke", "selftest", "benchmark", "stress"}
+SUITE_LABELS = {"stress", "soak", "ladder", "matrix"}  # of the stress suite; all but `stress` are kept out of `ctest -L stress`
+LABELS = {"unit", "simulation", "integration", "smoke", "selftest", "benchmark"} | SUITE_LABELS
+
+# Seconds of all tests of a profile. `standard` is what `ctest -L stress` runs; the others are all labels.
+PROFILE_LIMITS = {"smoke": 60, "standard": 15 * 60, "nightly": 90 * 60, "soak": 70 * 60, "soak4h": 250 * 60}
+STANDARD_TIMEOUT = 300
 
 RUN_MAKE = re.compile(r"make [a-z][a-z-]*")
 RUN_BOOTSTRAP = "apt-get update && apt-get install -y --no-install-recommends ca-certificates git make"
@@ -204,13 +212,76 @@ def check_ctest(build, ctest):
         labels = properties.get("LABELS", [])
         if len(set(labels) & LABELS) != 1:
             problems.append(f"{test['name']}: [label] has labels {labels}; must have exactly one of {sorted(LABELS)}")
-        if "TIMEOUT" not in properties and "stress" not in labels:  # ctest -L stress --timeout says it for those
+        for label in labels:
+            if re.search("stress", label) and label != "stress":
+                problems.append(f"{test['name']}: [label] '{label}' is found by ctest -L stress as well")
+        if set(labels) & SUITE_LABELS:
+            problems += suite_problems(test["name"], properties)
+        if "TIMEOUT" not in properties:
             problems.append(f"{test['name']}: [timeout] has no TIMEOUT")
         if "command" not in test:
             problems.append(f"{test['name']}: [missing] its program is not built")
         for label in labels:
             counts[label] = counts.get(label, 0) + 1
     return problems, counts
+
+
+def suite_problems(name, properties):
+    """What a test of the stress suite must have: the machine for itself, and its place between begin and diff."""
+    fixtures = {"stress_begin": ("FIXTURES_SETUP", ["stress_run", "stress_results"]), "stress_diff": ("FIXTURES_CLEANUP", ["stress_run"])}
+    wanted = {"RUN_SERIAL": True, "RESOURCE_LOCK": ["stress_box"]} | dict([fixtures.get(name, ("FIXTURES_REQUIRED", ["stress_run"]))])
+    if name == "stress_diff":
+        wanted["FIXTURES_REQUIRED"] = ["stress_results"]
+    return [f"{name}: [suite] {key} is {properties.get(key)}, must be {value}" for key, value in wanted.items()
+            if (sorted(properties.get(key) or []) if isinstance(value, list) else properties.get(key)) !=
+            (sorted(value) if isinstance(value, list) else value)]
+
+
+def check_budgets(build, ctest):
+    """Problems of the stress suite's budgets, and the seconds of each profile."""
+    listing = json.loads(subprocess.run([ctest, "--show-only=json-v1"], cwd=build, capture_output=True, text=True, check=True).stdout)
+    registered = {test["name"]: {p["name"]: p["value"] for p in test.get("properties", [])} for test in listing["tests"]}
+    registered = {name: p for name, p in registered.items() if set(p.get("LABELS", [])) & SUITE_LABELS}
+    cache = (pathlib.Path(build) / "CMakeCache.txt").read_text(encoding="utf-8")
+    profile = re.search(r"^PARTI_STRESS_PROFILE:\w+=(.*)$", cache, re.MULTILINE)[1]
+    folder = pathlib.Path(build) / "stress-budgets"
+    problems, sums, known = [], dict.fromkeys(PROFILE_LIMITS, 0), set()
+    for file in (folder / "list").read_text(encoding="utf-8").split():
+        if not (folder / file).exists():
+            problems.append(f"{file}: [budget] the program did not list its budgets; is it built?")
+            continue
+        for test in json.loads((folder / file).read_text(encoding="utf-8"))["tests"]:
+            name, label, budget = test["name"], test["label"], test["budget"]
+            known.add(name)
+            if test["declarations"] != 1:
+                problems.append(f"{name}: [budget] has {test['declarations']} declarations, must have one (test/testutil/budget.h)")
+                continue
+            if label not in SUITE_LABELS or not budget or set(budget) - set(PROFILE_LIMITS):
+                problems.append(f"{name}: [budget] label '{label}' must be one of {sorted(SUITE_LABELS)}, profiles {sorted(budget)} of "
+                                f"{sorted(PROFILE_LIMITS)}, at least one")
+            for of, seconds in budget.items():
+                sums[of] += seconds if of != "standard" or label == "stress" else 0
+            problems += registration_problems(name, label, budget, profile, registered.get(name))
+    problems += [f"{name}: [budget] is registered and no budget is listed" for name in registered if name not in known]
+    for of, limit in PROFILE_LIMITS.items():
+        if not 0 < sums[of] <= limit:
+            problems.append(f"[budget] profile {of} takes {sums[of]} s, must take at most {limit} s (and something)")
+    return problems, sums
+
+
+def registration_problems(name, label, budget, profile, properties):
+    if (properties is None) != (profile not in budget):
+        return [f"{name}: [budget] is {'not ' if properties is None else ''}registered in profile {profile}; its budgets are {budget}"]
+    if properties is None:
+        return []
+    timeout, problems = properties.get("TIMEOUT", 0), []
+    if label not in properties["LABELS"]:
+        problems.append(f"{name}: [budget] has labels {properties['LABELS']}, its budget's is {label}")
+    if timeout < 2 * budget[profile]:
+        problems.append(f"{name}: [budget] TIMEOUT {timeout:.0f} is less than twice its budget of {budget[profile]} s")
+    if profile == "standard" and timeout > STANDARD_TIMEOUT:
+        problems.append(f"{name}: [budget] TIMEOUT {timeout:.0f} is above {STANDARD_TIMEOUT} s, the most in profile standard")
+    return problems
 
 
 def check_promises(text, names):
@@ -241,11 +312,15 @@ def main(arguments):
         problems, counts = check_ctest(arguments[1], arguments[2] if len(arguments) == 3 else "ctest")
         warnings = []
         done = "tests by label: " + ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+    elif arguments[:1] == ["--budgets"] and len(arguments) in (2, 3):
+        problems, sums = check_budgets(arguments[1], arguments[2] if len(arguments) == 3 else "ctest")
+        warnings = []
+        done = "seconds by profile: " + ", ".join(f"{profile} {sums[profile]} of {limit}" for profile, limit in PROFILE_LIMITS.items())
     elif arguments[:1] == ["--promises"] and len(arguments) in (3, 4):
         names = registered_names(arguments[2], arguments[3] if len(arguments) == 4 else "ctest")
         problems, promises = check_promises(pathlib.Path(arguments[1]).read_text(encoding="utf-8"), names)
         warnings, done = [], f"{promises} promises"
-    elif len(arguments) <= 1 and not arguments[:1] in (["--ctest"], ["--promises"]):
+    elif len(arguments) <= 1 and not arguments[:1] in (["--ctest"], ["--budgets"], ["--promises"]):
         root = pathlib.Path(arguments[0] if arguments else pathlib.Path(__file__).parent.parent).resolve()
         checker = Checker(root)
         checker.check()

@@ -2,6 +2,7 @@
 """Tests tools/check.py: a clean tree has no violation, and each rule reports the one violation that is put into it."""
 import contextlib
 import io
+import json
 import pathlib
 import subprocess
 import sys
@@ -125,6 +126,7 @@ class Check(unittest.TestCase):
             self.assertEqual(2, check.main(["a", "b"]))
             self.assertEqual(2, check.main(["--ctest"]))
             self.assertEqual(2, check.main(["--promises"]))
+            self.assertEqual(2, check.main(["--budgets"]))
 
     def test_promises_have_tests_that_exist(self):
         def problems(tests):
@@ -150,11 +152,67 @@ class Check(unittest.TestCase):
         problems, counts = self.ctest_file(python + "set_tests_properties(a PROPERTIES LABELS unit TIMEOUT 5)\n")
         self.assertEqual(([], {"unit": 1}), (problems, counts))
         for properties, rule in (("LABELS unit", "timeout"), ("TIMEOUT 5", "label"), ("LABELS other TIMEOUT 5", "label"),
-                                 ('LABELS "unit;stress" TIMEOUT 5', "label")):
+                                 ('LABELS "unit;smoke" TIMEOUT 5', "label"), ('LABELS "unit;no_stress" TIMEOUT 5', "label")):
             with self.subTest(properties=properties):
                 problems, _ = self.ctest_file(python + f"set_tests_properties(a PROPERTIES {properties})\n")
                 self.assertEqual(1, len(problems), problems)
                 self.assertIn(f"[{rule}]", problems[0])
+
+    def test_the_suites_tests_are_alone_and_within_their_fixtures(self):
+        right = 'LABELS ladder TIMEOUT 60 RUN_SERIAL TRUE RESOURCE_LOCK stress_box FIXTURES_REQUIRED stress_run'
+        python = f'add_test(a "{sys.executable}" "-c" "")\n'
+        self.assertEqual([], self.ctest_file(python + f"set_tests_properties(a PROPERTIES {right})\n")[0])
+        for missing in ("RUN_SERIAL TRUE", "RESOURCE_LOCK stress_box", "FIXTURES_REQUIRED stress_run"):
+            problems, _ = self.ctest_file(python + f"set_tests_properties(a PROPERTIES {right.replace(missing, '')})\n")
+            self.assertEqual(1, len(problems), problems)
+            self.assertIn(f"[suite] {missing.split()[0]} is None", problems[0])
+        for name, fixtures in (("stress_begin", 'FIXTURES_SETUP "stress_run;stress_results"'),
+                               ("stress_diff", "FIXTURES_CLEANUP stress_run FIXTURES_REQUIRED stress_results")):
+            properties = right.replace("FIXTURES_REQUIRED stress_run", fixtures)
+            lines = python.replace("(a ", f"({name} ") + f"set_tests_properties({name} PROPERTIES {properties})\n"
+            self.assertEqual([], self.ctest_file(lines)[0])
+            self.assertTrue(self.ctest_file(lines.replace(fixtures, "FIXTURES_REQUIRED stress_run"))[0])
+
+    def budgets(self, tests, registered, profile="standard"):
+        """tests: (name, label, declarations, budget); registered: (name, label, timeout)."""
+        (self.root / "stress-budgets").mkdir(exist_ok=True)
+        (self.root / "stress-budgets/list").write_text("p.json\n")
+        (self.root / "stress-budgets/p.json").write_text(json.dumps({"tests": [
+            {"name": name, "label": label, "declarations": count, "budget": budget} for name, label, count, budget in tests]}))
+        (self.root / "CMakeCache.txt").write_text(f"PARTI_STRESS_PROFILE:STRING={profile}\n")
+        (self.root / "CTestTestfile.cmake").write_text("".join(
+            f'add_test({name} "{sys.executable}" "-c" "")\nset_tests_properties({name} PROPERTIES LABELS {label} TIMEOUT {timeout})\n'
+            for name, label, timeout in registered))
+        return check.check_budgets(self.root, "ctest")[0]
+
+    def test_budgets_add_up_and_are_what_is_registered(self):
+        every = {"smoke": 60, "standard": 120, "nightly": 5400, "soak": 100, "soak4h": 100}
+        right = [("a", "stress", 1, every), ("b", "ladder", 1, {"standard": 100})]
+        registered = [("a", "stress", 300), ("b", "ladder", 250)]
+        self.assertEqual([], self.budgets(right, registered))
+        self.assertEqual([], self.budgets(right, [("a", "stress", 13500)], "nightly"))
+        short = dict(every, standard=10)
+        many = right + [(f"c{i}", "stress", 1, {"standard": 120}) for i in range(7)]
+        for tests, now, what in (
+                (right[:1], registered, "b: [budget] is registered and no budget is listed"),
+                (right, registered[:1], "b: [budget] is not registered in profile standard"),
+                (right + [("c", "stress", 1, {"nightly": 0})], registered + [("c", "stress", 60)], "c: [budget] is registered in profile standard"),
+                (right + [("c", "stress", 0, {})], registered + [("c", "stress", 60)], "c: [budget] has 0 declarations"),
+                (right + [("c", "stress", 2, {})], registered + [("c", "stress", 60)], "c: [budget] has 2 declarations"),
+                (right, [("a", "stress", 239), registered[1]], "a: [budget] TIMEOUT 239 is less than twice"),
+                ([("a", "stress", 1, short), right[1]], [("a", "stress", 301), registered[1]], "a: [budget] TIMEOUT 301 is above 300"),
+                (right, [("a", "soak", 300), registered[1]], "a: [budget] has labels ['soak']"),
+                (right + [("c", "other", 1, {"smoke": 0})], registered, "c: [budget] label 'other'"),
+                (right + [("c", "stress", 1, {"smoke": 1})], registered, "profile smoke takes 61 s, must take at most 60 s"),
+                (right + [("c", "soak", 1, {"nightly": 1})], registered, "profile nightly takes 5401 s"),
+                ([("a", "stress", 1, dict(every, soak=0)), right[1]], registered, "profile soak takes 0 s"),
+                (many, registered + [(t[0], "stress", 300) for t in many[2:]], "profile standard takes 960 s")):
+            with self.subTest(what=what):
+                problems = self.budgets(tests, now)
+                self.assertEqual(1, len(problems), problems)
+                self.assertIn(what, problems[0])
+        (self.root / "stress-budgets/p.json").unlink()
+        self.assertIn("is it built?", check.check_budgets(self.root, "ctest")[0][0])
 
 
 if __name__ == "__main__":

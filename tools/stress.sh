@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the stress suite of a build folder with its output as it comes, then prints the diff against the baseline.
-# Usage: tools/stress.sh BUILD. STRESS_FILTER: a regular expression; only tests whose names match it run (and the diff of those).
+# Usage: tools/stress.sh BUILD. The build folder's PARTI_STRESS_PROFILE says which tests there are.
+# STRESS_FILTER: a regular expression; only tests whose names match it run (and the diff of those).
 #
 # Exit code: 0 passed (also when nothing is comparable with the baseline, which is said), otherwise not 0.
 set -euo pipefail
@@ -11,20 +12,32 @@ log=$build/stress.log
 table=$build/stress-results/diff.txt
 rm -f -- "$log" "$table"  # of an earlier run
 
-arguments=(-L '^stress$' --timeout 900 --no-tests=error -j 1 -V)
+# The long tests have labels of their own, and are part of every profile but the default one.
+profile=$(sed -n 's/^PARTI_STRESS_PROFILE:[A-Z]*=//p' "$build/CMakeCache.txt" 2>/dev/null || true)
+profile=${profile:-standard}
+labels='^stress$'
+[[ $profile == standard ]] || labels='^(stress|soak|ladder|matrix)$'
+
+arguments=(-L "$labels" --timeout 900 --no-tests=error -j 1 -V)
 [[ -z $filter ]] || arguments+=(-R "$filter")
-echo "== stress: ctest ${arguments[*]} (in $build; everything is kept in $log)"
+echo "== stress: profile $profile: ctest ${arguments[*]} (in $build; everything is kept in $log)"
 
 # ctest's own chatter is left out; the exit code that counts is ctest's.
 noise='^([0-9]+: (Test command|Working Directory|Environment variables|Test timeout computed to be):?|UpdateCTestConfiguration|'
 noise+='Parse Config file|Constructing a list of tests|Done constructing|Updating test list|Checking test dependency|'
 noise+='Added [0-9]+ tests|[0-9]+: +[A-Z_]+=.*$|test [0-9]+$)'
+SECONDS=0
 set +e
 (cd "$build" && exec ctest "${arguments[@]}") 2>&1 | tee "$log" | grep --line-buffered -Ev "$noise"
 code=${PIPESTATUS[0]}
 set -e
 
+took=$SECONDS
+
 echo
+echo "== profile $profile took $((took / 60)) min $((took % 60)) s"
+# What exceeded its budget is named: on an idle machine the budget is too small, or the test has become slower.
+sed -n 's|^[0-9]*: \(Test.* took .*(exceeded)\)$|  \1|p' "$log"
 echo "== diff against the committed baseline"
 if [[ -s $table ]]; then
     cat -- "$table"

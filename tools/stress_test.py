@@ -76,6 +76,26 @@ class Stress(unittest.TestCase):
         self.assertNotEqual(0, code)
         self.assertNotIn("yesterday", out)
 
+    def test_profile_says_which_labels_run(self):
+        self.suite()
+        with open(self.build / "CTestTestfile.cmake", "a") as file:
+            file.write('add_test(Ladder "/bin/echo" "climbed")\nset_tests_properties(Ladder PROPERTIES LABELS ladder TIMEOUT 20)\n')
+        out = self.tool("stress.sh")[1]
+        self.assertIn("profile standard: ctest", out)
+        self.assertNotIn("climbed", out)
+        (self.build / "CMakeCache.txt").write_text("PARTI_STRESS_PROFILE:STRING=nightly\n")
+        out = self.tool("stress.sh")[1]
+        self.assertIn("profile nightly: ctest", out)
+        self.assertIn("climbed", out)
+        self.assertIn("measured", out)
+        self.assertIn("profile nightly took 0 min", out)
+
+    def test_a_budget_that_was_exceeded_is_named(self):
+        self.suite(measure="echo 'TestScale_A took 9.1 s; budget in profile standard: 9 s (exceeded)'; echo 'TestScale_B took 1 s'")
+        out = self.tool("stress.sh")[1]
+        self.assertIn("\n  TestScale_A took 9.1 s; budget in profile standard: 9 s (exceeded)\n", out)
+        self.assertNotIn("\n  TestScale_B", out)
+
     def test_filter(self):
         self.suite()
         code, out, _ = self.tool("stress.sh", STRESS_FILTER="^stress_")

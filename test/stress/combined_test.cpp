@@ -35,6 +35,8 @@ protected:
     }
 };
 
+const Budget of_matrix("TestScenario_CombinedMatrix.*", {.standard = 120, .nightly = 120}, "matrix");
+
 TEST_F(TestScenario_CombinedMatrix, ChurnByRateByPartitions) {
     constexpr std::int64_t kBudget_ns = 45'000'000'000;
     const std::vector<Cell> cells = {{"kill and server kill, 500/s, 60 partitions", {Fault::kill, Fault::server_kill}, 500, 60},
@@ -60,6 +62,7 @@ TEST_F(TestScenario_CombinedMatrix, ChurnByRateByPartitions) {
 
 // Suites of their own, since each suite owns one result file.
 class TestScenario_NewerServer : public TestScenario_CombinedMatrix {};
+const Budget of_newer_server("TestScenario_NewerServer.*", {.nightly = 45});
 TEST_F(TestScenario_NewerServer, PerPartition) {
     const auto newer = test::newer_nats_server();
     // Without network there is no newer server; the machine's is covered above.
@@ -70,6 +73,7 @@ TEST_F(TestScenario_NewerServer, PerPartition) {
 }
 
 class TestScenario_PerWorker : public TestScenario_CombinedMatrix {};
+const Budget of_per_worker("TestScenario_PerWorker.*", {.nightly = 45});
 TEST_F(TestScenario_PerWorker, WorkQueueOfANewerServer) {
     const auto newer = test::newer_nats_server();
     // Durables with many filters need nats-server 2.10.

@@ -6,7 +6,7 @@ target_compile_definitions(parti_scenario PRIVATE "PARTI_STRESS_KEPT=\"${PROJECT
 
 parti_stress_program(parti_scenario_tests combined_test.cpp load_scenarios_test.cpp)
 target_link_libraries(parti_scenario_tests PRIVATE parti_scenario)
-parti_add_stress_tests(parti_scenario_tests TIMEOUT 300)
+parti_add_stress_tests(parti_scenario_tests)
 
 parti_stress_program(parti_consume_smoke consume_smoke_test.cpp)
 target_link_libraries(parti_consume_smoke PRIVATE parti_scenario)

@@ -1,6 +1,6 @@
 // Scenarios over the load itself: steady, rising, peaks, how much until it breaks, and what a handoff costs.
 //
-// PARTI_SCENARIO_FACTOR (1) stretches every phase, for the long profiles: 45 makes the sustained one 15 minutes.
+// The sustained one lasts as long as its profile says; PARTI_SCENARIO_FACTOR (1) stretches every phase of the others.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -72,11 +72,12 @@ protected:
 };
 
 class TestScenario_Sustained : public LoadScenario {};
+const Budget of_sustained("TestScenario_Sustained.Steady", {.standard = 60, .nightly = 960, .soak = 3720, .soak4h = 14580}, "soak");
 TEST_F(TestScenario_Sustained, Steady) {
     double early_kb = 0, late_kb = 0;
     ScenarioPlan plan;
     plan.weights = test::Weights::zipf;
-    plan.phases = {{stretched(20000ms), 500, 500}};
+    plan.phases = {{soak_length(), 500, 500}};
     plan.after_warmup = [&](test::Fleet& fleet) { early_kb = memory_kb(fleet); };
     plan.at_end = [&](test::Fleet& fleet) { late_kb = memory_kb(fleet); };
     const auto result = run(plan);
@@ -92,6 +93,7 @@ TEST_F(TestScenario_Sustained, Steady) {
 }
 
 class TestScenario_Ramp : public LoadScenario {};
+const Budget of_ramp("TestScenario_Ramp.*", {.nightly = 45});
 TEST_F(TestScenario_Ramp, WorkersAndMessages) {
     ScenarioPlan plan;
     plan.processes = 1;
@@ -105,12 +107,15 @@ TEST_F(TestScenario_Ramp, WorkersAndMessages) {
 }
 
 class TestScenario_Peak : public LoadScenario {};
+const Budget of_peak("TestScenario_Peak.*", {.nightly = 45});
 TEST_F(TestScenario_Peak, FiveTimesAndBack) { burst(5, 8000ms); }
 
 class TestScenario_Spike : public LoadScenario {};
+const Budget of_spike("TestScenario_Spike.*", {.standard = 35, .nightly = 35});
 TEST_F(TestScenario_Spike, TwentyTimesForASecond) { burst(20, 1000ms); }
 
 class TestScenario_EndToEndLatency : public LoadScenario {};
+const Budget of_end_to_end("TestScenario_EndToEndLatency.*", {.nightly = 35});
 TEST_F(TestScenario_EndToEndLatency, PublishToHandled) {
     ScenarioPlan plan;
     plan.phases = {{stretched(13000ms), 800, 800}};
@@ -122,6 +127,7 @@ TEST_F(TestScenario_EndToEndLatency, PublishToHandled) {
 
 // A process joins, another leaves: what messages of moved partitions wait, and that the others' do not.
 class TestScenario_HandoffGap : public LoadScenario {};
+const Budget of_handoff("TestScenario_HandoffGap.*", {.nightly = 40});
 TEST_F(TestScenario_HandoffGap, JoinAndLeave) {
     ScenarioPlan plan;
     plan.processes = 2;
@@ -175,6 +181,8 @@ protected:
         return limit;
     }
 };
+
+const Budget of_breaking_point("TestScenario_BreakingPoint.*", {.standard = 120, .nightly = 120}, "ladder");
 
 TEST_F(TestScenario_BreakingPoint, MessageRate) {
     double carried = 0, failed = 0;

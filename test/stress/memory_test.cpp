@@ -36,11 +36,18 @@ protected:
     }
 };
 
+constexpr Seconds kLaunches{.standard = 35, .nightly = 290};
+const Budget of_1w_100p("TestMemoryBenchmark_IsolatedParti.Launches/1w_100p", {.smoke = 12, .standard = 35, .nightly = 290});
+const Budget of_5w_100p("TestMemoryBenchmark_IsolatedParti.Launches/5w_100p", kLaunches);
+const Budget of_10w("TestMemoryBenchmark_IsolatedParti.Launches/10w_*", kLaunches);
+const Budget of_25w_500p("TestMemoryBenchmark_IsolatedParti.Launches/25w_500p", kLaunches);
+const Budget of_50w_500p("TestMemoryBenchmark_IsolatedParti.Launches/50w_500p", kLaunches);
+
 TEST_P(TestMemoryBenchmark_IsolatedParti, Launches) {
-    const LaunchPlan plan{.workers = GetParam().workers, .partitions = GetParam().partitions};
-    const std::uint64_t count = launches(5);
-    set_window("10 renewals");
-    print_budget(count + 1, kSecondsEach);
+    const LaunchPlan plan{.workers = GetParam().workers, .partitions = GetParam().partitions, .window_renewals = window_renewals()};
+    const std::uint64_t count = launches(window_renewals() > 10 ? 4 : 5);  // 4 are the fewest that are judged
+    set_window(std::to_string(plan.window_renewals) + " renewals");
+    print_budget(count + 1, kSecondsEach + 0.3 * static_cast<double>(plan.window_renewals - 10));
     const auto one = launch({.workers = 1, .partitions = plan.partitions, .window_renewals = 0}, Subject::memory);
     ASSERT_TRUE(one);
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -128,6 +135,8 @@ protected:
                     kilobytes(fit.intercept + fit.slope));
     }
 };
+
+const Budget of_slope("TestMemoryBenchmark_PerWorkerOverhead.Slope", {.standard = 115, .nightly = 115});
 
 TEST_F(TestMemoryBenchmark_PerWorkerOverhead, Slope) {
     constexpr double kTarget = 24 * 1024;

@@ -190,6 +190,8 @@ protected:
     std::int64_t begin_ns_ = 0;
 };
 
+const Budget budget("TestScale_RapidScaling.Cycles", {.smoke = 14, .standard = 60, .nightly = 60});
+
 TEST_F(TestScale_RapidScaling, Cycles) {
     const std::uint64_t count = launches(5);
     set_window("one cycle");

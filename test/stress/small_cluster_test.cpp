@@ -27,6 +27,11 @@ Milestones milestones_of(const Launched& launched) {
 
 class TestScale_SmallCluster : public LaunchTest, public testing::WithParamInterface<std::uint32_t> {};
 
+const Budget of_1w("TestScale_SmallCluster.Start/1w_100p", {.standard = 20, .nightly = 20});
+const Budget of_3w("TestScale_SmallCluster.Start/3w_100p", {.smoke = 6, .standard = 20, .nightly = 20});
+const Budget of_5w("TestScale_SmallCluster.Start/5w_100p", {.standard = 20, .nightly = 20});
+const Budget of_10w("TestScale_SmallCluster.Start/10w_100p", {.standard = 20, .nightly = 20});
+
 TEST_P(TestScale_SmallCluster, Start) {
     const std::uint32_t workers = GetParam();
     const std::uint64_t count = launches(5);

@@ -5,19 +5,20 @@ find_package(natsc REQUIRED)
 # The frame of all of them.
 add_library(parti_stress STATIC launch.cpp launch_test.cpp stress_test.cpp)
 target_compile_definitions(parti_stress PRIVATE "PARTI_STRESS_KEPT=\"${PROJECT_BINARY_DIR}/stress-failures\"")
-target_link_libraries(parti_stress PUBLIC parti_testfleet parti_testresults GTest::gtest PRIVATE parti_options)
+target_link_libraries(parti_stress PUBLIC parti_testfleet parti_testresults parti_testbudget GTest::gtest PRIVATE parti_options)
 
 function(parti_stress_program target)
   add_executable(${target} ${ARGN})
   parti_use_fleet(${target})
-  target_link_libraries(${target} PRIVATE parti_options parti_stress GTest::gtest_main)
+  target_link_libraries(${target} PRIVATE parti_options parti_stress)
 endfunction()
 
 parti_stress_program(parti_memory_tests memory_test.cpp)
 parti_stress_program(parti_scale_tests rapid_scaling_test.cpp small_cluster_test.cpp)
 parti_stress_program(parti_stress_smoke smoke_test.cpp)
-parti_add_stress_tests(parti_memory_tests TIMEOUT 300)
-parti_add_stress_tests(parti_scale_tests TIMEOUT 300)
+parti_add_stress_tests(parti_memory_tests)
+parti_add_stress_tests(parti_scale_tests)
+parti_add_stress_tests(large_stress_test)  # of test/integration
 parti_gtest(parti_stress_smoke LABELS smoke TIMEOUT 60)
 
 add_executable(stress_oracle_selftest oracle_selftest.cpp)
@@ -28,7 +29,8 @@ parti_gtest(stress_oracle_selftest LABELS selftest TIMEOUT 120)
 # The alarm from end to end, where memory is measured: an optimised build without sanitizers.
 if(NOT PARTI_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   find_program(PARTI_PYTHON python3 REQUIRED)
-  add_test(NAME stress_alarm COMMAND "${PARTI_PYTHON}" "${CMAKE_CURRENT_SOURCE_DIR}/alarm_test.py" "$<TARGET_FILE:stress-report>"
-    "$<TARGET_FILE:parti_memory_tests>" "${PROJECT_BINARY_DIR}/stress-alarm")
-  set_tests_properties(stress_alarm PROPERTIES LABELS stress TIMEOUT 300 RUN_SERIAL TRUE RESOURCE_LOCK stress_box)
+  parti_add_stress_command(stress_alarm BUDGET standard 75 nightly 75
+    COMMAND "${PARTI_PYTHON}" "${CMAKE_CURRENT_SOURCE_DIR}/alarm_test.py" "$<TARGET_FILE:stress-report>"
+    "$<TARGET_FILE:parti_memory_tests>" "${PROJECT_BINARY_DIR}/stress-alarm"
+    PROPERTIES FIXTURES_REQUIRED stress_run)
 endif()

@@ -68,6 +68,7 @@ std::string StressTest::replay_line() const {
 }
 
 void StressTest::SetUp() {
+    begin_ = std::chrono::steady_clock::now();
     seed_ = number_from_environment("PARTI_SEED").value_or(draw_seed());
     random_.seed(seed_);
     not_measured_ = report::why_not_measured(report::local_fingerprint());
@@ -84,11 +85,23 @@ void StressTest::TearDown() {
     const auto left = test::judge_leftovers();
     EXPECT_TRUE(left.empty()) << test::describe(left);
     if (writer_) write_results();
+    print_time();
     if (HasFailure()) std::printf("replay: %s\n", replay_line().c_str());
+}
+
+void StressTest::print_time() const {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+    const auto declared = budget_of(std::string(info->test_suite_name()) + "." + info->name());
+    if (!declared) return;  // no test of the suite's: a smoke test
+    const std::string profile_name(name(profile()));
+    std::printf("%s took %.1f s; budget in profile %s: %d s%s\n", result_name().c_str(), took, profile_name.c_str(), declared->of(profile()),
+                took > declared->of(profile()) ? " (exceeded)" : "");
 }
 
 std::uint64_t StressTest::launches(std::uint64_t by_default) const {
     if (!measures()) return 1;
+    if (profile() == Profile::smoke) by_default = 1;
     return std::max<std::uint64_t>(1, number_from_environment("PARTI_STRESS_LAUNCHES").value_or(by_default));
 }
 

@@ -5,18 +5,20 @@
 // Model     record() collects one value a launch; every metric is declared at its first use. In a build whose memory and times say
 //           nothing (sanitizers, Debug) values of kinds other than exact are written as "not measured".
 // Random    One 64-bit seed, printed with the line that repeats the test; PARTI_SEED sets it.
-// Launches  PARTI_STRESS_LAUNCHES, else the test's default; 1 in a build that does not measure.
+// Launches  PARTI_STRESS_LAUNCHES, else the test's default; 1 in a build that does not measure, and in profile smoke.
 // Errors    Everything wrong is a GoogleTest failure. On a failure the histories and logs of the fleet are kept and their folder named.
 // Threads   The test's main thread.
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "testutil/budget.h"
 #include "testutil/oracles.h"
 #include "testutil/results.h"
 
@@ -32,6 +34,8 @@ protected:
     std::uint64_t seed() const { return seed_; }
     std::mt19937_64& random() { return random_; }
     std::uint64_t launches(std::uint64_t by_default) const;
+    // Of every worker, in a launch's window: 10, and in the long profiles as many as fit into the 60 s of the suite's ancestor.
+    std::uint64_t window_renewals() const { return profile() >= Profile::nightly ? 200 : 10; }
     bool measures() const { return not_measured_.empty(); }
     // "budget: 5 launches x 6 s = 30 s"
     void print_budget(std::uint64_t launches, double seconds_each);
@@ -56,8 +60,10 @@ private:
     std::string replay_line() const;
     void keep_files(const test::Fleet& fleet);
     void write_results();
+    void print_time() const;
 
     const bool records_;
+    std::chrono::steady_clock::time_point begin_{};
     std::uint64_t seed_ = 0;
     std::mt19937_64 random_;
     std::string not_measured_;

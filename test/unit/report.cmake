@@ -8,7 +8,7 @@ parti_gtest(report_test LABELS unit TIMEOUT 120)
 
 # The alarm itself: does it ring when it must, and only then? Through the real program, and through ctest.
 add_executable(report_fake_stress report_fake_stress.cpp)
-target_link_libraries(report_fake_stress PRIVATE parti_testresults parti_options GTest::gtest_main)
+target_link_libraries(report_fake_stress PRIVATE parti_testresults parti_testbudget parti_options)
 
 add_executable(report_selftest report_alarm_test.cpp report_program_test.cpp report_ctest_test.cpp)
 target_link_libraries(report_selftest PRIVATE parti_testresults parti_options parti_base nlohmann_json::nlohmann_json GTest::gtest_main)

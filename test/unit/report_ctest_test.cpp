@@ -1,5 +1,6 @@
 // What ctest makes of the stress fixtures: labels, timeouts, order, and a diff of what ran now and nothing else.
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -24,6 +25,8 @@ struct CtestTest {
     }
 };
 
+constexpr std::array kSuiteLabels{"stress", "soak", "ladder", "matrix"};
+
 std::vector<CtestTest> registered(const std::filesystem::path& build) {
     const Ended ended = run_command("cd " + shell_quoted(build.string()) + " && " + shell_quoted(CTEST_PROGRAM) + " --show-only=json-v1");
     EXPECT_EQ(ended.exit, 0) << ended.output;
@@ -39,7 +42,7 @@ std::vector<CtestTest> registered(const std::filesystem::path& build) {
     return tests;
 }
 
-// The rules that make `ctest -L stress --timeout 900` do what it says.
+// The rules that make `ctest -L stress --timeout 900` do what it says; for the labels of the long tests too.
 void check_stress_tests(const std::vector<CtestTest>& tests, std::size_t& cases) {
     std::size_t fixtures = 0;
     for (const CtestTest& test : tests) {
@@ -48,11 +51,14 @@ void check_stress_tests(const std::vector<CtestTest>& tests, std::size_t& cases)
             EXPECT_EQ(matches, label == "stress") << test.name << ": ctest -L stress would also find label " << label;
         }
         const bool fixture = test.name == "stress_begin" || test.name == "stress_diff";
-        if (!test.has_label("stress")) {
+        const auto labels = std::count_if(kSuiteLabels.begin(), kSuiteLabels.end(), [&](const char* label) { return test.has_label(label); });
+        if (labels == 0) {
             EXPECT_FALSE(fixture) << test.name;
             continue;
         }
-        EXPECT_TRUE(test.get("TIMEOUT").is_number() && test.get("TIMEOUT") > 0 && test.get("TIMEOUT") <= 900) << test.name;
+        EXPECT_EQ(labels, 1) << test.name;
+        EXPECT_TRUE(test.get("TIMEOUT").is_number() && test.get("TIMEOUT") >= 60) << test.name;
+        EXPECT_TRUE(test.get("TIMEOUT") <= 900 || test.has_label("soak")) << test.name;
         EXPECT_EQ(test.get("RUN_SERIAL"), Json(true)) << test.name;
         EXPECT_EQ(test.get("RESOURCE_LOCK"), Json({"stress_box"})) << test.name;
         if (fixture) {
@@ -78,12 +84,26 @@ class CtestFixtures : public ::testing::Test {
 protected:
     void SetUp() override {
         std::filesystem::create_directory(folder_ / "baselines");
-        const Ended configured =
-            run_command(shell_quoted(CMAKE_PROGRAM) + " -S " + shell_quoted(STRESS_PROJECT) + " -B " + shell_quoted(build_) + " -G " +
+        const Ended configured = configure("");
+        ASSERT_EQ(configured.exit, 0) << configured.output;
+    }
+    Ended configure(const std::string& more) {
+        return run_command(shell_quoted(CMAKE_PROGRAM) + " -S " + shell_quoted(STRESS_PROJECT) + " -B " + shell_quoted(build_) + " -G " +
                         shell_quoted(CMAKE_GENERATOR_NAME) + " -DFAKE_STRESS=" + shell_quoted(FAKE_STRESS) + " -DSTRESS_FIXTURES=" +
                         shell_quoted(STRESS_FIXTURES) + " -DPARTI_STRESS_REPORT=" + shell_quoted(STRESS_REPORT) + " -DPARTI_STRESS_BASELINES=" +
-                        shell_quoted(folder_ / "baselines") + " -DPARTI_STRESS_RESULTS=" + shell_quoted(results_));
-        ASSERT_EQ(configured.exit, 0) << configured.output;
+                        shell_quoted(folder_ / "baselines") + " -DPARTI_STRESS_RESULTS=" + shell_quoted(results_) + " " + more);
+    }
+    // Names with their TIMEOUT, without the fixtures; every one keeps the rules.
+    std::map<std::string, Json> timeouts() {
+        const auto tests = registered(build_);
+        std::size_t cases = 0;
+        check_stress_tests(tests, cases);
+        std::map<std::string, Json> out;
+        for (const CtestTest& test : tests) {
+            if (test.get("FIXTURES_REQUIRED") == Json({"stress_run"})) out[test.name] = test.get("TIMEOUT");
+        }
+        EXPECT_EQ(out.size(), cases);
+        return out;
     }
     Ended ctest(const std::string& arguments, const std::string& environment = "") {
         return run_command("cd " + shell_quoted(build_) + " && env -u PARTI_STRESS_RUN_DIR " + environment + " " + shell_quoted(CTEST_PROGRAM) + " -j 4 " + arguments);
@@ -124,12 +144,42 @@ TEST_F(CtestFixtures, EveryCaseIsATestWithItsLabelsTimeoutAndLock) {
     const auto tests = registered(build_);
     std::size_t cases = 0;
     check_stress_tests(tests, cases);
-    EXPECT_EQ(cases, 3U);
+    EXPECT_EQ(cases, 4U);
     for (const CtestTest& test : tests) {
         if (test.get("FIXTURES_REQUIRED") != Json({"stress_run"})) continue;
-        EXPECT_EQ(test.get("TIMEOUT"), 77) << test.name;
-        EXPECT_EQ(test.get("ENVIRONMENT"), Json({"PARTI_STRESS_RUN_DIR=" + results_, "FAKE_MARK=1"})) << test.name;
+        EXPECT_EQ(test.get("ENVIRONMENT"), Json({"PARTI_STRESS_RUN_DIR=" + results_, "PARTI_STRESS_PROFILE=standard", "FAKE_MARK=1"}))
+            << test.name;
+        EXPECT_EQ(test.has_label("ladder"), test.name == "TestScenario_FakeLadder.Climbs") << test.name;
     }
+}
+
+TEST_F(CtestFixtures, AProfileHasTheTestsThatDeclareABudgetForItAndTheirTimeouts) {
+    using Map = std::map<std::string, Json>;
+    EXPECT_EQ(timeouts(), (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 75}, {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 75},
+                               {"TestScale_Fake.Small", 60}, {"TestScenario_FakeLadder.Climbs", 60}}));
+    ASSERT_EQ(configure("-DPARTI_STRESS_PROFILE=nightly").exit, 0);
+    EXPECT_EQ(timeouts(), (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 500}, {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 500},
+                               {"TestScale_Fake.Small", 75}, {"TestScenario_FakeLadder.Climbs", 60}, {"TestScenario_FakeSoak.Lasts", 2250}}));
+    ASSERT_EQ(configure("-DPARTI_STRESS_PROFILE=smoke").exit, 0);
+    EXPECT_EQ(timeouts(), (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 60}, {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 60}}));
+    ASSERT_EQ(configure("-DPARTI_STRESS_PROFILE=soak").exit, 0);
+    EXPECT_EQ(timeouts(), (Map{{"TestScenario_FakeSoak.Lasts", 9000}}));
+}
+
+TEST_F(CtestFixtures, AWrongProfileIsNamedWithTheChoices) {
+    const Ended configured = configure("-DPARTI_STRESS_PROFILE=nighty");
+    EXPECT_NE(configured.exit, 0);
+    contains(configured.output, "PARTI_STRESS_PROFILE='nighty' must be one of");
+    contains(configured.output, "smoke;standard;nightly;soak;soak4h");
+    const Ended started = run_command("PARTI_STRESS_PROFILE=nighty " + shell_quoted(FAKE_STRESS));
+    EXPECT_EQ(started.exit, 104) << started.output;
+    contains(started.output, "PARTI_STRESS_PROFILE='nighty' must be one of smoke, standard, nightly, soak, soak4h");
+}
+
+TEST_F(CtestFixtures, TheLongTestsRunByTheirOwnLabelWithBeginAndDiff) {
+    const Ended ended = ctest("-L ladder");
+    EXPECT_EQ(ended.exit, 0) << ended.output;
+    EXPECT_EQ(order(ended.output), (std::vector<std::string>{"stress_begin", "TestScenario_FakeLadder.Climbs", "stress_diff"}));
 }
 
 TEST_F(CtestFixtures, BeginIsFirstDiffIsLastAndWithoutABaselineItIsSkipped) {
@@ -190,7 +240,7 @@ TEST_F(CtestFixtures, ASanitizerBuildPassesAndSaysThatMemoryWasNotMeasured) {
 }
 
 TEST_F(CtestFixtures, AProgramThatIsNotBuiltFailsAmongTheStressTests) {
-    ASSERT_EQ(run_command("sed -i 's|" + std::string(FAKE_STRESS) + "|/no/such/program|g' " + shell_quoted(build_) + "/fake_stress*_include.cmake").exit, 0);
+    ASSERT_EQ(run_command("sed -i 's|" + std::string(FAKE_STRESS) + "|/no/such/program|g' " + shell_quoted(build_) + "/fake_stress_stress_tests.cmake").exit, 0);
     const Ended ended = ctest("-L stress");
     EXPECT_NE(ended.exit, 0) << ended.output;
     contains(ended.output, "fake_stress_NOT_BUILT");

@@ -6,11 +6,13 @@
 
 #include <gtest/gtest.h>
 
+#include "testutil/budget.h"
 #include "testutil/results.h"
 
 namespace {
 
 using namespace parti::report;
+using parti::stress::Budget;
 
 std::string environment(const char* name) {
     const char* const value = std::getenv(name);
@@ -48,11 +50,19 @@ void measure(const std::string& test) {
     EXPECT_TRUE(passed);
 }
 
+const Budget of_memory("Sizes/TestMemoryBenchmark_Fake.Fleet/*", {.smoke = 5, .standard = 30, .nightly = 200});
 class TestMemoryBenchmark_Fake : public ::testing::TestWithParam<int> {};
 TEST_P(TestMemoryBenchmark_Fake, Fleet) { measure("TestMemoryBenchmark_Fake/" + std::to_string(GetParam()) + "w"); }
 INSTANTIATE_TEST_SUITE_P(Sizes, TestMemoryBenchmark_Fake, ::testing::Values(1, 5),
                          [](const auto& param) { return std::to_string(param.param) + "w_100p"; });
 
+const Budget of_scale("TestScale_Fake.Small", {.standard = 10, .nightly = 30});
 TEST(TestScale_Fake, Small) { measure("TestScale_Fake/small"); }
+
+const Budget of_climbing("TestScenario_FakeLadder.Climbs", {.standard = 10, .nightly = 10}, "ladder");
+TEST(TestScenario_FakeLadder, Climbs) { measure("TestScenario_FakeLadder"); }
+
+const Budget of_lasting("TestScenario_FakeSoak.Lasts", {.nightly = 900, .soak = 3600}, "soak");
+TEST(TestScenario_FakeSoak, Lasts) { measure("TestScenario_FakeSoak"); }
 
 }  // namespace
