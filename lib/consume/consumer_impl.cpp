@@ -172,7 +172,7 @@ void ConsumerImpl::deliver(std::uint64_t grant, jetstream::Message message) {
     Counters& counters = *shop_->counters;
     counters.pulled.fetch_add(1, std::memory_order_relaxed);
     if (delivery->delivered > 1) counters.redelivered.fetch_add(1, std::memory_order_relaxed);
-    unit.lane->flow().arrived(delivery->sequence, delivery->bytes);
+    unit.lane->flow().arrived(delivery->sequence, delivery->bytes, delivery->time_ns);
     unit.lane->push(std::move(delivery));
     if (unit.draining && unit.feed) end_when_quiet(grant, unit);
 }

@@ -1,6 +1,7 @@
 #include "consume/feed.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -18,6 +19,7 @@ constexpr Duration kPauseMin = std::chrono::milliseconds(50);
 constexpr Duration kPauseMax = std::chrono::seconds(2);
 constexpr Duration kRequestTimeout = std::chrono::seconds(2);
 constexpr Duration kSettleTimeout = std::chrono::milliseconds(500);
+constexpr Duration kSameCreated = std::chrono::milliseconds(50);  // one durable's moments of creation, as said before and after a restart
 constexpr std::uint32_t kOrderedBatch = 256;  // of a pull when max_ack_pending is what bounds: saves requests
 
 }  // namespace
@@ -152,7 +154,9 @@ void Feed::on_created(std::string_view answer, const std::optional<ApiError>& er
 }
 
 void Feed::flow_from(const jetstream::DurableState& state) {
-    flow_->begin(state.ack_floor, state.delivered, state.ack_pending);
+    const bool same = created_ns_ != 0 && std::abs(state.created_ns - created_ns_) <= kSameCreated.count();
+    flow_->begin(state.ack_floor, state.delivered, state.ack_pending, same);
+    created_ns_ = state.created_ns;
     was_there_ = true;
     slot_.reset();
     trouble_.clear();

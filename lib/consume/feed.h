@@ -89,6 +89,7 @@ private:
     Phase phase_ = Phase::idle;
     std::uint64_t generation_ = 0;  // of requests
     bool was_there_ = false;        // seen once: from then on the floor is known
+    std::int64_t created_ns_ = 0;   // of the durable that was seen last
     bool asking_ = true;
     bool wants_ = false;            // a refill that could not be sent
     bool silent_once_ = false;

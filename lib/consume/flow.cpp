@@ -14,11 +14,20 @@ Flow::Limits Flow::limits() const {
     return limits_;
 }
 
-void Flow::begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t ack_pending) {
+void Flow::begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t ack_pending, bool same) {
     const std::lock_guard lock(mutex_);
     if (delivered < highest_ || delivered < floor_) {
-        open_.clear();
-        recent_.clear();
+        if (!same) {
+            open_.clear();
+            recent_.clear();
+            forgotten_ = {};
+        } else if (limits_.messages <= 1) {
+            forgotten_ = {std::max(forgotten_.sequence, own_floor()), done_time_};
+        }
+        for (const Open& message : open_) {
+            if (message.done) remember(message);
+        }
+        open_.erase(std::remove_if(open_.begin(), open_.end(), [](const Open& o) { return o.done; }), open_.end());
         floor_ = highest_ = 0;
     }
     floor_ = std::max(floor_, ack_floor);
@@ -33,7 +42,8 @@ void Flow::forget() {
     open_.clear();
     recent_.clear();
     last_ack_.clear();
-    floor_ = highest_ = inherited_ = inherited_to_ = 0;
+    floor_ = highest_ = inherited_ = inherited_to_ = done_time_ = 0;
+    forgotten_ = {};
     inherited_done_.clear();
 }
 
@@ -45,18 +55,18 @@ std::deque<Flow::Open>::iterator Flow::find(std::uint64_t sequence) {
     return std::lower_bound(open_.begin(), open_.end(), sequence, [](const Open& o, std::uint64_t s) { return o.sequence < s; });
 }
 
-void Flow::arrived(std::uint64_t sequence, std::size_t bytes) {
+void Flow::arrived(std::uint64_t sequence, std::size_t bytes, std::uint64_t time) {
     const std::lock_guard lock(mutex_);
     load_.messages += 1;
     load_.bytes += bytes;
-    if (over(sequence)) return;
+    if (over({sequence, time})) return;
     if (open_.empty() || open_.back().sequence < sequence) {
-        open_.push_back({sequence, false});
+        open_.push_back({{sequence, time}, false});
         highest_ = std::max(highest_, sequence);
         return;
     }
     const auto at = find(sequence);
-    if (at == open_.end() || at->sequence != sequence) open_.insert(at, {sequence, false});
+    if (at == open_.end() || at->sequence != sequence) open_.insert(at, {{sequence, time}, false});
 }
 
 void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
@@ -81,11 +91,7 @@ void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
 void Flow::done_with(std::uint64_t sequence) {
     if (const auto at = find(sequence); at != open_.end() && at->sequence == sequence) at->done = true;
     while (!open_.empty() && open_.front().done) {
-        if (recent_.size() < recent_max()) {
-            recent_.push_back(open_.front().sequence);
-        } else {
-            recent_[recent_next_++ % recent_.size()] = open_.front().sequence;
-        }
+        remember(open_.front());
         open_.pop_front();
     }
     if (inherited_ == 0 || sequence > inherited_to_ || sequence <= floor_ || !inherited_done_.insert(sequence).second) return;
@@ -93,6 +99,15 @@ void Flow::done_with(std::uint64_t sequence) {
     if (inherited_ > 0) return;
     inherited_done_.clear();
     highest_ = std::max(highest_, inherited_to_);
+}
+
+void Flow::remember(const Stored& message) {
+    if (recent_.size() < recent_max()) {
+        recent_.push_back(message);
+    } else {
+        recent_[recent_next_++ % recent_.size()] = message;
+    }
+    done_time_ = std::max(done_time_, message.time);
 }
 
 void Flow::acked(const char* reply) {
@@ -116,19 +131,25 @@ Flow::Load Flow::load() const {
     return load_;
 }
 
-bool Flow::done(std::uint64_t sequence) const {
+bool Flow::done(std::uint64_t sequence, std::uint64_t time) const {
     const std::lock_guard lock(mutex_);
-    if (over(sequence)) return true;
+    if (over({sequence, time})) return true;
     const auto at = find(sequence);
-    return at != open_.end() && at->sequence == sequence && at->done;
+    return at != open_.end() && at->sequence == sequence && at->time == time && at->done;
 }
 
-bool Flow::over(std::uint64_t sequence) const {
-    return sequence <= floor_ || std::find(recent_.begin(), recent_.end(), sequence) != recent_.end();
+bool Flow::over(const Stored& message) const {
+    if (message.sequence <= floor_ || (message.sequence <= forgotten_.sequence && message.time <= forgotten_.time)) return true;
+    return std::any_of(recent_.begin(), recent_.end(),
+                       [&](const Stored& r) { return r.sequence == message.sequence && r.time == message.time; });
 }
 
 std::uint64_t Flow::floor() const {
     const std::lock_guard lock(mutex_);
+    return own_floor();
+}
+
+std::uint64_t Flow::own_floor() const {
     if (inherited_ > 0) return floor_;
     if (open_.empty()) return std::max(floor_, highest_);
     return std::max(floor_, open_.front().sequence - 1);

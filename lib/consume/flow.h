@@ -4,9 +4,13 @@
 // Model     A message is open from its delivery to its ack or term; a nak leaves it open (it comes again), but no longer in flight. The floor
 //           is the sequence before the first open one. Messages that a former owner had open are inherited: the floor stays where the server
 //           had it until all of them have been settled.
+//           A killed server may know less of the same durable afterwards than it had confirmed; nats-server 2.9.10 may know nothing. What was
+//           acknowledged here is remembered, so that it is acknowledged again and not handled again (max_ack_pending 1: all of it; more: the
+//           last ones, because others' messages may lie between). The stored time tells a message from another one that a stream which lost
+//           its tail stores under the same number.
 //           wake() is called when half of the room has become free, or at the next settlement when the feeder said that it starves.
 // Threads   Any; wake() on the thread that settled.
-// Cost      16 bytes an open message.
+// Cost      24 bytes an open message.
 #pragma once
 
 #include <atomic>
@@ -34,16 +38,17 @@ public:
 
     void set_limits(Limits limits);
     Limits limits() const;
-    // What the server says when the durable was looked at; again after a reconnect. A server that has delivered less than we know of has
-    // another history: what we knew is void.
-    void begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t ack_pending);
+    // What the server says when the durable was looked at; again after a reconnect. `same`: it is the durable that was looked at before. A
+    // server that has delivered less than we know of has forgotten it; of another durable, what we knew is void.
+    void begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t ack_pending, bool same = false);
     void forget();  // another history: what was known is void
-    void arrived(std::uint64_t sequence, std::size_t bytes);
+    void arrived(std::uint64_t sequence, std::size_t bytes, std::uint64_t time = 0);
     // done: acknowledged or terminated; else it comes again.
     void settled(std::uint64_t sequence, std::size_t bytes, bool done);
     // Acknowledged before, by us lately or (at or below the floor) by anybody. nats-server 2.9.10 delivers such a message again, as if for the
     // first time, after a nak or an expired ack_wait found no pull waiting.
-    bool done(std::uint64_t sequence) const;
+    // `time`: when the stream stored it.
+    bool done(std::uint64_t sequence, std::uint64_t time = 0) const;
     void remember_acks() { remembers_ = true; }  // before anything else
     void acked(const char* reply);               // sent
     std::string last_ack() const;                // its reply subject; empty: none
@@ -52,12 +57,17 @@ public:
     std::uint64_t floor() const;
 
 private:
-    struct Open {
-        std::uint64_t sequence;
-        bool done;
+    struct Stored {
+        std::uint64_t sequence = 0;
+        std::uint64_t time = 0;
+    };
+    struct Open : Stored {
+        bool done = false;
     };
     void done_with(std::uint64_t sequence);
-    bool over(std::uint64_t sequence) const;
+    void remember(const Stored& message);
+    bool over(const Stored& message) const;
+    std::uint64_t own_floor() const;
     std::size_t recent_max() const { return limits_.messages <= 1 ? 8 : 256; }
     std::deque<Open>::const_iterator find(std::uint64_t sequence) const;
     std::deque<Open>::iterator find(std::uint64_t sequence);
@@ -71,10 +81,12 @@ private:
     bool remembers_ = false;
     std::string last_ack_;
     std::deque<Open> open_;  // ascending; the first one is not done
-    std::vector<std::uint64_t> recent_;  // acknowledged last: a ring
+    std::vector<Stored> recent_;         // acknowledged last: a ring
     std::size_t recent_next_ = 0;
     std::uint64_t floor_ = 0;            // the server's word
     std::uint64_t highest_ = 0;
+    std::uint64_t done_time_ = 0;        // of the latest message in recent_, ever
+    Stored forgotten_{};                 // by the server; all up to here were acknowledged
     std::uint64_t inherited_to_ = 0;
     std::uint64_t inherited_ = 0;  // open ones at or below inherited_to_ when the durable was looked at
     std::set<std::uint64_t> inherited_done_;

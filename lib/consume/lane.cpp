@@ -233,7 +233,7 @@ bool Lane::run(std::uint32_t most) {
 void Lane::call(const std::shared_ptr<Delivery>& delivery) {
     Counters& counters = *shop_->counters;
     const ConsumerConfig& config = shop_->config;
-    if (flow_->done(delivery->sequence)) {
+    if (flow_->done(delivery->sequence, delivery->time_ns)) {
         counters.repeated.fetch_add(1, std::memory_order_relaxed);
         static_cast<void>(delivery->ack(std::nullopt));
         return;

@@ -1,5 +1,8 @@
 #include "jetstream/consumer_api.h"
 
+#include <chrono>
+#include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 namespace parti::jetstream {
@@ -79,6 +82,26 @@ std::string durable_update_json(const DurableSpec& spec, std::string_view info) 
     return Json{{"stream_name", spec.stream}, {"config", std::move(config)}}.dump();
 }
 
+std::int64_t parse_utc(std::string_view text) {
+    constexpr std::size_t whole = 19;
+    const std::string seconds(text.substr(0, whole));
+    int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0, end = 0;
+    if (std::sscanf(seconds.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &s, &end) != 6 || end != int{whole}) return 0;
+    if (text.size() <= whole || text.back() != 'Z') return 0;
+    std::string_view digits = text.substr(whole, text.size() - whole - 1);
+    std::int64_t ns = 0;
+    if (!digits.empty()) {
+        if (digits.front() != '.' || digits.size() < 2 || digits.size() > 10) return 0;
+        digits.remove_prefix(1);
+        if (digits.find_first_not_of("0123456789") != std::string_view::npos) return 0;
+        for (std::size_t i = 0; i < 9; ++i) ns = ns * 10 + (i < digits.size() ? digits[i] - '0' : 0);
+    }
+    const std::chrono::year_month_day date{std::chrono::year(y), std::chrono::month(static_cast<unsigned>(mo)), std::chrono::day(static_cast<unsigned>(d))};
+    if (!date.ok() || y < 1970 || y > 2200 || h > 23 || mi > 59 || s > 60) return 0;
+    const auto at = std::chrono::sys_days(date) + std::chrono::hours(h) + std::chrono::minutes(mi) + std::chrono::seconds(s);
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count() + ns;
+}
+
 Result<DurableState> parse_durable(std::string_view answer) {
     const auto json = object_in(answer, "config");
     if (!json) return tl::unexpected<Error>(json.error());
@@ -93,6 +116,7 @@ Result<DurableState> parse_durable(std::string_view answer) {
     state.max_deliver = value_of<std::int64_t>(config, "max_deliver", -1);
     state.pull = value_of<std::string>(config, "deliver_subject", "").empty();
     state.explicit_ack = value_of<std::string>(config, "ack_policy", "") == "explicit";
+    state.created_ns = parse_utc(value_of<std::string>(*json, "created", ""));
     state.filters = texts(part(config, "filter_subjects"));
     const std::string filter = value_of<std::string>(config, "filter_subject", "");
     if (state.filters.empty() && !filter.empty()) state.filters.push_back(filter);

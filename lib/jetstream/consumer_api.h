@@ -49,7 +49,10 @@ struct DurableState {
     bool pull = true;
     bool explicit_ack = true;
     std::vector<std::string> filters;
+    std::int64_t created_ns = 0;   // since 1970; 0: not said. nats-server 2.9.10 says another one after a restart, some microseconds later
 };
+// "2026-11-28T14:57:17.25Z" in ns since 1970; 0: it is something else.
+std::int64_t parse_utc(std::string_view text);
 // From an answer without error.
 Result<DurableState> parse_durable(std::string_view answer);
 

@@ -1,6 +1,7 @@
 // Consumers on a real server when something goes wrong: killed and stopped workers, restarted servers, vanished durables (P-9, P-10).
 #include "consume_fixture.h"
 
+#include <filesystem>
 #include <thread>
 
 namespace parti::test {
@@ -191,6 +192,30 @@ TEST_F(ConsumeFaults, AStreamMadeAnewIsReplayedOrSkippedAsConfiguredAndReported)
         a.reset();
         ASSERT_TRUE(raw_->api("STREAM.DELETE.ORDERS"));
     }
+}
+
+// What a kill of nats-server 2.9.10 leaves behind when it falls between emptying a durable's file and writing it (durable-check counts them).
+TEST_F(ConsumeFaults, ADurableThatTheServerForgotIsNotHandledFromTheBeginningAgain) {
+    make_stream();
+    const auto partitions = ids(2);
+    publish(partitions, 25);
+    Context context = connect();
+    auto a = member(context, source(2), seen_.handler(), consuming());
+    ASSERT_TRUE(eventually([&] { return a->consumer->stats().acked == 50; }));
+    ASSERT_TRUE(server_->kill());
+    std::size_t emptied = 0;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(server_->store())) {
+        if (file.path().filename() != "o.dat" || file.path().parent_path().filename() != "c-p_1000") continue;
+        std::filesystem::resize_file(file.path(), 0);
+        ++emptied;
+    }
+    ASSERT_EQ(emptied, 1U);
+    ASSERT_TRUE(server_->restart());
+    publish(partitions, 25);
+    ASSERT_TRUE(eventually([&] { return seen_.distinct() == 100; })) << seen_.total() << notes_.text();
+    EXPECT_EQ(seen_.in_order_once(partitions, 50), "");
+    EXPECT_GE(a->consumer->stats().repeated, 25U) << "the server has delivered them again";
+    EXPECT_EQ(a->consumer->stats().recreations, 0U);
 }
 
 TEST_F(ConsumeFaults, ARestartedServerIsPulledFromAgain) {

@@ -176,6 +176,8 @@ private:
         });
     }
 
+    static bool same_grant(const Entry& a, const Entry& b) { return *a.label == *b.label && a.handling->fence == b.handling->fence; }
+
     void judge_success(const Entry& entry, bool late) {
         auto& first = first_[entry.handling->sequence - 1];
         if (!first) {
@@ -192,7 +194,7 @@ private:
         } else if (disturbances_.server_forgot(before, entry)) {
             ++counts().replayed;
         } else if (forgotten(before, entry)) {
-            if (options_.allow_forgotten) {
+            if (options_.allow_forgotten && !(options_.in_order && same_grant(before, entry))) {
                 ++counts().forgotten;
             } else {
                 blame(counts().forgotten, Oracle::message_duplicate, "the server forgot the whole durable: " + text_of(entry) + ", before " + text_of(before));

@@ -74,6 +74,40 @@ TEST_F(FlowTest, AServerThatHasDeliveredLessHasAnotherHistory) {
     EXPECT_EQ(flow_.floor(), 5U);
 }
 
+// nats-server 2.9.10, killed between emptying a durable's file and writing it, begins at message 1 again.
+TEST_F(FlowTest, WhatAKilledServerForgotOfTheSameDurableIsStillDone) {
+    flow_.set_limits({1, 0});
+    flow_.begin(100, 100, 0);
+    for (std::uint64_t s = 101; s <= 150; ++s) {
+        flow_.arrived(s, 1, 1000 + s);
+        flow_.settled(s, 1, true);
+    }
+    flow_.arrived(151, 1, 1151);  // its handler runs
+    flow_.begin(0, 0, 0, true);
+    for (const std::uint64_t s : {1U, 100U, 101U, 150U}) EXPECT_TRUE(flow_.done(s, 1000 + s)) << s;
+    EXPECT_FALSE(flow_.done(151, 1151));
+    EXPECT_FALSE(flow_.done(150, 5000)) << "another message, of a stream that has lost its tail";
+    flow_.arrived(1, 1, 1001);
+    flow_.settled(1, 1, true);
+    flow_.settled(151, 1, true);
+    EXPECT_TRUE(flow_.done(151, 1151));
+    flow_.begin(1, 1, 0, true);  // again, in the middle of what comes again
+    EXPECT_TRUE(flow_.done(150, 1150));
+    EXPECT_FALSE(flow_.done(152, 1152));
+    flow_.begin(0, 0, 0, false);
+    EXPECT_FALSE(flow_.done(150, 1150)) << "another durable: its messages are new";
+}
+
+TEST_F(FlowTest, OfAPipelinedDurableOnlyWhatWasSeenIsKnownAfterwards) {
+    flow_.set_limits({100, 0});
+    flow_.begin(10, 10, 0);
+    for (const std::uint64_t s : {12U, 13U, 15U}) flow_.arrived(s, 1, s);  // 11 and 14 may have gone to somebody else
+    for (const std::uint64_t s : {12U, 15U}) flow_.settled(s, 1, true);
+    flow_.begin(0, 0, 0, true);
+    for (const std::uint64_t s : {12U, 15U}) EXPECT_TRUE(flow_.done(s, s)) << s;
+    for (const std::uint64_t s : {11U, 13U, 14U}) EXPECT_FALSE(flow_.done(s, s)) << s;
+}
+
 TEST_F(FlowTest, WakesWhenHalfTheRoomIsFreeOrWhenItStarves) {
     flow_.set_limits({8, 0});
     for (std::uint64_t s = 1; s <= 8; ++s) flow_.arrived(s, 1);

@@ -1,4 +1,5 @@
 #include "consume/naming.h"
+#include "jetstream/consumer_api.h"
 
 #include <gtest/gtest.h>
 
@@ -54,6 +55,17 @@ TEST(DurableNames, AreDifferentForDifferentPartitionsAndLegal) {
         EXPECT_TRUE(names.insert(*name).second) << id << " -> " << *name;
     }
     EXPECT_EQ(*partition_durable("p", partition("orders.eu_x.42")), "p-orders_eu=5Fx_42");
+}
+
+TEST(ServerTimes, AreReadToTheNanosecondOrNotAtAll) {
+    using jetstream::parse_utc;
+    EXPECT_EQ(parse_utc("1970-01-02T00:00:01Z"), 86'401'000'000'000);
+    EXPECT_EQ(parse_utc("2026-11-28T14:57:17.25Z"), 1'795'877'837'250'000'000);
+    EXPECT_EQ(parse_utc("2026-11-28T14:57:17.000000001Z"), 1'795'877'837'000'000'001);
+    for (const char* text : {"", "2026-11-28", "2026-11-28T14:57:17", "2026-11-28T14:57:17+01:00", "2026-02-30T00:00:00Z", "2026-11-28T24:00:00Z",
+                             "2026-11-28T14:57:17.Z", "2026-11-28T14:57:17.1234567890Z", "2026-11-28T14:57:17.2xZ", "0001-01-01T00:00:00Z"}) {
+        EXPECT_EQ(parse_utc(text), 0) << text;
+    }
 }
 
 TEST(DurableNames, RefuseWhatIsTooLong) {

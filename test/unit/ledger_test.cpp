@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <utility>
 
 namespace parti::test {
 namespace {
@@ -149,7 +150,7 @@ TEST_F(LedgerTest, AServerThatForgetsAWholeDurableIsAClassOfItsOwn) {
     options_.replay_window_ns = 500 * kMs;
     options_.ack_window_ns = 100 * kMs;
     disturb(Disturbance::Kind::server_crashed, 1012, 1100);
-    for (std::uint64_t s = 1; s <= 10; ++s) add(0, s, 1200 + static_cast<int>(s) * 10);
+    for (std::uint64_t s = 1; s <= 10; ++s) add(1, s, 1200 + static_cast<int>(s) * 10);
     LedgerReport report = check();
     EXPECT_EQ(report.counts.replayed, 5U) << "6 to 10 are within the window";
     EXPECT_EQ(report.counts.forgotten, 5U);
@@ -159,6 +160,13 @@ TEST_F(LedgerTest, AServerThatForgetsAWholeDurableIsAClassOfItsOwn) {
     report = check();
     EXPECT_EQ(report.counts.forgotten, 5U);
     EXPECT_TRUE(report.violations.empty());
+    auto again = std::exchange(processes_[1].handlings, {});
+    processes_[0].handlings.insert(processes_[0].handlings.end(), again.begin(), again.end());
+    report = check();
+    EXPECT_EQ(report.counts.forgotten, 5U);
+    EXPECT_EQ(report.violations.size(), 5U) << "the owner had acknowledged them itself, and has to know";
+    for (Handling& h : processes_[0].handlings) h.fence.version += h.begin_ns > 1000 * kMs ? 1 : 0;
+    EXPECT_TRUE(check().violations.empty()) << "it had lost the partition meanwhile, and with it what it knew";
     std::erase_if(processes_[0].handlings, [](const Handling& h) { return h.sequence == 1 && h.begin_ns > 1000 * kMs; });
     report = check();
     EXPECT_EQ(report.counts.duplicates, 4U) << "not from the first message on: no such excuse";
