@@ -2,8 +2,8 @@
 //
 // Role      The driver (driver.cpp) starts a server, fills a stream, and runs one child process a measurement: the reference
 //           (reference.cpp: nats.c's js_PullSubscribe and Fetch) or parti's Consumer (subject.cpp), alternately, on the same store.
-// Model     Child: connects, makes its durables, says READY; reads "go"; consumes. A throughput child counts over its window and ends by
-//           itself; a latency child ends at "stop <ns>" and judges the messages intended from then on. It answers one line of JSON.
+// Model     Child: connects, says READY; reads "go"; consumes. A throughput child counts over its window, which begins after a warm-up that
+//           begins when every durable is attached, and ends by itself; a latency child ends at "stop <ns>" and judges the messages intended from then on. It answers one line of JSON.
 //           Every measurement starts from the same filled store, set back by the launcher.
 // Units     Messages/s, microseconds, kB.
 // Threads   Tally: any.
@@ -70,8 +70,8 @@ private:
 class Consuming {
 public:
     virtual ~Consuming() = default;
-    virtual Outcome<void> prepare(const ChildOptions& options, Tally& tally) = 0;  // connected, durables made
-    virtual Outcome<void> go() = 0;
+    virtual Outcome<void> prepare(const ChildOptions& options, Tally& tally) = 0;  // connected
+    virtual Outcome<void> go() = 0;  // returns when every durable is attached and pulled from
     virtual Outcome<void> stop() = 0;
 };
 std::unique_ptr<Consuming> make_reference();

@@ -2,16 +2,22 @@
 #include <parti/consumer.h>
 #include <parti/parti.h>
 
+#include <thread>
+
 #include "bench.h"
+#include "testutil/worker_process.h"
 
 namespace parti::bench {
 namespace {
 
 using test::failure;
 
+constexpr std::chrono::seconds kAttach{30};
+
 class Subject final : public Consuming {
 public:
     Outcome<void> prepare(const ChildOptions& options, Tally& tally) override {
+        partitions_ = options.partitions;
         ConnectOptions connect;
         connect.urls = {options.url};
         connect.callback_threads = options.threads;
@@ -48,6 +54,11 @@ public:
 
     Outcome<void> go() override {
         if (auto ok = consumer_->start(); !ok) return failure(ok.error().message());
+        const std::int64_t deadline = test::boot_now_ns() + std::chrono::nanoseconds(kAttach).count();
+        while (consumer_->stats().consuming < partitions_) {
+            if (test::boot_now_ns() > deadline) return failure("not every durable is attached after " + std::to_string(kAttach.count()) + " s");
+            std::this_thread::sleep_for(Milliseconds(5));  // the pause between two looks
+        }
         return {};
     }
 
@@ -59,6 +70,7 @@ public:
     }
 
 private:
+    std::uint32_t partitions_ = 0;
     std::optional<Context> context_;
     std::optional<Worker> worker_;
     std::optional<Consumer> consumer_;
