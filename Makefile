@@ -3,10 +3,10 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PROFILE ?= standard
 .DEFAULT_GOAL := help
-.PHONY: help setup newserver test simulation stress tsan bench baseline summary check format tidy clean
+.PHONY: help setup newserver test simulation stress tsan bench alarms nightly pull-request baseline baseline-runs baseline-pull comment stale summary check format tidy clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
 setup: ## install the Debian packages that are missing (starts no service)
 	@tools/setup.sh
@@ -47,11 +47,38 @@ baseline: setup ## make the last three runs the new baseline: make baseline REAS
 	$(call build,release)
 	@build/release/test/cmd/stress-report/stress-report promote --reason "$$REASON"
 
+alarms: newserver ## the suite's own alarms, in the build that is measured
+	$(call build,release)
+	@ctest --test-dir build/release -L '^selftest$$' --no-tests=error --output-on-failure -j 1
+
+nightly: newserver ## what the nightly workflow runs: TYPE=all memory scale scenario selftest, PROFILE as for stress
+	@tools/nightly.sh build/release
+
+pull-request: newserver ## what the pull request workflow runs
+	@tools/pull-request.sh build/release
+
+baseline-runs: newserver ## the three runs that make baseline needs; differences from the present one are meant
+	@tools/baseline-runs.sh build/release
+
+baseline-pull: ## in GitHub Actions: the new baseline as a pull request
+	@tools/setup.sh --only git python3
+	@tools/baseline-pull.sh
+
+comment: ## in GitHub Actions: the summary as a comment on the pull request
+	@tools/setup.sh --only python3
+	@tools/summary.sh build/release >build/comment.md
+	@tools/github.py comment build/comment.md
+
+stale: ## in GitHub Actions: fails, and opens an issue, when the last good nightly run is too old
+	@tools/setup.sh --only python3
+	@tools/github.py stale
+
 summary: ## print the last results as Markdown (in GitHub Actions: into the job's summary)
 	@tools/summary.sh build/release
 
 check: setup ## the rules that need no compiler (also part of make test)
 	@tools/check.py
+	@tools/lint.py
 
 format: ## clang-format all sources
 	@command -v clang-format >/dev/null || { echo "clang-format is missing: apt-get install clang-format" >&2; exit 1; }

@@ -3,7 +3,9 @@
 #
 # Starts no service: while packages are installed, a policy-rc.d that forbids it is in place; what was there before is put back
 # afterwards, also on failure and on interrupts (after a kill -9, by the next run).
-# Usage: tools/setup.sh [--list]     --list prints the packages, one a line, and does nothing else.
+# Usage: tools/setup.sh [--list | --only PACKAGE ...]
+#   --list     prints the packages, one a line, and does nothing else
+#   --only     installs these of them: what a job that builds nothing needs
 # PARTI_SKIP_SETUP=1 skips everything, for machines that provide the tools in another way.
 set -euo pipefail
 
@@ -14,6 +16,7 @@ packages=(
     libboost-dev libboost-system-dev libboost-filesystem-dev
     libexpected-dev libxxhash-dev zlib1g-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
     libgtest-dev libgmock-dev libbenchmark-dev
+    shellcheck yamllint
 )
 policy=${PARTI_POLICY_RC_D:-/usr/sbin/policy-rc.d}  # another path only in this script's own test
 mark="# written by parti's tools/setup.sh"
@@ -77,6 +80,11 @@ main() {
         printf '%s\n' "${packages[@]}"
         return
     fi
+    local again=()
+    if [[ ${1:-} == --only ]]; then
+        again=("$@")
+        packages=("${@:2}")
+    fi
     [[ ${PARTI_SKIP_SETUP:-} != 1 ]] || return 0
     { command -v dpkg-query && command -v apt-get; } >/dev/null ||
         fail "needs Debian 12 or a relative (dpkg-query and apt-get). Elsewhere install the equivalents of these packages," \
@@ -88,7 +96,7 @@ main() {
     if [[ $(id -u) != 0 ]]; then
         command -v sudo >/dev/null ||
             fail "missing: ${missing[*]}. You are not root and there is no sudo; as root run: apt-get install ${missing[*]}"
-        sudo env PARTI_POLICY_RC_D="$policy" bash "${BASH_SOURCE[0]}" ||
+        sudo env PARTI_POLICY_RC_D="$policy" bash "${BASH_SOURCE[0]}" "${again[@]}" ||
             fail "sudo failed. As root run: apt-get install ${missing[*]}"
         return
     fi

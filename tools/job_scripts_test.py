@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Tests what the workflows run - part.sh, nightly.sh, pull-request.sh, baseline-runs.sh, baseline-pull.sh, summary.sh - with a make that
+notes what it is asked for, and a git repository and a GitHub of their own."""
+import http.server
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import threading
+import unittest
+
+TOOLS = pathlib.Path(__file__).parent.resolve()
+# Notes its target and surroundings; answers and reports as the file named after the target says.
+MAKE = r"""#!/usr/bin/env bash
+echo "$1 profile=${PROFILE:-} filter=${STRESS_FILTER:-}" >>"$FAKE/make.log"
+results=$FAKE/build/stress-results
+mkdir -p "$results"
+[[ ! -e $FAKE/$1.md ]] || cp "$FAKE/$1.md" "$results/summary.md"
+[[ ! -e $FAKE/$1.log ]] || cp "$FAKE/$1.log" "$FAKE/build/stress.log"
+exit "$(cat "$FAKE/$1.code" 2>/dev/null || echo 0)"
+"""
+
+
+class Jobs(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="parti-jobs-test-")
+        self.addCleanup(folder.cleanup)
+        self.fake = pathlib.Path(folder.name)
+        self.build = self.fake / "build"
+        self.build.mkdir()
+        (self.fake / "make").write_text(MAKE)
+        (self.fake / "make").chmod(0o755)
+
+    def script(self, name, *arguments, cwd=None, **more):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("STRESS_", "GITHUB_", "GIT_", "PROFILE", "TYPE", "REASON", "MAKE"))}
+        env |= {"FAKE": str(self.fake), "MAKE_COMMAND": str(self.fake / "make"), "HOME": str(self.fake)} | more
+        done = subprocess.run([TOOLS / name, *arguments], env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def calls(self):
+        log = self.fake / "make.log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def target(self, name, code=0, report=None, log=None):
+        (self.fake / f"{name}.code").write_text(str(code))
+        if report is not None:
+            (self.fake / f"{name}.md").write_text(report)
+        if log is not None:
+            (self.fake / f"{name}.log").write_text(log)
+
+    def test_nightly_runs_everything_even_when_a_part_fails(self):
+        self.target("stress", code=2, report="| rss | FAIL |\n")
+        self.target("alarms", report="| alarms | ok |\n")
+        code, _, _ = self.script("nightly.sh", self.build, PROFILE="nightly")
+        self.assertEqual(1, code)
+        self.assertEqual(["stress profile=nightly filter=", "alarms profile=nightly filter="], self.calls())
+        summary = self.script("summary.sh", self.build)[1]
+        self.assertIn("## stress: FAILED (exit code 2)\n\n| rss | FAIL |", summary)
+        self.assertIn("## alarms: passed\n\n| alarms | ok |", summary)
+
+    def test_nightly_types(self):
+        for kind, calls in (("memory", ["stress profile= filter=^TestMemoryBenchmark"]), ("scale", ["stress profile= filter=^TestScale"]),
+                            ("scenario", ["stress profile= filter=^TestScenario"]), ("selftest", ["alarms profile= filter="])):
+            with self.subTest(kind=kind):
+                (self.fake / "make.log").unlink(missing_ok=True)
+                self.assertEqual(0, self.script("nightly.sh", self.build, TYPE=kind)[0])
+                self.assertEqual(calls, self.calls())
+        (self.fake / "make.log").unlink()
+        self.script("nightly.sh", self.build, TYPE="memory", STRESS_FILTER="10w")
+        self.assertEqual(["stress profile= filter=10w"], self.calls())
+        code, _, err = self.script("nightly.sh", self.build, TYPE="everything")
+        self.assertEqual((104, True), (code, "'everything' must be" in err))
+
+    def test_part_without_a_report_says_so(self):
+        self.target("stress", code=7)
+        code, _, _ = self.script("part.sh", self.build, "one", self.fake / "make", "stress")
+        self.assertEqual(7, code)
+        self.assertIn("## one: FAILED (exit code 7)\n\nThere is no report", self.script("summary.sh", self.build)[1])
+
+    def test_report_of_the_part_before_is_not_shown_again(self):
+        self.target("stress", report="first\n")
+        self.script("part.sh", self.build, "one", self.fake / "make", "stress")
+        self.script("part.sh", self.build, "two", self.fake / "make", "other")
+        self.assertNotIn("first", (self.build / "stress-results/parts/two.md").read_text())
+
+    def test_summary_of_a_later_single_run_wins_over_old_parts(self):
+        self.target("stress", report="old\n")
+        self.script("part.sh", self.build, "one", self.fake / "make", "stress")
+        part = self.build / "stress-results/parts/one.md"
+        os.utime(part, (part.stat().st_mtime - 60,) * 2)
+        (self.build / "stress-results/summary.md").write_text("new\n")
+        self.assertEqual("new\n", self.script("summary.sh", self.build)[1])
+
+    def test_pull_request_runs_the_smoke_profile(self):
+        self.target("stress", report="| smoke | PASS |\n")
+        self.assertEqual(0, self.script("pull-request.sh", self.build)[0])
+        self.assertEqual("stress profile=smoke filter=", self.calls()[0])
+        self.target("stress", code=1)
+        self.assertEqual(1, self.script("pull-request.sh", self.build)[0])
+
+    def failed(self, *tests):
+        lines = "".join(f"\t{number:3} - {name} (Failed)\n" for number, name in enumerate(tests))
+        return f"50% tests passed\n\nThe following tests FAILED:\n{lines}Errors while running CTest\n"
+
+    def test_baseline_runs_go_on_after_a_regression_but_not_after_a_failure(self):
+        self.target("stress", code=8, log=self.failed("stress_diff"))
+        code, out, err = self.script("baseline-runs.sh", self.build)
+        self.assertEqual((0, ""), (code, err))
+        self.assertEqual(3, len(self.calls()))
+        self.assertIn("differ from the present baseline", out)
+        self.target("stress", code=8, log=self.failed("TestScale_SmallCluster.Start/3w_100p", "stress_diff"))
+        code, _, err = self.script("baseline-runs.sh", self.build)
+        self.assertEqual(1, code)
+        self.assertIn("TestScale_SmallCluster.Start/3w_100p", err)
+        self.assertEqual(4, len(self.calls()), "it stops at once")
+
+    def git(self, *arguments, cwd=None):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        return subprocess.run(["git", *identity, *arguments], cwd=cwd or self.fake / "work", check=True, capture_output=True, text=True).stdout
+
+    def test_baseline_pull_pushes_a_branch_and_opens_a_pull_request(self):
+        opened = []
+
+        class GitHub(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_POST(self):
+                opened.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+                answer = b'{"html_url": "https://example.org/pull/1"}'
+                self.send_response(201)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), GitHub)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        work, baselines = self.fake / "work", self.fake / "work/test/stress/baselines"
+        self.git("init", "--quiet", "--bare", str(self.fake / "someone/parti.git"), cwd=self.fake)
+        self.git("init", "--quiet", "--initial-branch=main", str(work), cwd=self.fake)
+        baselines.mkdir(parents=True)
+        (baselines / "a.json").write_text("1\n")
+        self.git("add", ".")
+        self.git("commit", "--quiet", "-m", "one")
+        env = {"REASON": "a cache that is worth it", "GITHUB_TOKEN": "secret", "GITHUB_REPOSITORY": "someone/parti", "GITHUB_RUN_ID": "17",
+               "GITHUB_REF_NAME": "main", "GITHUB_SERVER_URL": f"file://{self.fake}", "GITHUB_API_URL": f"http://127.0.0.1:{server.server_port}"}
+        code, _, err = self.script("baseline-pull.sh", cwd=work, **env)
+        self.assertEqual((1, True), (code, "nothing to review" in err), err)
+        (baselines / "a.json").write_text("2\n")
+        (work / "other.txt").write_text("stays out\n")
+        code, out, err = self.script("baseline-pull.sh", cwd=work, **env)
+        self.assertEqual((0, "pull: opened https://example.org/pull/1\n"), (code, out), err)
+        pushed = self.git("--git-dir", str(self.fake / "someone/parti.git"), "show", "--stat", "--format=%s%n%b", "baseline-17", cwd=self.fake)
+        self.assertIn("New stress baseline\na cache that is worth it", pushed)
+        self.assertIn("a.json", pushed)
+        self.assertNotIn("other.txt", pushed)
+        self.assertEqual("/repos/someone/parti/pulls", opened[0][0])
+        self.assertEqual(("baseline-17", "main"), (opened[0][1]["head"], opened[0][1]["base"]))
+        self.assertIn("a cache that is worth it", opened[0][1]["body"])
+        self.assertNotIn("secret", self.git("config", "--list"))
+        code, _, err = self.script("baseline-pull.sh", cwd=work, **(env | {"REASON": ""}))
+        self.assertEqual((104, True), (code, "REASON must be set" in err))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Tests tools/workflow_check.py: a good workflow has no problem, each thing that is wrong is reported once, and the repository's own pass."""
+import pathlib
+import unittest
+
+import workflow_check
+
+MAKEFILE = "setup: ## x\ntest: setup\n\tx\nsummary:\n"
+GOOD = f"""name: nightly
+on:
+  schedule:
+    - cron: "17 2 * * *"
+  pull_request:
+  workflow_dispatch:
+    inputs:
+      kind:
+        description: "Which"
+        type: choice
+        default: all
+        options: [all, memory]
+permissions:
+  contents: read
+concurrency:
+  group: nightly-${{{{ github.ref }}}}
+  cancel-in-progress: true
+env:
+  KIND: ${{{{ inputs.kind }}}}
+jobs:
+  first:
+    runs-on: ubuntu-latest
+    container: debian:12
+    timeout-minutes: 30
+    if: github.event_name != 'push' && !cancelled()
+    steps:
+      - run: {workflow_check.BOOTSTRAP}
+      - uses: actions/checkout@v4
+        with:
+          persist-credentials: false
+      - run: make test
+        id: t
+      - run: make summary
+        if: always()
+        env:
+          GITHUB_TOKEN: ${{{{ github.token }}}}
+      - uses: actions/upload-artifact@v4
+        if: always()
+        with:
+          name: results-${{{{ github.run_id }}}}
+          path: build
+          if-no-files-found: warn
+          retention-days: 30
+  second:
+    needs: first
+    if: ${{{{ always() && needs.first.result == 'success' }}}}
+    runs-on: ubuntu-latest
+    container: debian:12
+    timeout-minutes: 5
+    permissions:
+      pull-requests: write
+    steps:
+      - run: {workflow_check.BOOTSTRAP}
+"""
+# what is replaced, by what, and what the one problem must say
+BAD = [
+    ("name: nightly\n", "", "lacks 'name'"),
+    ("name: nightly\n", "name: nightly\ndefaults: {}\n", "unknown key 'defaults'"),
+    ("name: nightly\n", "name: nightly\nname: again\n", "'name' comes twice"),
+    ("name: nightly\n", "name: [nightly\n", "[yaml]"),
+    ("  pull_request:\n", "  pull_request_target:\n", "unknown key 'pull_request_target'"),
+    ("  pull_request:\n", "  pull_request:\n    path: [x]\n", "unknown key 'path'"),
+    ('"17 2 * * *"', '"17 2 * *"', "no cron entry"),
+    ('"17 2 * * *"', '"60 2 * * *"', "no cron entry"),
+    ('"17 2 * * *"', '"17 2 * * * *"', "no cron entry"),
+    ('"17 2 * * *"', '"5-3 2 * * *"', "no cron entry"),
+    ("type: choice", "type: number", "type 'number'"),
+    ("        options: [all, memory]\n", "", "has options"),
+    ("default: all", "default: every", "none of the options"),
+    ("        default: all\n        options: [all, memory]\n", "        options: [all]\n        required: true\n", "none of the options"),
+    ('        description: "Which"\n', "", "lacks 'description'"),
+    ("permissions:\n  contents: read\n", "permissions: write-all\n", "must name every scope"),
+    ("  contents: read\n", "  contents: write\n", "belongs to the one job"),
+    ("  contents: read\n", "  content: read\n", "unknown scope 'content'"),
+    ("  contents: read\n", "  contents: admin\n", "must be read or write"),
+    ("  cancel-in-progress: true\n", "", "lacks 'cancel-in-progress'"),
+    ("  cancel-in-progress: true\n", "  cancel-in-progress: yes\n", "must be true or false"),
+    ("  KIND:", "  kind:", "no name of a variable"),
+    ("inputs.kind }}", "inputs.sort }}", "no input 'sort'"),
+    ("inputs.kind }}", "github.event.pull_request.title }}", "unknown expression 'github.event.pull_request.title'"),
+    ("inputs.kind }}", "secrets.PASSWORD }}", "unknown expression 'secrets.PASSWORD'"),
+    ("inputs.kind }}", "inputs.kind }", "without its end"),
+    ("    timeout-minutes: 30\n", "", "lacks 'timeout-minutes'"),
+    ("timeout-minutes: 30\n", "timeout-minutes: 400\n", "must be 1..360"),
+    ("timeout-minutes: 30\n", "timeout-minutes: yes\n", "must be 1..360"),
+    ("container: debian:12\n    timeout-minutes: 30", "container: debian:latest\n    timeout-minutes: 30", "must be debian:12"),
+    ("runs-on: ubuntu-latest\n    container: debian:12\n    timeout-minutes: 30", "runs-on: self-hosted\n    container: debian:12\n    timeout-minutes: 30",
+     "must be ubuntu-latest"),
+    ("    timeout-minutes: 30\n", "    timeout-minutes: 30\n    timeout: 3\n", "unknown key 'timeout'"),
+    ("needs: first", "needs: [first, last]", "no job before it"),
+    ("needs.first.result", "needs.third.result", "does not need 'third'"),
+    ("  second:\n", "  Second:\n", "a name has small letters"),
+    ("        id: t\n", "        shell: bash\n", "unknown key 'shell'"),
+    ("      - run: make test\n", "      - run: make test\n        uses: actions/checkout@v4\n", "either 'run' or 'uses'"),
+    ("      - run: make test\n", "      - run: make nothing\n", "no target 'nothing'"),
+    ("      - run: make test\n", "      - run: make test KIND=${{ inputs.kind }}\n", "one make target"),
+    ("      - run: make test\n", "      - run: curl x | sh\n", "one make target"),
+    ("      - run: make test\n", "      - run: |\n          make test\n          make summary\n", "one make target"),
+    ("checkout@v4", "checkout@main", "must be pinned to v4"),
+    ("actions/upload-artifact@v4", "someone/upload@v4", "unknown action 'someone/upload'"),
+    ("persist-credentials: false", "persist-credentials: true", "'persist-credentials' must be False"),
+    ("persist-credentials: false", "persist-credentials: false\n          token: x", "unknown key 'token'"),
+    ("        if: always()\n        with:\n          name", "        with:\n          name", "an upload has 'if: always()'"),
+    ("          retention-days: 30\n", "", "lacks 'retention-days'"),
+    ("if: always()\n        env", "if: sometimes()\n        env", "unknown expression 'sometimes()'"),
+    (f"    steps:\n      - run: {workflow_check.BOOTSTRAP}\n      - uses", "    steps:\n      - uses", "needs git first"),
+]
+
+
+class WorkflowCheck(unittest.TestCase):
+    def test_good_workflow(self):
+        self.assertEqual([], workflow_check.problems_of(GOOD, MAKEFILE))
+
+    def test_each_problem_is_reported_once(self):
+        for before, after, says in BAD:
+            with self.subTest(before=before, after=after):
+                self.assertIn(before, GOOD)
+                problems = workflow_check.problems_of(GOOD.replace(before, after, 1), MAKEFILE)
+                self.assertEqual(1, len(problems), problems)
+                self.assertIn(says, problems[0])
+
+    def test_job_without_checkout_runs_nothing(self):
+        problems = workflow_check.problems_of(GOOD + "      - run: make test\n", MAKEFILE)
+        self.assertEqual(1, len(problems), problems)
+        self.assertIn("before actions/checkout", problems[0])
+
+    def test_not_a_workflow(self):
+        for text in ("", "[]", "text", "on:\n", "{a: }"):
+            self.assertTrue(workflow_check.problems_of(text, MAKEFILE), text)
+
+    def test_run_lines_are_listed(self):
+        self.assertEqual([workflow_check.BOOTSTRAP, "make test", "make summary", workflow_check.BOOTSTRAP], workflow_check.runs_of(GOOD))
+
+    def test_this_repository(self):
+        root = pathlib.Path(__file__).resolve().parent.parent
+        self.assertEqual(0, workflow_check.main([str(root)]))
+
+
+if __name__ == "__main__":
+    unittest.main()
