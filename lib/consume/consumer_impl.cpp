@@ -302,7 +302,7 @@ void ConsumerImpl::arm() {
     if (!timer_) return;
     const bool unsettled = worker_feed_ && worker_feed_->unsettled();
     if (units_.empty() && !unsettled) return timer_->set(std::nullopt);
-    Duration pause = std::clamp<Duration>(std::min(config_.ack_wait / 6, config_.pull_expires / 4), kTickMin, kTickMax);
+    Duration pause = std::clamp<Duration>(std::min(config_.ack_wait / 6, config_.pull_expires / 5), kTickMin, kTickMax);
     const bool hungry = unsettled || std::any_of(units_.begin(), units_.end(),
                                     [](const auto& entry) { return entry.second.feed && entry.second.feed->hungry(); });
     if (hungry) pause = std::min(pause, kTickHungry);

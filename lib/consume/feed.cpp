@@ -194,12 +194,14 @@ void Feed::refill() {
     const std::uint32_t taken = (ordered ? 0 : load.messages) + pull_->outstanding();
     const std::uint32_t room = cap > taken ? cap - taken : 0;
     const bool bytes_left = load.bytes < limits.bytes;
-    if (room == 0 || !bytes_left || (pull_->outstanding() > 0 && room < std::max(1U, cap / 2))) {
+    // Never without an open request, whatever the last one may still bring: it may be dropped without a word when it expires.
+    const bool fading = bytes_left && (ordered || load.messages < cap) && pull_->fading(jetstream::Clock::now());
+    if (!fading && (room == 0 || !bytes_left || (pull_->outstanding() > 0 && room < std::max(1U, cap / 2)))) {
         if (pull_->outstanding() == 0) flow_->starve();
         return;
     }
     const std::size_t bytes_max = ordered || unlimited_next_ ? 0 : std::max<std::size_t>(1, limits.bytes - load.bytes);
-    const std::uint32_t batch = unlimited_next_ ? 1 : room;
+    const std::uint32_t batch = unlimited_next_ ? 1 : fading && ordered ? cap : std::max(1U, room);
     const auto sent = pull_->request(batch, bytes_max);
     wants_ = !sent;
     if (sent) unlimited_next_ = false;
@@ -253,7 +255,7 @@ void Feed::check(core::Instant now) {
         pull_.reset();
         return look();
     }
-    if (wants_ || pull_->outstanding() == 0) refill();
+    if (wants_ || pull_->outstanding() == 0 || pull_->fading(jetstream::Clock::now())) refill();
 }
 
 void Feed::fail_with(const ApiError& error, std::string_view subject) {

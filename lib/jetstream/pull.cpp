@@ -68,10 +68,10 @@ Result<void> Pull::request(std::uint32_t batch, std::size_t bytes_max) {
     length += std::snprintf(body.data() + length, room(), "}");
     const auto now = Clock::now();
     if (auto sent = link_->publish(next_, inbox_, {body.data(), static_cast<std::size_t>(length)}); !sent) return sent;
+    forget_expired(now);
+    if (requests_.empty()) heard_ = now;
     outstanding_ += batch;
-    requests_ += 1;
-    heard_ = now;
-    expires_at_ = now + timing_.expires;
+    requests_.push_back({batch, now + timing_.expires});
     return {};
 }
 
@@ -83,7 +83,7 @@ void Pull::on_delivery(Message message) {
     heard_ = Clock::now();
     if (!reply_subject(message).empty()) {
         if (outstanding_ > 0) outstanding_ -= 1;
-        if (outstanding_ == 0) requests_ = 0;
+        if (outstanding_ == 0) requests_.clear();
         handlers_.on_message(std::move(message));
     } else if (ends_at_ == 0) {
         on_status_message(message);
@@ -98,34 +98,52 @@ void Pull::on_status_message(const Message& message) {
     const PullStatus status = meaning(code, text);
     if (status == PullStatus::consumer_gone || status == PullStatus::no_responders || status == PullStatus::leadership_changed) {
         outstanding_ = 0;
-        requests_ = 0;
+        requests_.clear();
     } else {
         // Servers from 2.9 on say how many messages the request still lacked; without that only the last open request is certain.
         const auto left = parse_number(header(message, "Nats-Pending-Messages"));
-        request_over(left.value_or(requests_ <= 1 ? outstanding_ : 0));
+        request_over(left.value_or(requests_.size() <= 1 ? outstanding_ : 0));
     }
     if (handlers_.on_status) handlers_.on_status(status, std::string(code) + " " + std::string(text));
 }
 
 void Pull::request_over(std::uint64_t left) {
-    if (requests_ > 0) requests_ -= 1;
-    outstanding_ = left >= outstanding_ || requests_ == 0 ? 0 : outstanding_ - static_cast<std::uint32_t>(left);
-    if (outstanding_ == 0) requests_ = 0;
+    if (!requests_.empty()) requests_.pop_front();
+    outstanding_ = left >= outstanding_ || requests_.empty() ? 0 : outstanding_ - static_cast<std::uint32_t>(left);
+    if (outstanding_ == 0) requests_.clear();
+}
+
+Duration Pull::grace() const {
+    return std::max(kExpiryGraceMin, timing_.expires / 2);
+}
+
+// What the requests that may be open can bring at most.
+void Pull::forget_expired(Clock::time_point now) {
+    std::uint32_t most = 0;
+    while (!requests_.empty() && now >= requests_.front().expires_at + grace()) requests_.pop_front();
+    for (const Request& request : requests_) most += request.batch;
+    outstanding_ = std::min(outstanding_, most);
+}
+
+bool Pull::fading(Clock::time_point now) {
+    if (token_ == 0 || ends_at_ != 0) return false;
+    forget_expired(now);
+    return requests_.empty() || requests_.back().expires_at - now < timing_.expires / 4;
 }
 
 bool Pull::silent(Clock::time_point now) {
-    if (requests_ == 0 || ends_at_ != 0) return false;
+    if (requests_.empty() || ends_at_ != 0) return false;
     const bool missed = timing_.heartbeat > Duration::zero() && now - heard_ > kHeartbeatsMissedMax * timing_.heartbeat;
-    if (!missed && now < expires_at_ + std::max(kExpiryGraceMin, timing_.expires / 2)) return false;
+    if (!missed && now - heard_ < timing_.expires + grace()) return false;
     outstanding_ = 0;
-    requests_ = 0;
+    requests_.clear();
     return true;
 }
 
 void Pull::end(std::uint32_t most, std::function<void()> done) {
     done_ = std::move(done);
     const std::uint64_t fill = std::min(outstanding_, most) + kSlack;
-    if (token_ != 0 && requests_ > 0 && link_->connected() && link_->end_sink_after(token_, received_ + fill)) {
+    if (token_ != 0 && !requests_.empty() && link_->connected() && link_->end_sink_after(token_, received_ + fill)) {
         ends_at_ = received_ + fill;
         for (std::uint64_t i = 0; i < fill; ++i) link_->publish_empty(inbox_);
         return;
@@ -141,7 +159,7 @@ void Pull::finish() {
 void Pull::close() {
     if (token_ != 0) link_->close_sink(std::exchange(token_, 0));
     outstanding_ = 0;
-    requests_ = 0;
+    requests_.clear();
 }
 
 }  // namespace parti::jetstream

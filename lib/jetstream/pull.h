@@ -5,7 +5,9 @@
 //           its reply any more, and there is no other way to take one back. end() therefore ends the subscription after a number of deliveries
 //           that both sides count (AutoUnsubscribe): as many as may still come, the rest filled up with empty messages to itself. So
 //           everything that was on its way arrives, nothing comes afterwards, and the server forgets the pull (seen with 2.9.10).
-//           Requests are open until their messages came, a status ended them, or their expiry (plus a grace) has passed.
+//           Requests are open until their messages came, a status ended them, or their expiry (plus a grace) has passed. nats-server 2.9.10 drops
+//           a request that has expired without a word when it finds it while it has a message to deliver, and that message waits for the next
+//           request: so fading() asks for one before the last one expires (seen as waits of a second, 2026-11-28).
 // Units     Bytes as the server counts them (subject, reply, headers and payload). bytes_max 0: no limit.
 // Errors    Statuses become on_status; what to do about them is the caller's.
 // Threads   The io thread. Handlers may call end() and close().
@@ -14,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -53,14 +56,18 @@ public:
     void close();  // at once; what is on its way is dropped by the client
     // Messages that requests may still bring.
     std::uint32_t outstanding() const { return outstanding_; }
-    // For the caller's timer. True: requests are open, but neither message nor heartbeat came for three heartbeats, or all are past their
-    // expiry: what was asked for is forgotten here, ask again.
+    // The last request will expire soon: ask again, even if much is outstanding. To be asked at least every fifth of `expires`.
+    bool fading(Clock::time_point now);
+    // For the caller's timer. True: requests are open, but neither message nor heartbeat came for three heartbeats, or nothing at all for longer
+    // than a request lives: what was asked for is forgotten here, ask again.
     bool silent(Clock::time_point now);
 
 private:
     void on_delivery(Message message);
     void on_status_message(const Message& message);
     void request_over(std::uint64_t left);
+    void forget_expired(Clock::time_point now);
+    Duration grace() const;
     void finish();
 
     std::shared_ptr<Link> link_;
@@ -70,11 +77,14 @@ private:
     Token token_ = 0;
     std::string inbox_;
     std::uint32_t outstanding_ = 0;
-    std::uint32_t requests_ = 0;      // open
+    struct Request {
+        std::uint32_t batch = 0;
+        Clock::time_point expires_at;
+    };
+    std::deque<Request> requests_;    // open, the oldest first
     std::uint64_t received_ = 0;      // deliveries of the subscription, statuses included
     std::uint64_t ends_at_ = 0;       // 0: not ending
     Clock::time_point heard_;
-    Clock::time_point expires_at_;    // of the last request
     std::function<void()> done_;
 };
 
