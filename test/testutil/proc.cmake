@@ -8,6 +8,7 @@ add_library(parti_testproc STATIC
   log_scan.cpp
   memory_probe.cpp
   memory_sampler.cpp
+  nats_cluster.cpp
   nats_server.cpp
   process.cpp
   server_monitor.cpp
