@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <random>
 
 #include "scenario.h"
 #include "testutil/memory_probe.h"
@@ -34,15 +36,31 @@ double memory_kb(test::Fleet& fleet) {
     return sum;
 }
 
-// Time from t to the first quarter of a second in which the 95th percentile is within the limit again; -1: never.
+constexpr std::int64_t kWindow = 500 * kMs;
+
+// 95th percentile of each half second.
+std::vector<std::int64_t> p95_by_window(const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns) {
+    std::vector<std::int64_t> out;
+    for (std::int64_t at = from_ns; at + kWindow <= to_ns; at += kWindow) out.push_back(result.ledger.latency_ns(0.95, at, at + kWindow, 10));
+    return out;
+}
+
+// Time from t to the first half second in which the 95th percentile is within the limit again; -1: never.
 double recovered_after_ms(const ScenarioResult& result, std::int64_t t_ns, std::int64_t limit_ns) {
-    constexpr std::int64_t window = 250 * kMs;
-    for (std::int64_t at = t_ns; at + window <= result.end_ns; at += window) {
-        const std::int64_t p95 = result.ledger.latency_ns(0.95, at, at + window, 10);
-        if (p95 >= 0 && p95 <= limit_ns) return static_cast<double>(at - t_ns) / 1e6;
+    const auto windows = p95_by_window(result, t_ns, result.end_ns);
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+        if (windows[i] >= 0 && windows[i] <= limit_ns) return static_cast<double>(static_cast<std::int64_t>(i) * kWindow) / 1e6;
     }
     return -1;
 }
+
+double at_quantile_ms(std::vector<std::int64_t> values, double q) {
+    if (values.empty()) return 0;
+    std::sort(values.begin(), values.end());
+    return static_cast<double>(values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5)]) / 1e6;
+}
+
+void append(std::vector<std::int64_t>& all, const std::vector<std::int64_t>& more) { all.insert(all.end(), more.begin(), more.end()); }
 
 class LoadScenario : public ScenarioTest {
 protected:
@@ -61,13 +79,17 @@ protected:
         record_latency("before_", *result, result->start_ns + kMs * 1000, rise);
         record_latency("during_", *result, rise, fall);
         record_latency("after_", *result, fall, result->end_ns);
-        const std::int64_t usual = std::max<std::int64_t>(result->ledger.latency_ns(0.95, result->start_ns + kMs * 1000, rise) * 12 / 10, kMs);
-        const double recovery = recovered_after_ms(*result, fall, std::max<std::int64_t>(usual, 20 * kMs));
-        std::printf("  recovered %.0f ms after the burst; memory %.0f kB before, %.0f kB after\n", recovery, before_kb, after_kb);
+        // The middle one of the half seconds before: the machine's own noise is in both.
+        const double usual = at_quantile_ms(p95_by_window(*result, result->start_ns + kMs * 1000, rise), 0.5);
+        const double recovery = recovered_after_ms(*result, fall, static_cast<std::int64_t>(usual * 1.2 * 1e6));
+        std::printf("  p95 back within 1.2 x %.2f ms %.0f ms after the burst; memory %.0f kB before, %.0f kB after\n", usual, recovery, before_kb, after_kb);
         record_companion("recovery", Unit::ms, recovery);
         record_companion("memory_before", Unit::kB, before_kb);
         record_companion("memory_after", Unit::kB, after_kb);
-        EXPECT_GE(recovery, 0) << "handled as before the burst never again";
+        EXPECT_EQ(result->ledger.counts.handlings, result->ledger.counts.confirmed) << "a burst repeats nothing";
+        if (!measures()) return;
+        EXPECT_GE(recovery, 0) << "no half second's p95 is within 1.2 x " << usual << " ms again";
+        EXPECT_LE(after_kb, before_kb * 1.10) << "memory stays above 1.1 x what it was before the burst";
     }
 };
 
@@ -92,18 +114,59 @@ TEST_F(TestScenario_Sustained, Steady) {
     }
 }
 
-class TestScenario_Ramp : public LoadScenario {};
-const Budget of_ramp("TestScenario_Ramp.*", {.nightly = 45});
-TEST_F(TestScenario_Ramp, WorkersAndMessages) {
+// Processes from none to four and messages from none to 2,000/s, and among them other operations, drawn by weight.
+class TestScenario_Ramp : public LoadScenario {
+protected:
+    std::vector<Fault> operations(std::size_t joins, std::size_t between) {
+        std::discrete_distribution<int> draw({3, 1});  // source change, leave (and come back)
+        std::vector<Fault> out;
+        bool grown = false;
+        for (std::size_t j = 0; j < joins; ++j) {
+            out.push_back(Fault::add);
+            for (std::size_t i = 0; i < between; ++i) {
+                const bool source = draw(random()) == 0;
+                out.push_back(!source ? Fault::leave : grown ? Fault::shrink : Fault::grow);
+                if (source) grown = !grown;
+            }
+        }
+        return out;
+    }
+};
+
+const Budget of_ramp("TestScenario_Ramp.*", {.nightly = 50});
+TEST_F(TestScenario_Ramp, WorkersMessagesAndOperations) {
     ScenarioPlan plan;
-    plan.processes = 1;
-    plan.phases = {{stretched(20000ms), 0, 2000}};
-    plan.faults = {Fault::add, Fault::add, Fault::add};
+    plan.processes = 0;
+    plan.partitions = 100;
+    plan.extra_partitions = 40;
+    plan.read_every = 50ms;
+    plan.phases = {{stretched(24000ms), 0, 2000}};
+    plan.faults = operations(4, 4);
     const auto result = run(plan);
     ASSERT_TRUE(result);
-    record_latency("", *result, result->start_ns, result->end_ns);
-    EXPECT_EQ(result->ledger.counts.handlings, result->ledger.counts.confirmed) << "joins repeat nothing";
-    EXPECT_EQ(result->load.refused + result->load.unanswered, 0U);
+    std::map<Fault, std::vector<std::int64_t>> taken;
+    std::uint64_t failed = result->reads_failed, made = result->reads_ns.size() + result->faults.size();
+    for (const auto& injected : result->faults) {
+        const auto settled = result->settled_ns(injected);
+        if (settled.empty() || std::count(settled.begin(), settled.end(), -1) > 0) {
+            ++failed;
+            std::printf("  %s at %.1f s never settled\n", std::string(name(injected.fault)).c_str(), static_cast<double>(injected.begin_ns - result->start_ns) / 1e9);
+        }
+        append(taken[injected.fault == Fault::shrink ? Fault::grow : injected.fault], settled);
+    }
+    const std::int64_t first_join = result->faults.front().end_ns + 1000 * kMs;  // nobody can handle anything before
+    record_latency("publish_to_handled_", *result, first_join, result->end_ns);
+    record_quantiles("source_change_", taken[Fault::grow]);
+    record_quantiles("join_", taken[Fault::add]);
+    record_quantiles("leave_", taken[Fault::leave]);
+    record_quantiles("read_", result->reads_ns);
+    const double publish_errors = static_cast<double>(result->load.due - result->load.confirmed) / static_cast<double>(result->load.due);
+    std::printf("  error rate: publish %.4f %% of %llu, others %llu of %llu\n", publish_errors * 100, static_cast<unsigned long long>(result->load.due),
+                static_cast<unsigned long long>(failed), static_cast<unsigned long long>(made));
+    record_companion("publish_errors", Unit::ratio, publish_errors);
+    EXPECT_LT(publish_errors, 0.001);
+    EXPECT_EQ(failed, 0U) << "of the other operations";
+    EXPECT_EQ(result->ledger.counts.handlings, result->ledger.counts.confirmed) << "joins and leaves repeat nothing";
 }
 
 class TestScenario_Peak : public LoadScenario {};
@@ -114,90 +177,188 @@ class TestScenario_Spike : public LoadScenario {};
 const Budget of_spike("TestScenario_Spike.*", {.standard = 35, .nightly = 35});
 TEST_F(TestScenario_Spike, TwentyTimesForASecond) { burst(20, 1000ms); }
 
-class TestScenario_EndToEndLatency : public LoadScenario {};
-const Budget of_end_to_end("TestScenario_EndToEndLatency.*", {.nightly = 35});
-TEST_F(TestScenario_EndToEndLatency, PublishToHandled) {
-    ScenarioPlan plan;
-    plan.phases = {{stretched(13000ms), 800, 800}};
-    const auto result = run(plan);
-    ASSERT_TRUE(result);
-    record_latency("", *result, result->start_ns, result->end_ns);
-    EXPECT_EQ(result->ledger.counts.handlings, result->ledger.counts.confirmed);
+class TestScenario_EndToEndLatency : public LoadScenario {
+protected:
+    void publish_to_handled() {
+        ScenarioPlan plan;
+        plan.phases = {{stretched(13000ms), 800, 800}};
+        const auto result = run(plan);
+        ASSERT_TRUE(result);
+        record_latency("publish_to_handled_", *result, result->start_ns, result->end_ns);
+        EXPECT_EQ(result->ledger.counts.handlings, result->ledger.counts.confirmed);
+    }
+    // Each partition that the source gains or loses until its worker has acknowledged that, and the last one of each change.
+    void source_change_to_acknowledged() {
+        ScenarioPlan plan;
+        plan.extra_partitions = 100;
+        plan.phases = {{stretched(7000ms), 100, 100}};
+        for (int i = 0; i < 5; ++i) plan.faults.insert(plan.faults.end(), {Fault::grow, Fault::shrink});
+        record_settled("source_change_", plan);
+    }
+    void crash_to_owned() {
+        ScenarioPlan plan;
+        plan.partitions = 100;
+        plan.faults.assign(6, Fault::kill);
+        plan.phases = {{stretched(16000ms), 100, 100}};
+        record_settled("crash_to_owned_", plan);
+    }
+
+private:
+    void record_settled(const std::string& prefix, const ScenarioPlan& plan) {
+        const auto result = run(plan);
+        ASSERT_TRUE(result);
+        std::vector<std::int64_t> each, last;
+        for (const auto& injected : result->faults) {
+            const auto settled = result->settled_ns(injected);
+            if (injected.fault != Fault::kill) {
+                EXPECT_EQ(settled.size(), plan.extra_partitions) << name(injected.fault);
+            }
+            EXPECT_EQ(std::count(settled.begin(), settled.end(), -1), 0) << name(injected.fault) << ": some partition never got there";
+            append(each, settled);
+            if (!settled.empty()) last.push_back(*std::max_element(settled.begin(), settled.end()));
+        }
+        ASSERT_FALSE(each.empty());
+        record_quantiles(prefix + "partition_", each);
+        record_quantiles(prefix + "all_", last);
+    }
+};
+const Budget of_end_to_end("TestScenario_EndToEndLatency.*", {.nightly = 75});
+TEST_F(TestScenario_EndToEndLatency, PublishSourceAndCrash) {
+    publish_to_handled();
+    if (!HasFailure()) source_change_to_acknowledged();
+    if (!HasFailure()) crash_to_owned();
 }
 
-// A process joins, another leaves: what messages of moved partitions wait, and that the others' do not.
-class TestScenario_HandoffGap : public LoadScenario {};
+// A process joins, another leaves: what the pauses between a moved partition's messages gain, and that the others' gain nothing.
+class TestScenario_HandoffGap : public LoadScenario {
+protected:
+    struct Gaps {
+        std::vector<std::int64_t> moved, unmoved, calm;
+    };
+    // calm: all partitions, in a window of the same length before.
+    static Gaps gaps_of(const ScenarioResult& result) {
+        Gaps gaps;
+        for (const auto& injected : result.faults) {
+            const std::int64_t from = injected.begin_ns - 100 * kMs;
+            const std::int64_t to = injected.end_ns + 1500 * kMs;
+            for (const auto& [partition, owners] : result.timeline.partitions) {
+                const bool changed = std::any_of(owners.begin(), owners.end(), [&](const auto& o) { return o.begin_ns > from && o.begin_ns < to; });
+                (changed ? gaps.moved : gaps.unmoved).push_back(result.ledger.longest_excess_gap_ns(partition, from, to));
+                const std::int64_t before = std::max(result.start_ns, from - (to - from));
+                gaps.calm.push_back(result.ledger.longest_excess_gap_ns(partition, before, from));
+            }
+        }
+        return gaps;
+    }
+    void note(const std::string& what, const std::vector<std::int64_t>& gaps) {
+        std::printf("  gap of %3zu %s: p50 %.2f p99 %.2f max %.2f ms\n", gaps.size(), what.c_str(), at_quantile_ms(gaps, 0.5), at_quantile_ms(gaps, 0.99),
+                    at_quantile_ms(gaps, 1));
+        record_companion(what + "_gap_p50", Unit::us, at_quantile_ms(gaps, 0.5) * 1000);
+        record_companion(what + "_gap_p99", Unit::us, at_quantile_ms(gaps, 0.99) * 1000);
+    }
+};
+
 const Budget of_handoff("TestScenario_HandoffGap.*", {.nightly = 40});
 TEST_F(TestScenario_HandoffGap, JoinAndLeave) {
     ScenarioPlan plan;
     plan.processes = 2;
     plan.partitions = 100;
-    plan.phases = {{stretched(15000ms), 1000, 1000}};
+    plan.phases = {{stretched(12000ms), 2500, 2500}};
     plan.faults = {Fault::add, Fault::leave};
     const auto result = run(plan);
     ASSERT_TRUE(result);
-    std::vector<std::int64_t> moved, unmoved;
-    for (const auto& injected : result->faults) {
-        const std::int64_t from = injected.begin_ns - 100 * kMs;
-        const std::int64_t to = injected.end_ns + 2000 * kMs;
-        for (const auto& [partition, owners] : result->timeline.partitions) {
-            const bool changed = std::any_of(owners.begin(), owners.end(), [&](const auto& o) { return o.begin_ns > from && o.begin_ns < to; });
-            (changed ? moved : unmoved).push_back(result->ledger.longest_wait_ns(partition, from, to));
-        }
-    }
-    const auto at = [](std::vector<std::int64_t>& values, double q) {
-        if (values.empty()) return 0.0;
-        std::sort(values.begin(), values.end());
-        return static_cast<double>(values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))]) / 1e6;
-    };
-    std::printf("  longest wait of a message: %zu moved partitions p50 %.1f p99 %.1f max %.1f ms, %zu unmoved p50 %.1f p99 %.1f max %.1f ms\n",
-                moved.size(), at(moved, 0.5), at(moved, 0.99), at(moved, 1), unmoved.size(), at(unmoved, 0.5), at(unmoved, 0.99), at(unmoved, 1));
-    ASSERT_FALSE(moved.empty());
-    ASSERT_FALSE(unmoved.empty());
-    record_companion("moved_wait_p99", Unit::us, at(moved, 0.99) * 1000);
-    record_companion("unmoved_wait_p99", Unit::us, at(unmoved, 0.99) * 1000);
+    const Gaps gaps = gaps_of(*result);
+    ASSERT_FALSE(gaps.moved.empty());
+    ASSERT_FALSE(gaps.unmoved.empty());
+    note("moved", gaps.moved);
+    note("unmoved", gaps.unmoved);
+    note("calm", gaps.calm);
+    record_latency("", *result, result->start_ns, result->end_ns);
     EXPECT_EQ(result->ledger.counts.handlings, result->ledger.counts.confirmed) << "a graceful handoff repeats nothing";
+    if (!measures()) return;
+    const double calm = at_quantile_ms(gaps.calm, 0.5);
+    EXPECT_LE(at_quantile_ms(gaps.unmoved, 0.5), 3 * calm) << "an unmoved partition is handled as in calm (ms)";
+    EXPECT_LE(at_quantile_ms(gaps.unmoved, 0.5), at_quantile_ms(gaps.moved, 0.5));
+    // The figure asked for is 250 ms; on a machine whose calm is worse than a tenth of that, ten times its calm.
+    EXPECT_LE(at_quantile_ms(gaps.moved, 0.99), std::max(250.0, 10 * at_quantile_ms(gaps.calm, 0.99)));
 }
 
-// A ladder of rates, a fresh fleet each, until a criterion fails twice; then one step back by half.
-class TestScenario_BreakingPoint : public LoadScenario {
+// A ladder, a fresh fleet each rung, until a criterion fails in 2 of 2 tries; then one step back by half.
+class TestScenario_BreakingPoint : public LoadScenario, public testing::WithParamInterface<const char*> {
 protected:
-    // Empty: the rate is carried; else the criterion that failed.
-    std::string attempt(double rate) {
+    static constexpr double kProcesses = 4;
+    struct Attempt {
+        std::string limit;  // the criterion that failed; empty: carried
+        double handled_per_s = 0;
+    };
+    ScenarioPlan plan_of(double rung) const {
+        const bool workers = std::string(GetParam()) == "workers";
         ScenarioPlan plan;
-        plan.processes = 2;
-        plan.partitions = 100;
+        plan.processes = workers ? static_cast<std::uint32_t>(kProcesses) : 2;
+        plan.workers = workers ? static_cast<std::uint32_t>(rung / kProcesses) : 1;
+        plan.partitions = workers ? 256 : 100;
+        const double rate = workers ? 1000 : rung;
+        plan.config = R"({"number_max":999})";
         plan.phases = {{stretched(3000ms), rate, rate}};
         plan.may_stay_behind = true;
         plan.drain = 5000ms;
-        const auto result = run(plan);
-        if (!result) return "the run itself";
+        return plan;
+    }
+    Attempt attempt(double rung) {
+        oracles_.allowed_errors = {"callback_failed", "link_down", "timeout", "lease_lost"};  // of a fleet that has too much to do
+        const auto result = run(plan_of(rung));
+        if (!result) return {"the run itself", 0};
         const std::int64_t p99 = result->ledger.latency_ns(0.99, result->start_ns + 500 * kMs, result->end_ns);
         std::string limit;
         if (!result->load.on_time(50 * kMs)) limit = "the generator (lateness p99 " + std::to_string(result->load.late_p99_ns / kMs) + " ms)";
-        if (!result->drained) limit = std::to_string(result->ledger.counts.undelivered) + " messages not handled 5 s after the load";
         if (result->drained && p99 > 250 * kMs) limit = "latency p99 " + std::to_string(p99 / kMs) + " ms > 250 ms";
-        std::printf("  %.0f /s: %s\n", rate, limit.empty() ? "carried" : limit.c_str());
-        return limit;
+        if (!result->drained) limit = std::to_string(result->ledger.counts.undelivered) + " messages not handled 5 s after the load";
+        if (!result->balanced) limit = "not balanced after 30 s";
+        std::printf("  %s %.0f: %s, %.0f/s handled\n", GetParam(), rung, limit.empty() ? "carried" : limit.c_str(), result->handled_per_s());
+        std::fflush(stdout);
+        return {limit, result->handled_per_s()};
+    }
+    struct Ladder {
+        double carried = 0, failed = 0;
+        Attempt best, worst;
+    };
+    Ladder climb(double lowest, double highest) {
+        Ladder ladder;
+        for (double rung = lowest; ladder.failed == 0 && rung <= highest && !HasFailure(); rung *= 2) {
+            Attempt made = attempt(rung);
+            if (!made.limit.empty()) made = attempt(rung);  // 2 of 2
+            (made.limit.empty() ? ladder.carried : ladder.failed) = rung;
+            (made.limit.empty() ? ladder.best : ladder.worst) = made;
+        }
+        if (ladder.failed > 0 && ladder.carried > 0 && !HasFailure()) {
+            const double between = (ladder.carried + ladder.failed) / 2;
+            if (const Attempt made = attempt(between); made.limit.empty()) {
+                ladder.carried = between;
+                ladder.best = made;
+            }
+        }
+        return ladder;
     }
 };
 
 const Budget of_breaking_point("TestScenario_BreakingPoint.*", {.standard = 120, .nightly = 120}, "ladder");
-
-TEST_F(TestScenario_BreakingPoint, MessageRate) {
-    double carried = 0, failed = 0;
-    std::string limit;
-    for (double rate = 4000; failed == 0 && rate <= 64'000 && !HasFailure(); rate *= 2) {
-        limit = attempt(rate);
-        if (!limit.empty()) limit = attempt(rate);  // 2 of 2
-        (limit.empty() ? carried : failed) = rate;
-    }
+TEST_P(TestScenario_BreakingPoint, Ladder) {
+    const bool workers = std::string(GetParam()) == "workers";
+    const Ladder ladder = workers ? climb(kProcesses, 256) : climb(4000, 64'000);
     ASSERT_FALSE(HasFailure());
-    ASSERT_GT(carried, 0) << "not even the lowest rate is carried: " << limit;
-    if (failed > 0 && attempt((carried + failed) / 2).empty()) carried = (carried + failed) / 2;
-    std::printf("  breaking point: %.0f /s carried; the limit is %s\n", carried, failed > 0 ? limit.c_str() : "not reached");
-    record_companion("carried", Unit::per_s, carried, limit);
+    ASSERT_GT(ladder.carried, 0) << "not even the lowest rung is carried: " << ladder.worst.limit;
+    const bool reached = ladder.failed > 0;
+    std::printf("  breaking point: %.0f %s carried; the limit is %s\n", ladder.carried, workers ? "workers" : "messages/s",
+                reached ? ladder.worst.limit.c_str() : "not reached");
+    record_companion("carried", workers ? Unit::count : Unit::per_s, ladder.carried, ladder.worst.limit);
+    // What is too much is handled later, not dropped (the ledger has judged every rung), and not at the price of what was carried before.
+    if (reached && measures()) {
+        record_companion("handled_at_the_limit", Unit::per_s, ladder.worst.handled_per_s);
+        EXPECT_GE(ladder.worst.handled_per_s, ladder.best.handled_per_s / 2) << "it collapses instead of falling behind";
+    }
 }
+INSTANTIATE_TEST_SUITE_P(, TestScenario_BreakingPoint, testing::Values("workers", "message_rate"),
+                         [](const auto& parameter) { return std::string(parameter.param); });
 
 }  // namespace
 }  // namespace parti::stress

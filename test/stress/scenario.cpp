@@ -1,6 +1,8 @@
 #include "scenario.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
@@ -79,6 +81,8 @@ std::string_view name(Fault fault) {
         case Fault::leader: return "leader";
         case Fault::server_restart: return "server_restart";
         case Fault::server_kill: return "server_kill";
+        case Fault::grow: return "grow";
+        case Fault::shrink: return "shrink";
     }
     return "?";
 }
@@ -89,12 +93,18 @@ struct ScenarioTest::Live {
     std::vector<Disturbance> disturbances;
     std::vector<ScenarioResult::Injected> faults;
     std::uint32_t next_label = 0;
+    std::uint32_t extra = 0;  // partitions of the source beyond the plan's
+    bool balanced = false;
+    std::string label;        // of the fault that is carried out
+    std::vector<std::int64_t> reads_ns;
+    std::uint64_t reads_failed = 0;
 };
 
 bool ScenarioTest::add_process(Live& live) {
     test::WorkerProcessOptions options;
     options.label = "h" + std::to_string(live.next_label++);
     const ScenarioPlan& plan = live.plan;
+    options.workers = plan.workers;
     options.args = {"--consume", kStream, "--subject", "load.{1}", "--handled", live.fleet->folder() + "/" + options.label + ".handled",
                     "--consume-mode", plan.mode, "--max-ack-pending", std::to_string(plan.max_ack_pending), "--work",
                     std::to_string(plan.work.count()), "--callback-threads", plan.work.count() > 0 ? "16" : "2"};
@@ -104,7 +114,13 @@ bool ScenarioTest::add_process(Live& live) {
         ADD_FAILURE() << index.error();
         return false;
     }
-    const auto started = live.fleet->process(*index).start_workers(0);
+    test::WorkerProcess& process = live.fleet->process(*index);
+    if (live.label.empty()) live.label = process.label();
+    if (live.extra != 0) {
+        const auto set = process.set_partitions(plan.partitions + live.extra);
+        EXPECT_TRUE(set) << set.error();
+    }
+    const auto started = process.start_workers(0);
     EXPECT_TRUE(started) << started.error();
     return started.has_value();
 }
@@ -112,6 +128,7 @@ bool ScenarioTest::add_process(Live& live) {
 bool ScenarioTest::begin(Live& live) {
     test::FleetOptions options;
     options.partitions = live.plan.partitions;
+    options.config = live.plan.config;
     options.server.binary = live.plan.server;
     live.fleet = new_fleet(options);
     if (!live.fleet) return false;
@@ -121,9 +138,30 @@ bool ScenarioTest::begin(Live& live) {
     for (std::uint32_t i = 0; made && i < live.plan.processes; ++i) {
         if (!add_process(live)) return false;
     }
-    const auto balanced = live.fleet->wait_balanced(kPatience, live.plan.processes);
-    EXPECT_TRUE(balanced) << balanced.error();
-    return made && balanced;
+    if (!made || live.plan.processes == 0) return made.has_value();
+    const auto balanced = live.fleet->wait_balanced(kPatience, std::uint64_t{live.plan.processes} * live.plan.workers);
+    live.balanced = balanced.has_value();
+    EXPECT_TRUE(balanced || live.plan.may_stay_behind) << balanced.error();
+    return balanced || live.plan.may_stay_behind;
+}
+
+// The process that leads first, so that the time counts from the change that matters.
+bool ScenarioTest::set_source(Live& live, std::uint32_t extra) {
+    live.extra = extra;
+    oracles_.more_partitions = live.plan.extra_partitions;
+    const auto leader = live.fleet->leader(kPatience);
+    if (!leader) {
+        ADD_FAILURE() << leader.error();
+        return false;
+    }
+    auto order = live.fleet->alive();
+    std::stable_partition(order.begin(), order.end(), [&](std::size_t i) { return i == *leader; });
+    for (const std::size_t i : order) {
+        const auto set = live.fleet->process(i).set_partitions(live.plan.partitions + extra);
+        EXPECT_TRUE(set) << set.error();
+        if (!set) return false;
+    }
+    return true;
 }
 
 void ScenarioTest::replace(Live& live, std::size_t gone) {
@@ -135,10 +173,12 @@ void ScenarioTest::replace(Live& live, std::size_t gone) {
 void ScenarioTest::inject(Live& live, Fault fault) {
     test::Fleet& fleet = *live.fleet;
     const auto alive = fleet.alive();
-    const std::size_t victim = alive[random()() % alive.size()];
-    std::printf("  fault: %s %s\n", std::string(name(fault)).c_str(), fleet.process(victim).label().c_str());
+    ASSERT_TRUE(!alive.empty() || fault == Fault::add) << "there is no process";
+    const std::size_t victim = alive.empty() ? 0 : alive[random()() % alive.size()];
+    std::printf("  fault: %s %s\n", std::string(name(fault)).c_str(), alive.empty() ? "" : fleet.process(victim).label().c_str());
     std::fflush(stdout);
     const auto leave = [&](std::size_t index) {
+        live.label = fleet.process(index).label();
         const auto left = fleet.leave(index, kPatience);
         EXPECT_TRUE(left) << left.error();
     };
@@ -152,11 +192,13 @@ void ScenarioTest::inject(Live& live, Fault fault) {
     };
     switch (fault) {
         case Fault::kill:
+            live.label = fleet.process(victim).label();
             fleet.kill(victim);
             return replace(live, victim);
         case Fault::leader: {
             const auto leader = fleet.leader(kPatience);
             ASSERT_TRUE(leader) << leader.error();
+            live.label = fleet.process(*leader).label();
             fleet.kill(*leader);
             return replace(live, *leader);
         }
@@ -182,6 +224,8 @@ void ScenarioTest::inject(Live& live, Fault fault) {
             return;
         case Fault::server_restart: return restart_server(Disturbance::Kind::server_away);
         case Fault::server_kill: return restart_server(Disturbance::Kind::server_crashed);
+        case Fault::grow: set_source(live, live.plan.extra_partitions); return;
+        case Fault::shrink: set_source(live, 0); return;
     }
 }
 
@@ -191,11 +235,30 @@ void ScenarioTest::inject_all(Live& live, test::LoadGenerator& load) {
     const std::size_t count = live.plan.faults.size();
     for (std::size_t i = 0; i < count && !HasFailure(); ++i) {
         const std::int64_t due = load.start_ns() + std::chrono::nanoseconds(total).count() * static_cast<std::int64_t>(i + 1) / static_cast<std::int64_t>(count + 1);
-        const auto left = std::chrono::nanoseconds(due - test::boot_now_ns());
-        if (left.count() > 0) load.wait_done(std::chrono::duration_cast<Milliseconds>(left));
+        read_until(live, load, due);
+        live.label.clear();
         const std::int64_t begin = test::boot_now_ns();
         inject(live, live.plan.faults[i]);
-        live.faults.push_back({live.plan.faults[i], begin, test::boot_now_ns()});
+        live.faults.push_back({live.plan.faults[i], begin, test::boot_now_ns(), live.label});
+    }
+    if (count > 0 && !HasFailure()) read_until(live, load, load.start_ns() + std::chrono::nanoseconds(total).count());
+}
+
+void ScenarioTest::read_until(Live& live, test::LoadGenerator& load, std::int64_t due_ns) {
+    for (;;) {
+        const std::int64_t now = test::boot_now_ns();
+        const auto alive = live.fleet->alive();
+        const auto left = std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(due_ns - now));
+        if (left.count() <= 0) return;
+        if (live.plan.read_every.count() == 0 || alive.empty()) {
+            load.wait_done(left);
+            return;
+        }
+        const auto owned = live.fleet->process(alive[random()() % alive.size()]).ownership();
+        live.reads_ns.push_back(test::boot_now_ns() - now);
+        if (!owned) ++live.reads_failed;
+        const auto pause = live.plan.read_every - std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(live.reads_ns.back()));
+        if (pause.count() > 0 && load.wait_done(std::min(left, pause))) return;
     }
 }
 
@@ -249,6 +312,7 @@ void ScenarioTest::keep_handlings(const std::vector<test::ProcessHandlings>& han
 std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     Live live;
     live.plan = plan;
+    oracles_.more_partitions = 0;
     if (!begin(live)) return std::nullopt;
     test::LoadOptions load;
     load.url = live.fleet->server().url();
@@ -277,6 +341,12 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     result.start_ns = generator->start_ns();
     result.end_ns = test::boot_now_ns();
     std::printf("  load: %s\n", test::describe(result.load).c_str());
+    result.balanced = live.balanced;
+    result.reads_ns = live.reads_ns;
+    result.reads_failed = live.reads_failed;
+    result.partitions = plan.partitions;
+    result.extra_partitions = plan.extra_partitions;
+    result.planned_ns = std::chrono::nanoseconds(duration_of(plan)).count();
     result.drained = drain(live);
     result.drained_ms = static_cast<double>(test::boot_now_ns() - result.end_ns) / 1e6;
     if (plan.at_end) plan.at_end(*live.fleet);
@@ -297,7 +367,7 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     options.owners = test::owners_of(result.timeline);
     result.ledger = test::check_ledger(generator->take_published(), handlings, live.disturbances, options);
     std::printf("  ledger: %s\n", test::describe(result.ledger.counts).c_str());
-    if (!result.ledger.violations.empty()) keep_handlings(handlings);
+    if (!result.ledger.violations.empty() || std::getenv("PARTI_KEEP_HANDLED") != nullptr) keep_handlings(handlings);
     EXPECT_TRUE(result.ledger.violations.empty()) << test::describe(result.ledger.violations);
     EXPECT_GT(result.ledger.counts.confirmed, 0U);
     record_classes(result);
@@ -318,23 +388,72 @@ void ScenarioTest::record_classes(const ScenarioResult& result) {
     record_companion("lateness_p99", report::Unit::us, static_cast<double>(result.load.late_p99_ns / 1000));
 }
 
-void ScenarioTest::record_latency(const std::string& prefix, const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns) {
+void ScenarioTest::record_quantiles(const std::string& prefix, std::vector<std::int64_t> taken_ns, const std::string& note) {
     struct Quantile {
         const char* name;
         double q;
         std::size_t least;
     };
+    std::sort(taken_ns.begin(), taken_ns.end());
     std::string text;
     for (const Quantile& quantile : {Quantile{"p50", 0.5, 10}, {"p95", 0.95, 200}, {"p99", 0.99, 1000}, {"p99.9", 0.999, 10'000}, {"max", 1, 1}}) {
-        const std::int64_t ns = result.ledger.latency_ns(quantile.q, from_ns, to_ns, quantile.least);
-        const double ms = static_cast<double>(ns) / 1e6;
+        if (taken_ns.size() < quantile.least) {
+            text += std::string(" ") + quantile.name + " not measured";
+            continue;
+        }
+        const std::int64_t ns = taken_ns[static_cast<std::size_t>(quantile.q * static_cast<double>(taken_ns.size() - 1) + 0.5)];
         char value[64];
-        std::snprintf(value, sizeof value, " %s %.2f ms", quantile.name, ms);
-        text += ns < 0 ? std::string(" ") + quantile.name + " not measured" : value;
-        if (ns >= 0) record_companion(prefix + quantile.name, report::Unit::us, static_cast<double>(ns / 1000));
+        std::snprintf(value, sizeof value, " %s %.2f ms", quantile.name, static_cast<double>(ns) / 1e6);
+        text += value;
+        record_companion(prefix + quantile.name, report::Unit::us, static_cast<double>(ns / 1000));
     }
-    std::printf("  %slatency:%s%s\n", prefix.c_str(), text.c_str(), result.load.on_time() ? "" : " (doubtful: the generator was late)");
+    std::printf("  %s (n = %zu):%s%s\n", prefix.c_str(), taken_ns.size(), text.c_str(), note.c_str());
     std::fflush(stdout);
+}
+
+void ScenarioTest::record_latency(const std::string& prefix, const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns) {
+    std::vector<std::int64_t> taken;
+    for (const test::LedgerReport::Latency& l : result.ledger.latencies) {
+        if (l.intended_ns >= from_ns && l.intended_ns < to_ns) taken.push_back(l.taken_ns);
+    }
+    record_quantiles(prefix, std::move(taken), result.load.on_time() ? "" : " (doubtful: the generator was late)");
+}
+
+double ScenarioResult::handled_per_s() const {
+    const auto handled = std::count_if(ledger.latencies.begin(), ledger.latencies.end(), [this](const test::LedgerReport::Latency& l) {
+        return l.intended_ns + l.taken_ns < start_ns + planned_ns;
+    });
+    return static_cast<double>(handled) * 1e9 / static_cast<double>(planned_ns);
+}
+
+std::vector<std::int64_t> ScenarioResult::settled_ns(const Injected& injected) const {
+    std::vector<std::int64_t> out;
+    const bool came = injected.fault == Fault::add;
+    const auto after = std::find_if(faults.begin(), faults.end(), [&](const Injected& i) { return i.begin_ns > injected.begin_ns; });
+    const std::int64_t until = after == faults.end() ? end_ns : after->begin_ns;  // what comes later is another fault's
+    const bool went = injected.fault == Fault::kill || injected.fault == Fault::leader || injected.fault == Fault::leave;
+    for (const auto& [partition, owners] : timeline.partitions) {
+        const bool extra = partition >= number_name("part", partitions);
+        const auto held = std::find_if(owners.begin(), owners.end(), [&](const test::OwnershipInterval& o) {
+            return o.begin_ns <= injected.begin_ns && injected.begin_ns < o.end_ns;
+        });
+        const auto next = std::find_if(owners.begin(), owners.end(), [&](const test::OwnershipInterval& o) { return o.begin_ns > injected.begin_ns; });
+        if (came) {
+            const auto won = std::find_if(owners.begin(), owners.end(), [&](const test::OwnershipInterval& o) {
+                return timeline.labels[o.process] == injected.label && o.begin_ns < until;
+            });
+            if (won != owners.end()) out.push_back(won->begin_ns - injected.begin_ns);
+        } else if (went) {
+            if (held == owners.end() || timeline.labels[held->process] != injected.label) continue;
+            out.push_back(next == owners.end() ? -1 : next->begin_ns - injected.begin_ns);
+        } else if (injected.fault == Fault::grow && extra) {
+            out.push_back(next == owners.end() ? -1 : next->begin_ns - injected.begin_ns);
+        } else if (injected.fault == Fault::shrink && extra && held != owners.end()) {
+            out.push_back(held->end_ns - injected.begin_ns);
+        }
+    }
+    if (injected.fault == Fault::grow && out.size() < extra_partitions) out.push_back(-1);
+    return out;
 }
 
 }  // namespace parti::stress

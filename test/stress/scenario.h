@@ -6,8 +6,9 @@
 //           is the ledger: every class of every message is printed; any violation fails the test.
 //           A fault is recorded as a Disturbance with its times; what the contract allows near it is counted, not blamed.
 // Faults    kill (SIGKILL), stop (SIGSTOP, longer than a lease, then SIGCONT), add, leave (graceful), roll (every process, one after the
-//           other, replaced gracefully), leader (SIGKILL of the leader's process), server_restart (orderly), server_kill. A process that
-//           goes is replaced, so that the fleet keeps its size.
+//           other, replaced gracefully), leader (SIGKILL of the leader's process), server_restart (orderly), server_kill, grow and shrink
+//           (the source of every process has extra_partitions more, and again as many as before). A process that goes is replaced, so that
+//           the fleet keeps its size.
 // Random    From the test's seed: the order of faults, the victims, the load.
 // Errors    GoogleTest failures.
 // Threads   The test's main thread.
@@ -26,15 +27,19 @@
 
 namespace parti::stress {
 
-enum class Fault : std::uint8_t { kill, stop, add, leave, roll, leader, server_restart, server_kill };
+enum class Fault : std::uint8_t { kill, stop, add, leave, roll, leader, server_restart, server_kill, grow, shrink };
 std::string_view name(Fault fault);
 
 struct ScenarioPlan {
-    std::uint32_t processes = 3;
+    std::uint32_t processes = 3;          // 0: the faults add them
+    std::uint32_t workers = 1;            // of a process
+    std::uint32_t extra_partitions = 0;   // of grow; nothing is published for them
+    test::Milliseconds read_every{0};     // between two faults some process is asked so often what it owns; 0: never
     std::uint32_t partitions = 60;
     std::uint32_t max_ack_pending = 1;
     std::string mode = "per_partition";
     std::string retention = "limits";
+    std::string config{};                 // JSON of every worker; empty: the fast test timing
     std::string server{};                 // binary; empty: the machine's
     std::chrono::microseconds work{0};    // of a handler
     std::uint64_t fail_every = 0;
@@ -42,7 +47,7 @@ struct ScenarioPlan {
     std::vector<test::LoadPhase> phases;
     std::vector<Fault> faults;            // spread evenly over the load, in this order
     test::Milliseconds drain{30000};      // until nothing is left to deliver
-    bool may_stay_behind = false;         // a load that is too much: not drained is a result, not a failure
+    bool may_stay_behind = false;         // a load that is too much: not drained, or not balanced, is a result, not a failure
     std::function<void(test::Fleet&)> after_warmup{}, at_end{};  // called at a quarter of the load, and when it is over and drained
 };
 
@@ -51,14 +56,27 @@ struct ScenarioResult {
     test::LedgerReport ledger;
     test::Timeline timeline;
     std::int64_t start_ns = 0, end_ns = 0;  // of the load
+    bool balanced = false;                  // before the load
     bool drained = false;
     double drained_ms = 0;                  // from the load's end until nothing was left to deliver
     std::vector<test::Disturbance> disturbances;
     struct Injected {
         Fault fault = Fault::kill;
         std::int64_t begin_ns = 0, end_ns = 0;
+        std::string label;                  // of the process that went, or else came
     };
     std::vector<Injected> faults;
+    std::vector<std::int64_t> reads_ns;     // how long each took
+    std::uint64_t reads_failed = 0;
+
+    // First handlings a second within the load's planned time.
+    double handled_per_s() const;
+    // For each partition that the fault concerns: from its begin until the partition was owned (grow, kill, leader, leave: of the process that
+    // went; add: by the process that came, before
+    // the next fault) or by nobody any more (shrink). -1: never.
+    std::vector<std::int64_t> settled_ns(const Injected& fault) const;
+    std::uint32_t partitions = 0, extra_partitions = 0;
+    std::int64_t planned_ns = 0;            // the load's
 };
 
 class ScenarioTest : public StressTest {
@@ -67,6 +85,7 @@ protected:
     // Nothing: the test has failed.
     std::optional<ScenarioResult> run(const ScenarioPlan& plan);
     // p50, p95, p99, p99.9 and max of the publication-to-handler latency, where there are enough messages; printed and recorded.
+    void record_quantiles(const std::string& prefix, std::vector<std::int64_t> taken_ns, const std::string& note = {});
     void record_latency(const std::string& prefix, const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns);
     void record_classes(const ScenarioResult& result);
     test::OracleOptions oracles_;
@@ -77,7 +96,9 @@ private:
     bool add_process(Live& live);
     void replace(Live& live, std::size_t gone);
     void inject(Live& live, Fault fault);
+    bool set_source(Live& live, std::uint32_t extra);
     void inject_all(Live& live, test::LoadGenerator& load);
+    void read_until(Live& live, test::LoadGenerator& load, std::int64_t due_ns);
     bool drain(Live& live);
     std::vector<test::ProcessHandlings> read_handlings(Live& live);
     void keep_handlings(const std::vector<test::ProcessHandlings>& handlings) const;

@@ -130,7 +130,7 @@ test::Timeline StressTest::end_fleet(std::unique_ptr<test::Fleet> fleet, const t
     test::Judgement judgement = test::judge(record, options);
     if (!judgement.violations.empty()) ADD_FAILURE() << test::describe(judgement.violations);
     // A history that says nothing would satisfy every rule.
-    EXPECT_EQ(judgement.timeline.partitions.size(), fleet->options().partitions) << "partitions ever owned";
+    EXPECT_EQ(judgement.timeline.partitions.size(), fleet->options().partitions + options.more_partitions) << "partitions ever owned";
     if (HasFailure()) keep_files(*fleet);
     return std::move(judgement.timeline);
 }

@@ -305,6 +305,19 @@ std::int64_t LedgerReport::longest_wait_ns(const std::string& partition, std::in
     return longest;
 }
 
+std::int64_t LedgerReport::longest_excess_gap_ns(const std::string& partition, std::int64_t from_ns, std::int64_t to_ns) const {
+    const auto found = partition_latencies.find(partition);
+    std::int64_t longest = 0;
+    const Latency* before = nullptr;
+    if (found == partition_latencies.end()) return longest;
+    for (const Latency& l : found->second) {
+        if (l.intended_ns < from_ns || l.intended_ns >= to_ns) continue;
+        if (before != nullptr) longest = std::max(longest, l.taken_ns - before->taken_ns);
+        before = &l;
+    }
+    return longest;
+}
+
 std::int64_t LedgerReport::latency_ns(double q, std::int64_t from_ns, std::int64_t to_ns, std::size_t least) const {
     const auto intended_before = [](const Latency& l, std::int64_t t) { return l.intended_ns < t; };
     const auto begin = std::lower_bound(latencies.begin(), latencies.end(), from_ns, intended_before);

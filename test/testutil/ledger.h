@@ -6,6 +6,7 @@
 //           was confirmed by the server must be handled; what was not may be. Handlings are ordered by their begin.
 // Classes   lost           confirmed and never handled: violation
 //           unacked        handled again, and a disturbance of the process or the server explains that the ack did not arrive: contract
+//                          (several in flight, 2.9.10: also what a killed owner had acknowledged out of order within ack_window)
 //           replayed       handled again after a server crash that came within `replay_window` of the first handling: contract (P-9)
 //           forgotten      handled again, older than that, and after the crash the partition began anew with its first message: the server
 //                          lost the durable's whole state. nats-server 2.9.10 does so by itself (durable-check: 12 of 6,000 durables
@@ -124,6 +125,9 @@ struct LedgerReport {
     std::int64_t longest_gap_ns(const std::string& partition, std::int64_t from_ns, std::int64_t to_ns) const;
     // The longest that a message of the partition waited, of those intended within [from, to). 0: there are none.
     std::int64_t longest_wait_ns(const std::string& partition, std::int64_t from_ns, std::int64_t to_ns) const;
+    // By how much a pause between two handlings of the partition exceeded the one between their intended times, at most; of handlings after the
+    // first one intended within [from, to). 0: there are not two.
+    std::int64_t longest_excess_gap_ns(const std::string& partition, std::int64_t from_ns, std::int64_t to_ns) const;
     // Of messages intended within [from, to); q in 0..1. -1: there are fewer than `least`.
     std::int64_t latency_ns(double q, std::int64_t from_ns, std::int64_t to_ns, std::size_t least = 1) const;
 };

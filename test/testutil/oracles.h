@@ -15,6 +15,7 @@ namespace parti::test {
 
 struct OracleOptions {
     std::vector<std::string> allowed_errors;  // kinds of error events that are right in this test, as part of the event's text
+    std::uint32_t more_partitions = 0;        // ever owned besides the fleet's: its source has grown
 };
 
 struct Judgement {

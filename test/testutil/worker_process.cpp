@@ -132,6 +132,12 @@ Outcome<void> WorkerProcess::start_workers(std::uint32_t count) {
 
 Outcome<void> WorkerProcess::stop_workers(std::uint32_t count) { return child_.send_line("stop " + std::to_string(count)); }
 
+Outcome<void> WorkerProcess::set_partitions(std::uint32_t count, Milliseconds timeout) {
+    const auto line = ask("partitions " + std::to_string(count), "partitions", timeout);
+    if (!line) return failure(line.error());
+    return {};
+}
+
 Outcome<ProcessStatus> WorkerProcess::status(Milliseconds timeout) {
     const auto line = ask("status", "status", timeout);
     if (!line) return failure(line.error());

@@ -82,6 +82,7 @@ public:
 
     Outcome<void> start_workers(std::uint32_t count);  // 0: all that remain; does not wait
     Outcome<void> stop_workers(std::uint32_t count);   // gracefully; does not wait
+    Outcome<void> set_partitions(std::uint32_t count, Milliseconds timeout = Milliseconds(5000));  // of its source
     Outcome<ProcessStatus> status(Milliseconds timeout = Milliseconds(5000));
     Outcome<std::vector<WorkerOwnership>> ownership(Milliseconds timeout = Milliseconds(5000));
     Outcome<ProcessMemory> memory(Milliseconds timeout = Milliseconds(5000));

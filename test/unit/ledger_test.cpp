@@ -172,6 +172,18 @@ TEST_F(LedgerTest, AServerThatForgetsAWholeDurableIsAClassOfItsOwn) {
     EXPECT_EQ(report.counts.duplicates, 4U) << "not from the first message on: no such excuse";
 }
 
+TEST_F(LedgerTest, AnExcessGapIsWhatAHandoffAddsToThePublishersPause) {
+    EXPECT_EQ(check().longest_excess_gap_ns("p", 0, 2000 * kMs), 0) << "100 ms between two messages and between their handlings";
+    for (Handling& h : processes_[0].handlings) {
+        if (h.sequence >= 6) h.begin_ns += 40 * kMs;
+        if (h.sequence >= 6) h.end_ns += 40 * kMs;
+    }
+    const LedgerReport report = check();
+    EXPECT_EQ(report.longest_excess_gap_ns("p", 0, 2000 * kMs), 40 * kMs);
+    EXPECT_EQ(report.longest_excess_gap_ns("p", 550 * kMs, 2000 * kMs), 0) << "late all the time is no gap";
+    EXPECT_EQ(report.longest_excess_gap_ns("q", 0, 2000 * kMs), 0);
+}
+
 TEST_F(LedgerTest, AnAckThatMetAServerThatWasAwayIsUnacked) {
     disturb(Disturbance::Kind::server_away, 1007, 1100);
     add(0, 10, 1200);

@@ -8,7 +8,7 @@
 
 namespace parti::host {
 
-Fleet::Fleet(Context context, const Options& options, std::shared_ptr<Source> source, std::shared_ptr<HandledLog> handled)
+Fleet::Fleet(Context context, const Options& options, std::shared_ptr<StaticSource> source, std::shared_ptr<HandledLog> handled)
     : context_(std::move(context)), options_(options), source_(std::move(source)), handled_(std::move(handled)), slots_(options.workers) {}
 
 Fleet::~Fleet() {
@@ -175,6 +175,14 @@ void Fleet::look_for_milestones() {
     const bool covered = stable && total == static_cast<std::int64_t>(options_.partitions);
     if (!m.covered && covered) m.covered = said("covered");
     if (!m.balanced && covered && most - least <= 1) m.balanced = said("balanced");
+}
+
+Result<void> Fleet::set_partitions(std::size_t count) {
+    constexpr std::size_t most = 1'000'000;
+    if (count > most) return fail(Errc::invalid_argument, "partitions " + std::to_string(count) + ": at most " + std::to_string(most));
+    if (auto ok = source_->update(partitions_of(static_cast<std::uint32_t>(count), options_.id_bytes)); !ok) return ok;
+    Line("partitions").add("count", std::uint64_t{count}).add("t_ns", now_ns()).say();
+    return {};
 }
 
 void Fleet::say_status() const {

@@ -24,12 +24,13 @@ namespace parti::host {
 
 class Fleet {
 public:
-    Fleet(Context context, const Options& options, std::shared_ptr<Source> source, std::shared_ptr<HandledLog> handled);
+    Fleet(Context context, const Options& options, std::shared_ptr<StaticSource> source, std::shared_ptr<HandledLog> handled);
     ~Fleet();
 
     Result<void> start(std::optional<std::size_t> count);  // nothing: all that do not run
     Result<void> stop(std::optional<std::size_t> count);   // the newest; nothing: all
     Result<void> stop_worker(std::size_t index);
+    Result<void> set_partitions(std::size_t count);  // of the source; `covered` and `balanced` go on meaning the first set
     void say_status() const;
     void say_ownership() const;
     void say_stats() const;
@@ -60,7 +61,7 @@ private:
 
     Context context_;
     const Options& options_;
-    std::shared_ptr<Source> source_;
+    std::shared_ptr<StaticSource> source_;
     std::shared_ptr<HandledLog> handled_;  // nullptr: nothing is consumed
     std::deque<Slot> slots_;          // does not move
     std::vector<std::size_t> order_;  // indexes that run, in the order they were started

@@ -92,6 +92,7 @@ parti::Result<bool> execute(const Command& command, Fleet& fleet) {
     if (command.name == "start") return going_on(fleet.start(command.number));
     if (command.name == "stop") return going_on(fleet.stop(command.number));
     if (command.name == "stop_worker" && command.number) return going_on(fleet.stop_worker(*command.number));
+    if (command.name == "partitions" && command.number) return going_on(fleet.set_partitions(*command.number));
     if (command.name == "quit") return false;
     if (command.name == "status") {
         fleet.say_status();

@@ -40,8 +40,8 @@ const char* const usage =
     "  --tls-ca FILE --tls-cert FILE --tls-key FILE --tls-hostname NAME\n"
     "  --autostart            as the command `start`\n"
     "\n"
-    "Commands: start [K] | stop [K] | stop_worker I | status | ownership | memory | stats | consumed | trim | quit. End of stdin: quit at "
-    "once.\n"
+    "Commands: start [K] | stop [K] | stop_worker I | partitions P (the source changes) | status | ownership | memory | stats | consumed |\n"
+    "trim | quit. End of stdin: quit at once.\n"
     "Exit codes: 0, 100 set-up failed, 102 the parent is gone, 104 bad option.\n";
 
 namespace {
