@@ -38,9 +38,9 @@ stress: newserver ## build Release, run the stress suite, compare with the basel
 	$(call build,release,-DPARTI_STRESS_PROFILE=$(PROFILE))
 	@tools/stress.sh build/release
 
-bench: setup ## build Release, run the microbenchmarks
+bench: setup ## build Release, run the microbenchmarks, compare with the run before (BENCH_BASE=F: with another)
 	$(call build,release)
-	@build/release/test/benchmark/parti_benchmark
+	@tools/bench.sh build/release
 
 baseline: setup ## make the last three runs the new baseline: make baseline REASON="why it changed"
 	@[ -n "$$REASON" ] || { echo 'say why: make baseline REASON="..."' >&2; exit 1; }

@@ -228,10 +228,12 @@ def check_ctest(build, ctest):
 
 def suite_problems(name, properties):
     """What a test of the stress suite must have: the machine for itself, and its place between begin and diff."""
-    fixtures = {"stress_begin": ("FIXTURES_SETUP", ["stress_run", "stress_results"]), "stress_diff": ("FIXTURES_CLEANUP", ["stress_run"])}
+    fixtures = {"stress_preflight": ("FIXTURES_SETUP", ["stress_preflight"]), "stress_begin": ("FIXTURES_SETUP", ["stress_run", "stress_results"]), "stress_diff": ("FIXTURES_CLEANUP", ["stress_run"])}
     wanted = {"RUN_SERIAL": True, "RESOURCE_LOCK": ["stress_box"]} | dict([fixtures.get(name, ("FIXTURES_REQUIRED", ["stress_run"]))])
     if name == "stress_diff":
         wanted["FIXTURES_REQUIRED"] = ["stress_results"]
+    if name == "stress_begin":
+        wanted["FIXTURES_REQUIRED"] = ["stress_preflight"]
     return [f"{name}: [suite] {key} is {properties.get(key)}, must be {value}" for key, value in wanted.items()
             if (sorted(properties.get(key) or []) if isinstance(value, list) else properties.get(key)) !=
             (sorted(value) if isinstance(value, list) else value)]

@@ -166,7 +166,8 @@ class Check(unittest.TestCase):
             problems, _ = self.ctest_file(python + f"set_tests_properties(a PROPERTIES {right.replace(missing, '')})\n")
             self.assertEqual(1, len(problems), problems)
             self.assertIn(f"[suite] {missing.split()[0]} is None", problems[0])
-        for name, fixtures in (("stress_begin", 'FIXTURES_SETUP "stress_run;stress_results"'),
+        for name, fixtures in (("stress_preflight", "FIXTURES_SETUP stress_preflight"),
+                               ("stress_begin", 'FIXTURES_SETUP "stress_run;stress_results" FIXTURES_REQUIRED stress_preflight'),
                                ("stress_diff", "FIXTURES_CLEANUP stress_run FIXTURES_REQUIRED stress_results")):
             properties = right.replace("FIXTURES_REQUIRED stress_run", fixtures)
             lines = python.replace("(a ", f"({name} ") + f"set_tests_properties({name} PROPERTIES {properties})\n"

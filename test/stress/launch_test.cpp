@@ -15,7 +15,7 @@ std::string text_of(const test::ThreadNames& threads) {
     return text;
 }
 
-std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject) {
+std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, const std::function<void(test::Fleet&)>& then) {
     constexpr int kMostTries = 3;
     constexpr std::uint64_t kMostRepeats = 6;  // of one test: a machine that is always busy must not make it endless
     const char* injected = std::getenv("PARTI_STRESS_INJECT_MEMORY");
@@ -29,6 +29,7 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject) {
         if (sample) {
             expect_covered(*fleet);
             EXPECT_TRUE(!measures() || sample->live_bytes > 0) << "the process does not know its live heap";
+            if (then && !HasFailure()) then(*fleet);
         }
         Launched launched{sample ? std::move(*sample) : LaunchSample{}, end_fleet(std::move(fleet))};
         if (HasFailure()) return std::nullopt;
@@ -76,6 +77,34 @@ void LaunchTest::record_launch(const LaunchSample& s) {
     }
     record_companion("server_mem", Unit::kB, kilobytes(static_cast<double>(s.server_mem)));
     record_companion("contaminated", Unit::count, s.contamination.empty() ? 0 : 1, s.contamination);
+}
+
+void LaunchTest::record_server_at_rest(test::Fleet& fleet) {
+    const std::int64_t length_ns = profile() == Profile::smoke ? 2'000'000'000 : 10'000'000'000;
+    const auto before = test::read_server_stats(fleet.server().monitor_url());
+    const auto cpu_before = test::read_times(fleet.server().pid());
+    ASSERT_TRUE(before && cpu_before) << "the server does not answer, or is gone";
+    const std::int64_t from = test::boot_now_ns();
+    while (test::boot_now_ns() < from + length_ns) fleet.process(fleet.alive().front()).listen_for(test::Milliseconds(500));
+    const auto after = test::read_server_stats(fleet.server().monitor_url());
+    const auto cpu_after = test::read_times(fleet.server().pid());
+    ASSERT_TRUE(after && cpu_after) << "the server does not answer, or is gone";
+    const double seconds = static_cast<double>(test::boot_now_ns() - from) / 1e9;
+    const auto per_second = [seconds](std::uint64_t a, std::uint64_t b) { return static_cast<double>(b - a) / seconds; };
+    const double in = per_second(before->in_msgs, after->in_msgs), out = per_second(before->out_msgs, after->out_msgs);
+    const double api = per_second(before->api_total, after->api_total);
+    const double cpu = (cpu_after->cpu_seconds - cpu_before->cpu_seconds) * 1000 / seconds;
+    const double store = kilobytes(static_cast<double>(after->store_file + after->store_memory));
+    std::printf("  server at rest, %.1f s: in %.0f /s, out %.0f /s, API %.2f /s, %.1f ms CPU/s, %llu consumers, %.0f kB stored\n", seconds, in, out,
+                api, cpu, static_cast<unsigned long long>(after->consumer_count), store);
+    record_companion("at_rest_in", Unit::per_s, in);
+    record_companion("at_rest_out", Unit::per_s, out);
+    record_companion("at_rest_api", Unit::per_s, api);
+    record_companion("at_rest_server_cpu", Unit::ms, cpu, "per second");
+    record_companion("at_rest_store", Unit::kB, store);
+    record_count("at_rest_consumers", static_cast<double>(after->consumer_count));
+    EXPECT_EQ(after->slow_consumers, 0U);
+    EXPECT_EQ(after->api_total, before->api_total) << "something polls the server";
 }
 
 }  // namespace parti::stress

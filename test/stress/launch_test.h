@@ -6,6 +6,7 @@
 // Errors    GoogleTest failures; launch() then returns nothing.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "launch.h"
@@ -22,10 +23,13 @@ enum class Subject : std::uint8_t { memory, times };
 
 class LaunchTest : public StressTest {
 protected:
-    std::optional<Launched> launch(LaunchPlan plan, Subject subject);
+    // `then` is called with the fleet once everything is measured, before it ends.
+    std::optional<Launched> launch(LaunchPlan plan, Subject subject, const std::function<void(test::Fleet&)>& then = {});
     void print(const LaunchPlan& plan, const LaunchSample& sample) const;
     // Memory, companions, times and server counters, as SUITE.md section 3 lists them.
     void record_launch(const LaunchSample& sample);
+    // What the server counts while nothing happens, over 10 s (2 s in profile smoke).
+    void record_server_at_rest(test::Fleet& fleet);
 
 private:
     std::uint64_t repeats_ = 0;

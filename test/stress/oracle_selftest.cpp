@@ -147,6 +147,19 @@ TEST(OracleSelftest, ANumberHeldTwiceIsSeen) {
     EXPECT_THAT(fired(record), ElementsAre(Oracle::unique_number)) << "the incarnation must grow";
 }
 
+TEST(OracleSelftest, ANumberFarAboveThoseInUseIsSeen) {
+    FleetRecord record = healthy();
+    const auto sparse = [&](int number, int begin, std::int64_t held_ms) {
+        rewrite(record, 1, session_line(begin, "b", number, 1, begin + 800) + end_line(begin + 10, "b"));
+        return check_dense(judge(record).timeline, {.first = 0, .choice = 3, .held_afterwards_ns = held_ms * kMs}).size();
+    };
+    EXPECT_EQ(sparse(3, 5, 0), 0U) << "0 is held; 1, 2 and 3 are the first three that are free";
+    EXPECT_EQ(sparse(4, 5, 0), 1U);
+    EXPECT_EQ(sparse(2, 300, 0), 0U);
+    EXPECT_EQ(sparse(3, 300, 0), 1U) << "0 was given back at 210 ms";
+    EXPECT_EQ(sparse(3, 300, 100), 0U) << "0 may still look held";
+}
+
 TEST(OracleSelftest, AnAssignmentThatGoesBackIsSeen) {
     FleetRecord record = healthy();
     rewrite(record, 1, session_line(5, "b", 1, 1, 800) + grant_line(205, "b", 1, 1, 3) + grant_line(206, "b", 2, 1, 2, "p1") +

@@ -5,7 +5,7 @@ find_package(natsc REQUIRED)
 # The frame of all of them.
 add_library(parti_stress STATIC launch.cpp launch_test.cpp stress_test.cpp)
 target_compile_definitions(parti_stress PRIVATE "PARTI_STRESS_KEPT=\"${PROJECT_BINARY_DIR}/stress-failures\"")
-target_link_libraries(parti_stress PUBLIC parti_testfleet parti_testresults parti_testbudget GTest::gtest PRIVATE parti_options)
+target_link_libraries(parti_stress PUBLIC parti_testfleet parti_testresults parti_testbudget parti_testpreflight GTest::gtest PRIVATE parti_options)
 
 function(parti_stress_program target)
   add_executable(${target} ${ARGN})
@@ -14,10 +14,13 @@ function(parti_stress_program target)
 endfunction()
 
 parti_stress_program(parti_memory_tests memory_test.cpp)
-parti_stress_program(parti_scale_tests rapid_scaling_test.cpp small_cluster_test.cpp)
+parti_stress_program(parti_scale_tests churn_test.cpp cluster_test.cpp process_fleet_test.cpp rapid_scaling_test.cpp)
+parti_stress_program(parti_conflict_tests conflict_storm_test.cpp)
+target_link_libraries(parti_conflict_tests PRIVATE parti::parti)  # its operators' commands; the workers are processes of their own
 parti_stress_program(parti_stress_smoke smoke_test.cpp)
 parti_add_stress_tests(parti_memory_tests)
 parti_add_stress_tests(parti_scale_tests)
+parti_add_stress_tests(parti_conflict_tests)
 parti_add_stress_tests(large_stress_test)  # of test/integration
 parti_gtest(parti_stress_smoke LABELS smoke TIMEOUT 60)
 

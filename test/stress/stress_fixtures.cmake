@@ -1,6 +1,8 @@
 # How the stress tests run under ctest: a profile, a fixture around them, one ctest test per gtest case.
 #
-#   stress_begin     first: starts a run (PARTI_STRESS_RESULTS/current names its folder)
+#   stress_preflight first of all: may a run begin on this machine? Waits for it to become quiet (not in a project that sets
+#                    PARTI_STRESS_PREFLIGHT to OFF)
+#   stress_begin     then: starts a run (PARTI_STRESS_RESULTS/current names its folder)
 #   <suite>.<case>   alone on the machine, writing their results into that run
 #   stress_diff      last, whatever happened before: compares what ran now with test/stress/baselines
 #
@@ -74,9 +76,19 @@ function(parti_add_stress_command name)
 endfunction()
 
 function(parti_add_stress_fixtures)
+  if(NOT DEFINED PARTI_STRESS_PREFLIGHT OR PARTI_STRESS_PREFLIGHT)
+    set(patience 30)
+    if(PARTI_STRESS_PROFILE STREQUAL "smoke")
+      set(patience 5)
+    endif()
+    parti_add_stress_command(stress_preflight BUDGET smoke 6 standard 31 nightly 31 soak 31 soak4h 31
+      COMMAND ${PARTI_STRESS_REPORT} preflight "${PARTI_STRESS_RESULTS}" ${patience}
+      PROPERTIES FIXTURES_SETUP stress_preflight)
+    set(after FIXTURES_REQUIRED stress_preflight)
+  endif()
   parti_add_stress_command(stress_begin BUDGET smoke 2 standard 2 nightly 2 soak 2 soak4h 2
     COMMAND ${PARTI_STRESS_REPORT} begin "${PARTI_STRESS_RESULTS}"
-    PROPERTIES FIXTURES_SETUP "stress_run;stress_results")
+    PROPERTIES FIXTURES_SETUP "stress_run;stress_results" ${after})
   parti_add_stress_command(stress_diff BUDGET smoke 2 standard 5 nightly 5 soak 5 soak4h 5
     COMMAND ${PARTI_STRESS_REPORT} diff "${PARTI_STRESS_BASELINES}" "${PARTI_STRESS_RESULTS}"
     --current-run-only --text "${PARTI_STRESS_RESULTS}/diff.txt" --markdown "${PARTI_STRESS_RESULTS}/diff.md"

@@ -1,11 +1,13 @@
 #include "stress_test.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
+#include "testutil/preflight.h"
 #include "testutil/statistics.h"
 
 namespace parti::stress {
@@ -78,10 +80,12 @@ void StressTest::SetUp() {
     // What an earlier, aborted test of this process left must not be counted against this one.
     const auto before = test::judge_leftovers(std::chrono::milliseconds(0));
     ASSERT_TRUE(before.empty()) << "not a clean start\n" << test::describe(before);
+    if (records_ && measures()) cool_down();
     if (records_) writer_ = std::make_unique<report::ResultWriter>(result_name());
 }
 
 void StressTest::TearDown() {
+    server_watch_.reset();
     const auto left = test::judge_leftovers();
     EXPECT_TRUE(left.empty()) << test::describe(left);
     if (writer_) write_results();
@@ -97,6 +101,33 @@ void StressTest::print_time() const {
     const std::string profile_name(name(profile()));
     std::printf("%s took %.1f s; budget in profile %s: %d s%s\n", result_name().c_str(), took, profile_name.c_str(), declared->of(profile()),
                 took > declared->of(profile()) ? " (exceeded)" : "");
+}
+
+// What ran before this test may still keep the machine busy; a machine that others keep busy is not waited for.
+void StressTest::cool_down() {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    const auto declared = budget_of(std::string(info->test_suite_name()) + "." + info->name());
+    const int share = declared ? declared->of(profile()) / 4 : 0;  // of the test's time, so that its TIMEOUT still holds
+    const auto limit = std::chrono::seconds(profile() == Profile::smoke ? 1 : std::clamp(share, 5, profile() == Profile::standard ? 5 : 60));
+    const auto quiet = test::quiet_within(limit);
+    if (!quiet) std::printf("the machine is not quiet after %lld s: others use its processors\n", static_cast<long long>(limit.count()));
+    std::fflush(stdout);
+}
+
+// Every fleet's server, as sampled beside it.
+void StressTest::record_server() {
+    if (!server_watch_) return;
+    const test::ServerSeen seen = server_watch_->seen();
+    server_watch_.reset();
+    if (!records_ || seen.samples == 0) return;
+    record_companion("server_slow_consumers", Unit::count, static_cast<double>(seen.slow_consumers));
+    record_companion("server_api_calls", Unit::count, static_cast<double>(seen.api_calls));
+    record_companion("server_consumers_max", Unit::count, static_cast<double>(seen.consumers));
+    record_companion("server_connections_max", Unit::count, static_cast<double>(seen.connections));
+    record_companion("server_pending_max", Unit::kB, static_cast<double>(seen.pending_bytes) / 1024);
+    record_companion("server_store_max", Unit::kB, static_cast<double>(seen.store_bytes) / 1024);
+    record_companion("server_memory_max", Unit::kB, static_cast<double>(seen.memory_bytes) / 1024);
+    record_companion("server_cpu_max", Unit::ratio, seen.cpu / 100, "of one core, the server's own figure");
 }
 
 std::uint64_t StressTest::launches(std::uint64_t by_default) const {
@@ -122,10 +153,12 @@ std::unique_ptr<test::Fleet> StressTest::new_fleet(const test::FleetOptions& opt
         versions_["nats_server_sha256"] = (*fleet)->server().sha256();
         versions_["worker_host_sha256"] = sha256_of(test::worker_program());
     }
+    server_watch_ = std::make_unique<test::ServerWatch>((*fleet)->server().monitor_url());
     return std::move(*fleet);
 }
 
 test::Timeline StressTest::end_fleet(std::unique_ptr<test::Fleet> fleet, const test::OracleOptions& options) {
+    record_server();
     const test::FleetRecord record = fleet->end();
     test::Judgement judgement = test::judge(record, options);
     if (!judgement.violations.empty()) ADD_FAILURE() << test::describe(judgement.violations);

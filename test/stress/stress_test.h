@@ -21,6 +21,7 @@
 #include "testutil/budget.h"
 #include "testutil/oracles.h"
 #include "testutil/results.h"
+#include "testutil/server_watch.h"
 
 namespace parti::stress {
 
@@ -61,6 +62,8 @@ private:
     void keep_files(const test::Fleet& fleet);
     void write_results();
     void print_time() const;
+    void cool_down();
+    void record_server();
 
     const bool records_;
     std::chrono::steady_clock::time_point begin_{};
@@ -72,6 +75,7 @@ private:
     report::Versions versions_;
     std::vector<report::Metric> metrics_;
     std::unique_ptr<report::ResultWriter> writer_;
+    std::unique_ptr<test::ServerWatch> server_watch_;  // of the fleet that lives
 };
 
 }  // namespace parti::stress

@@ -118,10 +118,17 @@ Outcome<Balance> Fleet::look(std::uint64_t workers) {
     return balance;
 }
 
-Outcome<Balance> Fleet::wait_balanced(Milliseconds timeout, std::uint64_t workers) {
+Outcome<Balance> Fleet::wait_balanced(Milliseconds timeout, std::uint64_t workers) { return wait_balance(timeout, workers, false); }
+
+Outcome<Balance> Fleet::wait_even(Milliseconds timeout, std::uint64_t workers) { return wait_balance(timeout, workers, true); }
+
+Outcome<Balance> Fleet::wait_balance(Milliseconds timeout, std::uint64_t workers, bool even) {
     const auto deadline = Clock::now() + timeout;
     while (true) {
         auto balance = look(workers);
+        if (balance && even && balance->least < options_.partitions / workers) {
+            balance = failure("one worker owns " + std::to_string(balance->least) + " of " + std::to_string(options_.partitions) + " partitions");
+        }
         if (balance) return balance;
         const auto living = alive();
         if (living.empty() || left(deadline).count() == 0) {

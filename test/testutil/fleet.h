@@ -73,6 +73,8 @@ public:
 
     Outcome<void> wait_all_stable(Milliseconds timeout);
     Outcome<Balance> wait_balanced(Milliseconds timeout, std::uint64_t workers);
+    // Balanced, and nobody owns less than floor(mean): also those that came last have their share.
+    Outcome<Balance> wait_even(Milliseconds timeout, std::uint64_t workers);
     Outcome<std::size_t> leader(Milliseconds timeout);  // the process of the one worker that leads
 
     ExitStatus kill(std::size_t index);                             // SIGKILL
@@ -93,6 +95,7 @@ private:
     Fleet(FleetOptions options, NatsServer server, TempFolder folder)
         : options_(std::move(options)), server_(std::move(server)), folder_(std::move(folder)) {}
     Outcome<Balance> look(std::uint64_t workers);
+    Outcome<Balance> wait_balance(Milliseconds timeout, std::uint64_t workers, bool even);
     Outcome<std::vector<ProcessHistory>> histories() const;
     void ask_server(FleetRecord& record);
 

@@ -1,6 +1,7 @@
 #include "testutil/oracles.h"
 
 #include <algorithm>
+#include <set>
 
 namespace parti::test {
 namespace {
@@ -29,6 +30,7 @@ std::string_view name(Oracle oracle) {
         case Oracle::one_owner: return "one_owner";
         case Oracle::coverage: return "coverage";
         case Oracle::unique_number: return "unique_number";
+        case Oracle::dense_numbers: return "dense_numbers";
         case Oracle::monotone_version: return "monotone_version";
         case Oracle::fence_order: return "fence_order";
         case Oracle::history: return "history";
@@ -71,6 +73,23 @@ Judgement judge(const FleetRecord& record, const OracleOptions& options) {
     for (const std::string& consumer : record.consumers) out.push_back({Oracle::server_consumer, consumer + " is left on the server"});
     for (const std::string& problem : record.problems) out.push_back({Oracle::exit_status, problem});
     return judgement;
+}
+
+std::vector<Violation> check_dense(const Timeline& timeline, const Density& density) {
+    std::vector<Violation> out;
+    for (const SessionInterval& s : timeline.sessions) {
+        std::set<std::uint32_t> taken;
+        for (const SessionInterval& other : timeline.sessions) {
+            const bool held = other.begin_ns <= s.begin_ns && s.begin_ns < other.end_ns + density.held_afterwards_ns;
+            if (held && other.number < s.number) taken.insert(other.number);
+        }
+        const std::size_t skipped = s.number - density.first - std::min<std::size_t>(taken.size(), s.number - density.first);
+        if (s.number >= density.first && skipped < density.choice) continue;
+        out.push_back({Oracle::dense_numbers, "session " + s.session + " has number " + std::to_string(s.number) + ", and " +
+                                                  std::to_string(skipped) + " smaller ones were free; at most " +
+                                                  std::to_string(density.choice - 1) + " may be"});
+    }
+    return out;
 }
 
 std::vector<Violation> judge_leftovers(std::chrono::milliseconds timeout) {

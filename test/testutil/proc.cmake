@@ -12,6 +12,7 @@ add_library(parti_testproc STATIC
   nats_server.cpp
   process.cpp
   server_monitor.cpp
+  server_watch.cpp
   sweep.cpp
   tcp_text.cpp)
 target_include_directories(parti_testproc PUBLIC "${PROJECT_SOURCE_DIR}/test")

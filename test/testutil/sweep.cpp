@@ -110,6 +110,20 @@ std::vector<std::uint16_t> listening_ports(pid_t pid) {
     return ports;
 }
 
+std::vector<LeftoverProcess> orphans() {
+    std::vector<LeftoverProcess> found;
+    int patience = 50;
+    for (const pid_t pid : proc::all_pids()) {
+        char state = 0;
+        pid_t parent = 0;
+        if (pid == ::getpid() || !state_of(pid, state, parent) || state == 'Z' || parent != 1) continue;
+        const std::string environ = '\0' + environ_of(pid, patience);
+        const std::string entry = std::string(1, '\0') + test_tag_variable + "=";
+        if (environ.find(entry) != std::string::npos) found.push_back({pid, command_of(pid), false});
+    }
+    return found;
+}
+
 Leftovers leftovers() {
     Leftovers found;
     const std::string entry = std::string(test_tag_variable) + "=" + test_tag();

@@ -40,6 +40,8 @@ struct Leftovers {
 
 Leftovers leftovers();                                        // now
 Leftovers leftovers_after(std::chrono::milliseconds timeout); // as soon as there are none, else what is left at the end
+// Processes of any test that ended without them: they carry a tag, and process 1 has adopted them.
+std::vector<LeftoverProcess> orphans();
 std::vector<std::uint16_t> listening_ports(pid_t pid);        // TCP, IPv4 and IPv6
 
 // $TMPDIR or /tmp; where the folders are made and looked for (and /dev/shm).

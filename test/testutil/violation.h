@@ -14,6 +14,7 @@ enum class Oracle : std::uint8_t {
     one_owner,         // P-3: two owners of a partition at one instant
     coverage,          // a partition without an owner, or with two, when the fleet was stable
     unique_number,     // P-1
+    dense_numbers,     // a number far above those in use
     monotone_version,  // P-7
     fence_order,       // a later owner with a smaller fence
     history,           // a history that cannot be judged

@@ -61,6 +61,10 @@ void check_stress_tests(const std::vector<CtestTest>& tests, std::size_t& cases)
         EXPECT_TRUE(test.get("TIMEOUT") <= 900 || test.has_label("soak")) << test.name;
         EXPECT_EQ(test.get("RUN_SERIAL"), Json(true)) << test.name;
         EXPECT_EQ(test.get("RESOURCE_LOCK"), Json({"stress_box"})) << test.name;
+        if (test.name == "stress_preflight") {
+            EXPECT_EQ(test.get("FIXTURES_SETUP"), Json({"stress_preflight"}));
+            continue;
+        }
         if (fixture) {
             ++fixtures;
             continue;

@@ -138,6 +138,8 @@ Outcome<void> write_outputs(const CommandLine& line, const Report& report, const
 const char* usage() {
     return "stress-report begin ROOT\n"
            "    Begins a run: makes ROOT/<run>/ and lets ROOT/current name it. Removes nothing.\n"
+           "stress-report preflight ROOT SECONDS\n"
+           "    May a run begin on this machine? Waits up to SECONDS for it to become quiet; 100 names what must be done first.\n"
            "stress-report diff BASELINE RESULT... [--current-run-only] [--all]\n"
            "                   [--text F] [--markdown F] [--json F] [--summary F]\n"
            "    BASELINE: a baseline file, a folder of them (the best match is taken), or a Google Benchmark JSON file.\n"

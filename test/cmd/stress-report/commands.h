@@ -15,6 +15,7 @@ namespace parti::report {
 using Arguments = std::vector<std::string>;
 
 Outcome<ExitCode> run_begin(const Arguments& arguments);
+Outcome<ExitCode> run_preflight(const Arguments& arguments);
 Outcome<ExitCode> run_diff(const Arguments& arguments);
 Outcome<ExitCode> run_promote(const Arguments& arguments);
 Outcome<ExitCode> run_spread(const Arguments& arguments);

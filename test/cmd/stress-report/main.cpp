@@ -12,11 +12,12 @@ using parti::report::ExitCode;
 
 parti::report::Outcome<ExitCode> dispatch(const std::string& command, const Arguments& arguments) {
     if (command == "begin") return parti::report::run_begin(arguments);
+    if (command == "preflight") return parti::report::run_preflight(arguments);
     if (command == "diff") return parti::report::run_diff(arguments);
     if (command == "promote") return parti::report::run_promote(arguments);
     if (command == "spread") return parti::report::run_spread(arguments);
     if (command == "summary") return parti::report::run_summary(arguments);
-    return parti::report::bad_input("'" + command + "' must be one of begin, diff, promote, spread, summary (--help explains them)");
+    return parti::report::bad_input("'" + command + "' must be one of begin, preflight, diff, promote, spread, summary (--help explains them)");
 }
 
 }  // namespace
