@@ -170,7 +170,8 @@ void Link::close() {
     timer_.cancel();
     outlet_->close();
     if (handover_) handover_->close();
-    inbox_.reset();
+    end(std::move(inbox_));
+    for (auto& entry : sinks_) end(std::move(entry.second.subscription));
     sinks_.clear();
     for (auto& entry : pending_) fail_later(std::move(entry.second.handler), {Errc::stopping, entry.second.subject});
     pending_.clear();
@@ -272,6 +273,19 @@ std::string Link::consumer_name(Token token) const {
     return "parti_" + std::string(inbox.substr(inbox.rfind('.') + 1)) + "_" + to_base62(token);
 }
 
+void Link::close_sink(Token token) {
+    const auto sink = sinks_.find(token);
+    if (sink == sinks_.end()) return;
+    end(std::move(sink->second.subscription));
+    sinks_.erase(sink);
+}
+
+void Link::end(Subscription subscription) {
+    if (!subscription) return;
+    natsSubscription_Unsubscribe(subscription.get());  // fails when it has ended by itself, or with the connection
+    ended_.emplace_back(next_token_, std::move(subscription));
+}
+
 void Link::dispatch(Handover::Item item) {
     if (closed_) return;
     if (item.source != 0) {
@@ -282,6 +296,7 @@ void Link::dispatch(Handover::Item item) {
     }
     const std::string_view to = subject(item.message);
     const Token token = to.size() > prefix_.size() ? from_base62(to.substr(prefix_.size())) : 0;
+    while (!ended_.empty() && ended_.front().first <= token) ended_.pop_front();
     if (pending_.count(token) != 0) return answer(token, std::move(item.message));
     ++stats_.answers_late;
 }

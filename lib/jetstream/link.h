@@ -6,6 +6,9 @@
 //           a subscription of its own, because nats-server takes a consumer for active only while somebody subscribes to exactly its
 //           delivery subject (a wildcard does not count: nothing is delivered, seen with 2.9.10). When a sink closes, that interest ends
 //           too, so that the server removes a forgotten consumer by itself.
+//           A subscription that ended stays allocated until an answer comes to a request that was sent later: before its version 3.6
+//           nats.c's reader locks the subscription of a message without holding it, and aborts when it is destroyed in between (nats.c
+//           issue 637; seen with Debian 12's 3.4.1). Once a later message was read, the reader has nothing to do with it any more.
 // Errors    Handlers are called exactly once and never from inside request(): link_down, not_ready (no responders), timeout,
 //           permission, invalid_argument (payload too large), stopping.
 // Threads   The io thread, except nats.c's delivery thread inside Handover.
@@ -15,6 +18,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -79,7 +83,7 @@ public:
     const std::shared_ptr<Outlet>& outlet() const { return outlet_; }
 
     Result<Token> open_sink(std::function<void(Message)> sink);
-    void close_sink(Token token) { sinks_.erase(token); }
+    void close_sink(Token token);
     // The subscription ends by itself, here and on the server, after so many deliveries since it began. False: it could not be told.
     bool end_sink_after(Token token, std::uint64_t deliveries);
     std::string sink_subject(Token token) const;
@@ -121,6 +125,7 @@ private:
     };
 
     Result<void> open_inbox();
+    void end(Subscription subscription);
     Result<Subscription> subscribe(const std::string& subject, Token source);
     Result<void> send(const Request& request, const std::string& reply);
     void fail_later(AnswerHandler handler, Error error);
@@ -144,6 +149,7 @@ private:
     std::unordered_map<Token, Pending> pending_;
     std::set<std::pair<Clock::time_point, Token>> deadlines_;
     std::unordered_map<Token, Sink> sinks_;
+    std::deque<std::pair<Token, Subscription>> ended_;  // with the first token whose answer frees them; ascending
     boost::asio::steady_timer timer_;
     std::optional<Clock::time_point> armed_for_;
     ClientStats stats_;
