@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PROFILE ?= standard
 .DEFAULT_GOAL := help
-.PHONY: help setup newserver test simulation stress tsan bench alarms nightly pull-request baseline baseline-runs baseline-pull comment stale summary check format tidy clean
+.PHONY: help setup newserver test simulation stress tsan bench alarms proof nightly pull-request baseline baseline-runs baseline-pull comment stale summary check format tidy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -47,9 +47,15 @@ baseline: setup ## make the last three runs the new baseline: make baseline REAS
 	$(call build,release)
 	@build/release/test/cmd/stress-report/stress-report promote --reason "$$REASON"
 
-alarms: newserver ## the suite's own alarms, in the build that is measured
+alarms: newserver ## the suite's own alarms, in the build that is measured: self-tests, then the proof
 	$(call build,release)
 	@ctest --test-dir build/release -L '^selftest$$' --no-tests=error --output-on-failure -j 1
+	@$(MAKE) --no-print-directory proof PARTI_SKIP_SETUP=1
+
+proof: newserver ## 20 unchanged runs and 20 with 15 % more memory, of two fleets: none and all must fail (40 minutes)
+	$(call build,release)
+	@test/stress/alarm_proof.py build/release/test/cmd/stress-report/stress-report build/release/test/stress/parti_memory_tests \
+		"build/release/stress-proof/$$(git rev-parse --short=12 HEAD)"
 
 nightly: newserver ## what the nightly workflow runs: TYPE=all memory scale scenario selftest, PROFILE as for stress
 	@tools/nightly.sh build/release

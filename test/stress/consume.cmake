@@ -8,6 +8,10 @@ parti_stress_program(parti_scenario_tests combined_test.cpp load_scenarios_test.
 target_link_libraries(parti_scenario_tests PRIVATE parti_scenario)
 parti_add_stress_tests(parti_scenario_tests)
 
+parti_stress_program(parti_stall_selftest stall_selftest.cpp)
+target_link_libraries(parti_stall_selftest PRIVATE parti_scenario)
+parti_gtest(parti_stall_selftest LABELS selftest TIMEOUT 120)
+
 parti_stress_program(parti_consume_smoke consume_smoke_test.cpp)
 target_link_libraries(parti_consume_smoke PRIVATE parti_scenario)
 parti_gtest(parti_consume_smoke LABELS smoke TIMEOUT 120)

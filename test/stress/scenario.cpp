@@ -24,6 +24,7 @@ namespace {
 constexpr const char* kStream = "LOAD";
 constexpr Milliseconds kPatience{30000};
 constexpr Milliseconds kStop{2500};                 // longer than a lease of the test timing
+constexpr Milliseconds kStall(300);                // shorter than a lease: nobody loses anything, messages wait
 constexpr std::int64_t kReconnect_ns = 1'000'000'000;  // until the clients of a server that came back are there again
 
 std::string number_name(const char* prefix, std::uint32_t index) {
@@ -75,6 +76,7 @@ std::string_view name(Fault fault) {
     switch (fault) {
         case Fault::kill: return "kill";
         case Fault::stop: return "stop";
+        case Fault::stall: return "stall";
         case Fault::add: return "add";
         case Fault::leave: return "leave";
         case Fault::roll: return "roll";
@@ -208,6 +210,16 @@ void ScenarioTest::inject(Live& live, Fault fault) {
             std::this_thread::sleep_for(kStop);  // the fault itself is a time
             ASSERT_TRUE(fleet.process(victim).resume());
             live.disturbances.push_back({Disturbance::Kind::process_stopped, fleet.process(victim).label(), from, test::boot_now_ns()});
+            return;
+        }
+        case Fault::stall: {
+            const std::int64_t from = test::boot_now_ns();
+            for (const std::size_t index : alive) ASSERT_TRUE(fleet.process(index).pause());
+            std::this_thread::sleep_for(kStall);  // the fault itself is a time
+            for (const std::size_t index : alive) ASSERT_TRUE(fleet.process(index).resume());
+            for (const std::size_t index : alive) {
+                live.disturbances.push_back({Disturbance::Kind::process_stopped, fleet.process(index).label(), from, test::boot_now_ns()});
+            }
             return;
         }
         case Fault::add:
@@ -380,6 +392,8 @@ void ScenarioTest::record_classes(const ScenarioResult& result) {
     record_count("lost", static_cast<double>(c.lost));
     record_count("reordered", static_cast<double>(c.reordered));
     record_count("duplicates", static_cast<double>(c.duplicates));
+    const double errors = static_cast<double>(c.lost + c.reordered + c.duplicates);
+    record_companion("errors_rate", report::Unit::ratio, errors / static_cast<double>(std::max<std::uint64_t>(c.confirmed, 1)));
     record_companion("confirmed", report::Unit::count, static_cast<double>(c.confirmed));
     record_companion("unacked", report::Unit::count, static_cast<double>(c.unacked));
     record_companion("replayed", report::Unit::count, static_cast<double>(c.replayed));

@@ -6,8 +6,8 @@
 //           is the ledger: every class of every message is printed; any violation fails the test.
 //           A fault is recorded as a Disturbance with its times; what the contract allows near it is counted, not blamed.
 // Faults    kill (SIGKILL), stop (SIGSTOP, longer than a lease, then SIGCONT), add, leave (graceful), roll (every process, one after the
-//           other, replaced gracefully), leader (SIGKILL of the leader's process), server_restart (orderly), server_kill, grow and shrink
-//           (the source of every process has extra_partitions more, and again as many as before). A process that goes is replaced, so that
+//           other, replaced gracefully), stall (SIGSTOP of every process for 300 ms, shorter than a lease), leader (SIGKILL of the leader's
+//           process), server_restart (orderly), server_kill, grow and shrink (the source of every process has extra_partitions more, and again as many as before). A process that goes is replaced, so that
 //           the fleet keeps its size.
 // Random    From the test's seed: the order of faults, the victims, the load.
 // Errors    GoogleTest failures.
@@ -27,7 +27,7 @@
 
 namespace parti::stress {
 
-enum class Fault : std::uint8_t { kill, stop, add, leave, roll, leader, server_restart, server_kill, grow, shrink };
+enum class Fault : std::uint8_t { kill, stop, stall, add, leave, roll, leader, server_restart, server_kill, grow, shrink };
 std::string_view name(Fault fault);
 
 struct ScenarioPlan {

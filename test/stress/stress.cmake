@@ -29,6 +29,12 @@ parti_use_fleet(stress_oracle_selftest)
 target_link_libraries(stress_oracle_selftest PRIVATE parti_options parti::natsc GTest::gmock GTest::gtest_main)
 parti_gtest(stress_oracle_selftest LABELS selftest TIMEOUT 120)
 
+# Must fail: shows that a failure is seen.
+add_executable(parti_canary canary_test.cpp)
+target_link_libraries(parti_canary PRIVATE parti_options parti_testfleet GTest::gtest_main)
+add_test(NAME parti_canary COMMAND parti_canary)
+set_tests_properties(parti_canary PROPERTIES LABELS selftest TIMEOUT 60 WILL_FAIL TRUE)
+
 # The alarm from end to end, where memory is measured: an optimised build without sanitizers.
 if(NOT PARTI_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   find_program(PARTI_PYTHON python3 REQUIRED)

@@ -2,9 +2,10 @@
 #
 #   stress_preflight first of all: may a run begin on this machine? Waits for it to become quiet (not in a project that sets
 #                    PARTI_STRESS_PREFLIGHT to OFF)
-#   stress_begin     then: starts a run (PARTI_STRESS_RESULTS/current names its folder)
+#   stress_begin     then: checks the criteria, starts a run (PARTI_STRESS_RESULTS/current names its folder)
 #   <suite>.<case>   alone on the machine, writing their results into that run
-#   stress_diff      last, whatever happened before: compares what ran now with test/stress/baselines
+#   stress_diff      last, whatever happened before: compares what ran now with test/stress/baselines, runs failing tests again to
+#                    confirm them (PARTI_STRESS_CONFIRM_SECONDS), and checks the criteria
 #
 # With `ctest -R one_test` ctest adds begin and diff by itself, and the diff sees that one test only. stress_diff requires a run of its
 # own accord too, so that `ctest -R stress_diff` never reads an older one.
@@ -28,6 +29,12 @@ if(NOT PARTI_STRESS_RESULTS)
 endif()
 if(NOT PARTI_STRESS_BASELINES)
   set(PARTI_STRESS_BASELINES "${PROJECT_SOURCE_DIR}/test/stress/baselines")
+endif()
+if(NOT PARTI_STRESS_CRITERIA AND EXISTS "${PROJECT_SOURCE_DIR}/test/stress/criteria.json")
+  set(PARTI_STRESS_CRITERIA "${PROJECT_SOURCE_DIR}/test/stress/criteria.json")
+endif()
+if(NOT PARTI_STRESS_CONFIRM_SECONDS)
+  set(PARTI_STRESS_CONFIRM_SECONDS 240)
 endif()
 if(NOT PARTI_STRESS_REPORT)
   set(PARTI_STRESS_REPORT stress-report)
@@ -86,14 +93,22 @@ function(parti_add_stress_fixtures)
       PROPERTIES FIXTURES_SETUP stress_preflight)
     set(after FIXTURES_REQUIRED stress_preflight)
   endif()
+  # Filled by parti_add_stress_tests: the programs whose tests the criteria may name.
+  add_custom_target(parti_stress_programs)
+  set(criteria "")
+  if(PARTI_STRESS_CRITERIA)
+    set(criteria --criteria "${PARTI_STRESS_CRITERIA}" --baselines "${PARTI_STRESS_BASELINES}"
+      "$<GENEX_EVAL:$<TARGET_PROPERTY:parti_stress_programs,PARTI_PROGRAMS>>")
+  endif()
   parti_add_stress_command(stress_begin BUDGET smoke 2 standard 2 nightly 2 soak 2 soak4h 2
-    COMMAND ${PARTI_STRESS_REPORT} begin "${PARTI_STRESS_RESULTS}"
+    COMMAND ${PARTI_STRESS_REPORT} begin "${PARTI_STRESS_RESULTS}" ${criteria} COMMAND_EXPAND_LISTS
     PROPERTIES FIXTURES_SETUP "stress_run;stress_results" ${after})
   parti_add_stress_command(stress_diff BUDGET smoke 2 standard 5 nightly 5 soak 5 soak4h 5
     COMMAND ${PARTI_STRESS_REPORT} diff "${PARTI_STRESS_BASELINES}" "${PARTI_STRESS_RESULTS}"
-    --current-run-only --text "${PARTI_STRESS_RESULTS}/diff.txt" --markdown "${PARTI_STRESS_RESULTS}/diff.md"
+    --current-run-only --confirm --confirm-seconds ${PARTI_STRESS_CONFIRM_SECONDS} --text "${PARTI_STRESS_RESULTS}/diff.txt" --markdown "${PARTI_STRESS_RESULTS}/diff.md"
     --json "${PARTI_STRESS_RESULTS}/diff.json" --summary "${PARTI_STRESS_RESULTS}/summary.md"
-    PROPERTIES FIXTURES_CLEANUP stress_run FIXTURES_REQUIRED stress_results SKIP_RETURN_CODE 101)
+    PROPERTIES FIXTURES_CLEANUP stress_run FIXTURES_REQUIRED stress_results SKIP_RETURN_CODE 101
+    TIMEOUT 300)  # confirming takes longer than the budget, and is rare
 endfunction()
 
 function(parti_add_stress_tests target)
@@ -102,6 +117,7 @@ function(parti_add_stress_tests target)
     message(FATAL_ERROR "parti_add_stress_tests(${target}): not understood: '${arg_UNPARSED_ARGUMENTS}'; a TIMEOUT comes from the test's "
       "Budget (test/testutil/budget.h)")
   endif()
+  set_property(TARGET parti_stress_programs APPEND PROPERTY PARTI_PROGRAMS "--program;$<TARGET_FILE:${target}>")
   set(budgets "${PARTI_STRESS_BUDGETS}/${target}.json")
   file(APPEND "${PARTI_STRESS_BUDGETS}/list" "${target}.json\n")
   set(environment "PARTI_STRESS_RUN_DIR=${PARTI_STRESS_RESULTS}" "PARTI_STRESS_PROFILE=${PARTI_STRESS_PROFILE}" ${arg_ENVIRONMENT})

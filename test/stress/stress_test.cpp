@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "testutil/preflight.h"
+#include "testutil/run_folder.h"
 #include "testutil/statistics.h"
 
 namespace parti::stress {
@@ -36,6 +37,12 @@ std::uint64_t draw_seed() {
     return (std::uint64_t{entropy()} << 32U) | entropy();
 }
 
+std::string this_program() {
+    std::error_code error;
+    const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+    return error ? "/proc/self/exe" : program.string();
+}
+
 // Empty when it cannot be had; the result then says so by its absence.
 std::string sha256_of(const std::string& path) {
     test::ProcessOptions options;
@@ -62,10 +69,8 @@ std::string StressTest::replay_line() const {
     char line[512];
     std::snprintf(line, sizeof line, "PARTI_SEED=0x%016" PRIx64 " %s --gtest_filter='%s.%s'", seed_, "/proc/self/exe", info->test_suite_name(),
                   info->name());
-    std::error_code error;
     std::string text = line;
-    const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-    if (!error) text.replace(text.find("/proc/self/exe"), 14, program.string());
+    text.replace(text.find("/proc/self/exe"), 14, this_program());
     return text;
 }
 
@@ -80,6 +85,12 @@ void StressTest::SetUp() {
     // What an earlier, aborted test of this process left must not be counted against this one.
     const auto before = test::judge_leftovers(std::chrono::milliseconds(0));
     ASSERT_TRUE(before.empty()) << "not a clean start\n" << test::describe(before);
+    if (records_) {
+        const auto run = report::run_of_this_process();
+        const std::string why = run ? report::why_aborted(run->folder) : "";
+        if (!why.empty()) GTEST_SKIP() << "the run was aborted: " << why;  // a criterion with abort_on_fail: nothing after it is worth its time
+        if (run) read_limits();
+    }
     if (records_ && measures()) cool_down();
     if (records_) writer_ = std::make_unique<report::ResultWriter>(result_name());
 }
@@ -87,7 +98,7 @@ void StressTest::SetUp() {
 void StressTest::TearDown() {
     server_watch_.reset();
     const auto left = test::judge_leftovers();
-    EXPECT_TRUE(left.empty()) << test::describe(left);
+    if (!left.empty()) fail_because(report::ExitCode::orphan, test::describe(left));
     if (writer_) write_results();
     print_time();
     if (HasFailure()) std::printf("replay: %s\n", replay_line().c_str());
@@ -187,17 +198,42 @@ void StressTest::keep_files(const test::Fleet& fleet) {
     std::printf("histories and logs: %s%s\n", kept.c_str(), error ? (" (" + error.message() + ")").c_str() : "");
 }
 
+void StressTest::read_limits() {
+    const auto file = report::criteria_file(report::run_of_this_process()->folder);
+    std::error_code error;
+    if (!std::filesystem::exists(file, error)) return;
+    auto limits = report::read_criteria(file);
+    if (!limits) ADD_FAILURE() << limits.error().text;
+    else limits_ = std::move(*limits);
+}
+
+void StressTest::judge_live() {
+    if (aborted_ || !measures()) return;
+    for (const auto& broken : report::evaluate_live(limits_, result_name(), metrics_, std::chrono::steady_clock::now() - begin_)) {
+        aborted_ = true;
+        const std::string why = result_name() + ": " + broken.expression + " is broken: " + report::format_value(*broken.value, broken.unit);
+        fail_because(report::ExitCode::criterion, why);
+        const auto aborted = report::abort_run(writer_->file().parent_path(), why);
+        if (!aborted) ADD_FAILURE() << aborted.error().text;
+    }
+}
+
+void StressTest::fail_because(report::ExitCode cause, const std::string& text) {
+    if (!HasFailure()) cause_ = cause;
+    ADD_FAILURE() << text;
+}
+
 void StressTest::record(Metric metric, double value) {
     if (report::is_whole(metric.unit)) value = std::round(value);
-    for (Metric& known : metrics_) {
-        if (known.name == metric.name) {
-            known.launches.push_back(value);
-            if (!metric.note.empty()) known.note = metric.note;
-            return;
-        }
+    const auto known = std::find_if(metrics_.begin(), metrics_.end(), [&](const Metric& other) { return other.name == metric.name; });
+    if (known != metrics_.end()) {
+        known->launches.push_back(value);
+        if (!metric.note.empty()) known->note = metric.note;
+    } else {
+        metric.launches.push_back(value);
+        metrics_.push_back(std::move(metric));
     }
-    metric.launches.push_back(value);
-    metrics_.push_back(std::move(metric));
+    if (records_) judge_live();
 }
 
 void StressTest::record_memory(const std::string& name, Unit unit, double value, bool gate) {
@@ -249,6 +285,11 @@ void StressTest::write_results() {
     protocol.window = window_;
     protocol.seed = seed_;
     protocol.replay = replay_line();
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    protocol.filter = std::string(info->test_suite_name()) + "." + info->name();
+    protocol.program = this_program();
+    protocol.environment = report::suite_environment();
+    writer_->set_cause(cause_);
     writer_->set_protocol(std::move(protocol));
     for (const Metric& metric : metrics_) {
         const double spread = report::coefficient_of_variation(metric.launches) * 100;

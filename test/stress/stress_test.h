@@ -6,7 +6,10 @@
 //           nothing (sanitizers, Debug) values of kinds other than exact are written as "not measured".
 // Random    One 64-bit seed, printed with the line that repeats the test; PARTI_SEED sets it.
 // Launches  PARTI_STRESS_LAUNCHES, else the test's default; 1 in a build that does not measure, and in profile smoke.
-// Errors    Everything wrong is a GoogleTest failure. On a failure the histories and logs of the fleet are kept and their folder named.
+// Criteria  Those of the run with abort_on_fail are judged at every record(); a broken one fails the test at once, and the tests after it
+//           in the same run are skipped.
+// Errors    Everything wrong is a GoogleTest failure; fail_because() adds what the suite's exit code shall say (98 leak, 102 left behind).
+//           On a failure the histories and logs of the fleet are kept and their folder named.
 // Threads   The test's main thread.
 #pragma once
 
@@ -19,6 +22,7 @@
 #include <vector>
 
 #include "testutil/budget.h"
+#include "testutil/criteria.h"
 #include "testutil/oracles.h"
 #include "testutil/results.h"
 #include "testutil/server_watch.h"
@@ -53,12 +57,16 @@ protected:
     void record_duration(const std::string& name, double milliseconds, bool gate = true);
     void record_count(const std::string& name, double value);      // exact, gated
     void record_companion(const std::string& name, report::Unit unit, double value, const std::string& note = {});
+    // A failure with a cause of its own. The cause counts when nothing else failed before.
+    void fail_because(report::ExitCode cause, const std::string& text);
     double median_of(const std::string& name) const;               // 0: never recorded
     void set_window(const std::string& window) { window_ = window; }
     std::string result_name() const;                               // "TestScale_SmallCluster/3w_100p"
 
 private:
     std::string replay_line() const;
+    void read_limits();
+    void judge_live();
     void keep_files(const test::Fleet& fleet);
     void write_results();
     void print_time() const;
@@ -76,6 +84,9 @@ private:
     std::vector<report::Metric> metrics_;
     std::unique_ptr<report::ResultWriter> writer_;
     std::unique_ptr<test::ServerWatch> server_watch_;  // of the fleet that lives
+    report::Criteria limits_;
+    report::ExitCode cause_ = report::ExitCode::test_failed;
+    bool aborted_ = false;
 };
 
 }  // namespace parti::stress

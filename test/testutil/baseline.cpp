@@ -111,6 +111,38 @@ std::vector<double> BaselineMetric::launches() const {
     return all;
 }
 
+std::optional<double> BaselineMetric::between_runs() const {
+    std::vector<double> medians;
+    for (auto run = runs.rbegin(); run != runs.rend() && medians.size() < kMostRunsForSpread; ++run) {
+        if (!run->empty()) medians.push_back(median(*run));
+    }
+    if (medians.size() < kFewestRunsForSpread) return std::nullopt;
+    return relative_noise(medians);
+}
+
+Baseline baseline_of(const std::vector<TestResult>& results, const std::string& label) {
+    Baseline baseline;
+    baseline.label = label;
+    baseline.created = results.front().started;
+    baseline.commit = results.front().commit;
+    baseline.dirty = results.front().dirty;
+    baseline.fingerprint = results.front().fingerprint;
+    for (const TestResult& result : results) {
+        baseline.tests[result.test] = BaselineTest{result.protocol, {result.run}};
+        for (const auto& [key, value] : result.versions) baseline.versions[key] = value;
+        for (const Metric& metric : result.metrics) {
+            if (!metric.measured()) continue;
+            BaselineMetric& stored = baseline.metrics[result.key(metric)];
+            stored.test = result.test;
+            stored.head = metric;
+            stored.head.launches.clear();
+            stored.head.note.clear();
+            stored.runs = {metric.launches};
+        }
+    }
+    return baseline;
+}
+
 Outcome<Baseline> read_baseline(const fs::path& file) {
     const auto document = read_json(file);
     if (!document) return tl::unexpected<Problem>(document.error());

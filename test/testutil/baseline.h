@@ -19,6 +19,7 @@ namespace parti::report {
 
 inline constexpr std::string_view kBaselineSchema = "parti-stress-baseline/1";
 inline constexpr std::size_t kHistoryKept = 5;
+inline constexpr std::size_t kFewestRunsForSpread = 5, kMostRunsForSpread = 10;
 
 struct PastMedian {
     std::string created, commit;
@@ -33,6 +34,8 @@ struct BaselineMetric {
     std::vector<PastMedian> history;              // oldest first
 
     std::vector<double> launches() const;         // of all runs
+    // How far the runs' medians lie apart, relative to theirs (1.4826 * MAD of the last ten); nothing with fewer than five runs.
+    std::optional<double> between_runs() const;
 };
 
 struct BaselineTest {
@@ -49,6 +52,9 @@ struct Baseline {
     std::map<std::string, BaselineTest> tests;
     std::map<std::string, BaselineMetric> metrics;  // by "TEST/METRIC"
 };
+
+// Results used as the baseline of others: of a build beside another one, of an earlier Google Benchmark file. Requires: not empty.
+Baseline baseline_of(const std::vector<TestResult>& results, const std::string& label);
 
 Outcome<Baseline> read_baseline(const std::filesystem::path& file);
 Outcome<void> write_baseline(const std::filesystem::path& file, const Baseline& baseline);

@@ -1,7 +1,9 @@
 #include "testutil/diff.h"
 
 #include <algorithm>
+#include <cstdio>
 
+#include "testutil/common_mode.h"
 #include "testutil/statistics.h"
 
 namespace parti::report {
@@ -24,11 +26,21 @@ std::string check_heads(const Baseline& baseline, const std::string& key, const 
     return {};
 }
 
+// Times of launches that were made on a busy machine say little about the code: the test notes them as `contaminated`, launch by launch.
+std::string busy_machine(const TestResult& result, Kind kind) {
+    const Metric* const noted = result.find("contaminated");
+    if (noted == nullptr || kind == Kind::anon_memory || !noted->measured()) return {};
+    const auto busy = static_cast<std::size_t>(std::count_if(noted->launches.begin(), noted->launches.end(), [](double value) { return value > 0; }));
+    if (2 * busy <= noted->launches.size()) return {};
+    return "a busy machine: " + std::to_string(busy) + " of " + std::to_string(noted->launches.size()) + " launches of " + result.test;
+}
+
 // Why a stored figure may not judge this one; empty = it may.
-std::string why_not_comparable(const Baseline& baseline, const TestResult& result, Kind kind) {
+std::string why_not_comparable(const Baseline& baseline, const TestResult& result, Kind kind, const CompareOptions& options) {
     if (kind == Kind::exact) return {};
     const auto differing = disagreements(kind, baseline.fingerprint, result.fingerprint);
-    if (!differing.empty()) return differing.front();
+    if (options.ask_fingerprint && !differing.empty()) return differing.front();
+    if (const auto busy = busy_machine(result, kind); !busy.empty() && options.discount_machine_shift) return busy;
     const auto test = baseline.tests.find(result.test);
     if (test == baseline.tests.end()) return {};
     const Protocol& before = test->second.protocol;
@@ -41,17 +53,35 @@ std::string why_not_comparable(const Baseline& baseline, const TestResult& resul
     return {};
 }
 
+void set_before(Row& row, const BaselineMetric& stored) {
+    row.launches_before = stored.launches();
+    row.before = median(row.launches_before);
+    row.n_before = row.launches_before.size();
+}
+
+// The baseline's own runs may lie further apart than the threshold assumes.
+void raise_by_history(Threshold& threshold, const BaselineMetric& stored, std::string& note) {
+    const auto spread = stored.between_runs();
+    if (threshold.relative <= 0 || !spread || 3 * *spread <= threshold.relative) return;
+    threshold.relative = 3 * *spread;
+    char text[96];
+    std::snprintf(text, sizeof text, "limit raised to %.3g %%: 3 x the spread of the baseline's %zu runs", threshold.relative * 100,
+                  stored.runs.size());
+    note = text;
+}
+
 void judge_row(Row& row, const BaselineMetric& stored, const Metric& metric, const std::string& obstacle) {
-    const auto before = stored.launches();
-    row.before = median(before);
-    row.n_before = before.size();
+    set_before(row, stored);
     Metric head = stored.head;  // floors are the baseline's: they change in review only
     Threshold threshold = default_threshold(head);
     if (stored.relative_threshold) threshold.relative = *stored.relative_threshold;
+    std::string raised;
+    raise_by_history(threshold, stored, raised);
+    row.threshold = threshold;
     row.limit = head.direction == Direction::lower ? threshold.relative : -threshold.relative;
     if (!metric.measured()) return;
 
-    const Judgement judgement = judge(head, threshold, before, metric.launches);
+    const Judgement judgement = judge(head, threshold, row.launches_before, metric.launches);
     row.change = judgement.change;
     row.bound = judgement.bound;
     if (!obstacle.empty()) {
@@ -60,7 +90,7 @@ void judge_row(Row& row, const BaselineMetric& stored, const Metric& metric, con
         return;
     }
     row.verdict = judgement.verdict;
-    row.note = judgement.note;
+    row.note = raised + (raised.empty() || judgement.note.empty() ? "" : "; ") + judgement.note;
     row.gates = metric.gate && stored.head.gate;
     if (!row.gates && row.verdict == Verdict::fail) {
         row.verdict = Verdict::warn;
@@ -68,13 +98,16 @@ void judge_row(Row& row, const BaselineMetric& stored, const Metric& metric, con
     }
 }
 
-Outcome<Row> row_of(const std::optional<Baseline>& baseline, const TestResult& result, const Metric& metric, Report& report) {
+Outcome<Row> row_of(const std::optional<Baseline>& baseline, const TestResult& result, const Metric& metric, Report& report,
+                    const CompareOptions& options) {
     Row row;
     row.test = result.test;
     row.metric = metric.name;
     row.kind = metric.kind;
     row.unit = metric.unit;
+    row.direction = metric.direction;
     row.measured = metric.measured();
+    row.launches_now = metric.launches;
     row.n_now = metric.launches.size();
     if (metric.measured()) row.now = median(metric.launches);
     row.note = metric.note;
@@ -90,11 +123,11 @@ Outcome<Row> row_of(const std::optional<Baseline>& baseline, const TestResult& r
     }
     if (metric.kind == Kind::advisory) {
         row.verdict = Verdict::info;
-        if (stored != nullptr) row.before = median(stored->launches());
+        if (stored != nullptr) set_before(row, *stored);
     } else if (stored == nullptr) {
         row.verdict = metric.measured() ? Verdict::fresh : Verdict::inconclusive;
     } else {
-        const std::string obstacle = why_not_comparable(*baseline, result, metric.kind);
+        const std::string obstacle = why_not_comparable(*baseline, result, metric.kind, options);
         if (!obstacle.empty() && metric.measured()) add_once(report.reasons, obstacle);
         judge_row(row, *stored, metric, obstacle);
     }
@@ -115,12 +148,11 @@ void add_vanished(const Baseline& baseline, const TestResult& result, Report& re
         row.metric = stored.head.name;
         row.kind = stored.head.kind;
         row.unit = stored.head.unit;
+        row.direction = stored.head.direction;
         row.measured = false;
         row.gates = stored.head.gate;
         row.verdict = row.gates ? Verdict::fail : Verdict::warn;
-        const auto before = stored.launches();
-        row.before = median(before);
-        row.n_before = before.size();
+        set_before(row, stored);
         row.note = "vanished: the test passed without it";
         report.rows.push_back(std::move(row));
     }
@@ -141,6 +173,7 @@ void add_remarks(const Baseline& baseline, const std::vector<TestResult>& result
 }
 
 void count_rows(Report& report) {
+    report.compared = report.failed = report.warned = report.improved = report.inconclusive = report.fresh = report.advisory = report.recorded = 0;
     for (const Row& row : report.rows) {
         if (row.verdict == Verdict::info) {
             ++report.recorded;
@@ -176,47 +209,118 @@ std::string counts(const Report& report) {
     return text;
 }
 
-void conclude(Report& report, bool has_baseline) {
+// The cause that all failed tests share, else a plain failure.
+ExitCode cause_of(const Report& report) {
+    std::optional<ExitCode> shared;
+    for (const TestLine& test : report.tests) {
+        if (test.status == TestStatus::passed) continue;
+        const ExitCode cause = test.status == TestStatus::failed ? test.cause : ExitCode::test_failed;
+        if (shared && *shared != cause) return ExitCode::test_failed;
+        shared = cause;
+    }
+    return shared.value_or(ExitCode::test_failed);
+}
+
+std::string what_failed(ExitCode cause) {
+    switch (cause) {
+        case ExitCode::leak: return "LEAK: ";
+        case ExitCode::orphan: return "LEFT BEHIND: ";
+        case ExitCode::criterion: return "CRITERION BROKEN: ";
+        default: return "TEST FAILED: ";
+    }
+}
+
+std::string unfinished_tests(const Report& report) {
     std::string unfinished;
     for (const TestLine& test : report.tests) {
         if (test.status == TestStatus::passed) continue;
         unfinished += (unfinished.empty() ? "" : ", ") + test.test;
         unfinished += test.status == TestStatus::started ? " (did not finish)" : "";
     }
+    return unfinished;
+}
+
+std::string broken_criteria(const Report& report) {
+    std::string broken;
+    for (const CriterionResult& criterion : report.criteria) {
+        if (criterion.state != CriterionState::broken) continue;
+        broken += (broken.empty() ? "" : ", ") + criterion.test + " " + criterion.expression;
+    }
+    return broken;
+}
+
+std::string why_nothing_was_compared(const Report& report) {
+    if (report.tests.empty()) return "no test ran in this run";
+    if (!report.has_baseline) return "there is no baseline";
+    return report.reasons.empty() ? "no metric could be judged" : report.reasons.front();
+}
+
+}  // namespace
+
+std::string_view name(Confirmation confirmation) {
+    switch (confirmation) {
+        case Confirmation::none: return "none";
+        case Confirmation::confirmed: return "confirmed";
+        case Confirmation::not_confirmed: return "not confirmed";
+        case Confirmation::not_repeated: return "not repeated";
+    }
+    return "?";
+}
+
+void conclude(Report& report) {
+    count_rows(report);
     const std::string summary = counts(report);
+    const std::string unfinished = unfinished_tests(report);
+    const std::string broken = broken_criteria(report);
     if (!unfinished.empty()) {
-        report.exit = ExitCode::test_failed;
-        report.conclusion = "TEST FAILED: " + unfinished + " (" + summary + ")";
+        report.exit = cause_of(report);
+        report.conclusion = what_failed(report.exit) + unfinished + " (" + summary + ")";
+    } else if (!broken.empty()) {
+        report.exit = ExitCode::criterion;
+        report.conclusion = what_failed(report.exit) + broken + " (" + summary + ")";
     } else if (report.failed > 0) {
         report.exit = ExitCode::regression;
         report.conclusion = "REGRESSION: " + summary;
     } else if (!report.not_measured.empty() && !report.tests.empty()) {
         report.exit = ExitCode::pass;
         report.conclusion = "PASS: memory not measured, because " + report.not_measured + " (" + summary + ")";
+    } else if (report.shifted > 0) {
+        report.exit = ExitCode::not_comparable;
+        report.conclusion = "not comparable, because the machine is slower than the baseline's: " + std::to_string(report.shifted) +
+                            " times would fail otherwise (" + summary + ")";
     } else if (report.compared == 0) {
         report.exit = ExitCode::not_comparable;
-        std::string why = "no metric could be judged";
-        if (report.tests.empty()) {
-            why = "no test ran in this run";
-        } else if (!has_baseline) {
-            why = "there is no baseline";
-        } else if (!report.reasons.empty()) {
-            why = report.reasons.front();
-        }
-        report.conclusion = "not comparable, because " + why + " (" + summary + ")";
+        report.conclusion = "not comparable, because " + why_nothing_was_compared(report) + " (" + summary + ")";
     } else {
+        report.exit = ExitCode::pass;
         report.conclusion = "PASS: " + summary;
     }
 }
 
-}  // namespace
+Outcome<void> apply_criteria(Report& report, const Criteria& criteria, const std::vector<TestResult>& results) {
+    auto evaluated = evaluate(criteria, results);
+    if (!evaluated) return tl::unexpected<Problem>(evaluated.error());
+    report.criteria = std::move(*evaluated);
+    for (Row& row : report.rows) {
+        if (!row.now) continue;
+        Metric metric;
+        metric.name = row.metric;
+        metric.unit = row.unit;
+        const auto band = band_of(criteria, row.test, metric, *row.now);
+        if (!band) return tl::unexpected<Problem>(band.error());
+        row.band = *band;
+    }
+    conclude(report);
+    return {};
+}
 
-Outcome<Report> compare(const std::optional<Baseline>& baseline, const std::vector<TestResult>& results) {
+Outcome<Report> compare(const std::optional<Baseline>& baseline, const std::vector<TestResult>& results, const CompareOptions& options) {
     Report report;
+    report.has_baseline = baseline.has_value();
     for (const TestResult& result : results) {
-        report.tests.push_back({result.test, result.status});
+        report.tests.push_back({result.test, result.status, result.cause});
         for (const Metric& metric : result.metrics) {
-            auto row = row_of(baseline, result, metric, report);
+            auto row = row_of(baseline, result, metric, report, options);
             if (!row) return tl::unexpected<Problem>(row.error());
             report.rows.push_back(std::move(*row));
         }
@@ -230,8 +334,8 @@ Outcome<Report> compare(const std::optional<Baseline>& baseline, const std::vect
     });
     std::sort(report.tests.begin(), report.tests.end(), [](const TestLine& a, const TestLine& b) { return a.test < b.test; });
     if (baseline) add_remarks(*baseline, results, report);
-    count_rows(report);
-    conclude(report, baseline.has_value());
+    if (options.discount_machine_shift) discount_machine_shift(report);
+    conclude(report);
     return report;
 }
 

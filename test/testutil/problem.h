@@ -17,9 +17,12 @@ enum class ExitCode : int {
     pass = 0,
     test_failed = 1,
     regression = 97,
+    leak = 98,
+    criterion = 99,      // an absolute limit of the criteria file is broken
     setup = 100,         // nothing to look at: no run, no folder, output not writable
     not_comparable = 101,
-    bad_input = 104,     // a baseline, result or command line that breaks a rule
+    orphan = 102,        // a process, port or folder survived its test
+    bad_input = 104,     // a baseline, result, criteria file or command line that breaks a rule
 };
 
 struct [[nodiscard]] Problem {

@@ -21,6 +21,7 @@ struct PromoteSource {
     std::string label;  // as given on the command line
     std::string run;
     std::vector<TestResult> tests;
+    std::filesystem::path folder{};  // of the run; empty for a single file
 };
 
 struct Promotion {

@@ -1,11 +1,14 @@
 #include "testutil/results.h"
 
+#include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdio>
 #include <ctime>
 
 #include <boost/version.hpp>
 #include <nats/version.h>
+#include <unistd.h>
 
 #include "testutil/json_file.h"
 #include "testutil/run_folder.h"
@@ -50,6 +53,9 @@ Protocol read_protocol(Fields fields) {
     protocol.seed = fields.whole_or("seed", 0);
     protocol.mode = fields.text_or("mode", "prod");
     protocol.replay = fields.text_or("replay", "");
+    protocol.program = fields.text_or("program", "");
+    protocol.filter = fields.text_or("filter", "");
+    if (fields.has("environment")) protocol.environment = read_texts(fields.inside("environment"));
     return protocol;
 }
 
@@ -68,11 +74,34 @@ Versions local_versions() {
     return {{"suite", PARTI_SUITE_VERSION}, {"nats_c", NATS_VERSION_STRING}, {"boost", boost_version()}};
 }
 
+std::chrono::seconds TestResult::duration() const {
+    const auto seconds = [](const std::string& text) {
+        std::tm parts{};
+        return ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) == nullptr ? std::time_t{-1} : ::timegm(&parts);
+    };
+    const std::time_t from = seconds(started);
+    const std::time_t to = seconds(finished);
+    return std::chrono::seconds(from < 0 || to < from ? 0 : to - from);
+}
+
 const Metric* TestResult::find(std::string_view metric_name) const {
     for (const Metric& metric : metrics) {
         if (metric.name == metric_name) return &metric;
     }
     return nullptr;
+}
+
+std::map<std::string, std::string> suite_environment() {
+    static constexpr std::array<std::string_view, 3> kOwn{"PARTI_SEED", "PARTI_STRESS_RUN_DIR", "PARTI_TEST_TAG"};
+    std::map<std::string, std::string> settings;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        const std::string_view text(*entry);
+        const auto equals = text.find('=');
+        const bool own = std::find(kOwn.begin(), kOwn.end(), text.substr(0, equals)) != kOwn.end();
+        if (!text.starts_with("PARTI_") || equals == std::string_view::npos || own) continue;
+        settings[std::string(text.substr(0, equals))] = text.substr(equals + 1);
+    }
+    return settings;
 }
 
 std::string utc_now() {
@@ -107,6 +136,11 @@ Outcome<TestResult> read_result(const std::filesystem::path& file) {
     result.commit = top.text_or("commit", std::string(kUnknown));
     result.dirty = top.flag("dirty");
     const std::string status = top.text("status");
+    const auto cause = top.whole_or("cause", static_cast<std::uint64_t>(ExitCode::test_failed));
+    static constexpr std::array kCauses{ExitCode::test_failed, ExitCode::leak, ExitCode::criterion, ExitCode::setup, ExitCode::orphan};
+    const auto* const known = std::find_if(kCauses.begin(), kCauses.end(), [&](ExitCode code) { return static_cast<std::uint64_t>(code) == cause; });
+    if (known != kCauses.end()) result.cause = *known;
+    else top.fail("cause", std::to_string(cause) + " must be one of 1, 98, 99, 100, 102");
     result.fingerprint = read_fingerprint(top.inside("fingerprint"));
     result.versions = read_texts(top.inside("versions"));
     result.protocol = read_protocol(top.inside("protocol"));
@@ -144,9 +178,13 @@ Outcome<void> write_result(const std::filesystem::path& file, const TestResult& 
                     {"window", result.protocol.window},
                     {"seed", result.protocol.seed},
                     {"mode", result.protocol.mode},
-                    {"replay", result.protocol.replay}}},
+                    {"replay", result.protocol.replay},
+                    {"program", result.protocol.program},
+                    {"filter", result.protocol.filter},
+                    {"environment", result.protocol.environment}}},
                   {"metrics", std::move(metrics)}};
     if (!result.finished.empty()) document["finished"] = result.finished;
+    if (result.cause != ExitCode::test_failed) document["cause"] = static_cast<int>(result.cause);
     return write_json(file, document);
 }
 

@@ -14,6 +14,7 @@
 // Lifetime  The file stays; nothing else does.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -37,6 +38,9 @@ struct Protocol {
     std::uint64_t seed = 0;
     std::string mode = "prod";  // prod: allocator untouched; exact: caches pinned
     std::string replay;        // the line that repeats the test
+    // The same for a program: what confirmation runs (empty: cannot be repeated).
+    std::string program{}, filter{};                 // path; GoogleTest filter
+    std::map<std::string, std::string> environment{};  // PARTI_* settings the test saw, but for seed, run folder and tag
     friend bool operator==(const Protocol&, const Protocol&) = default;
 };
 
@@ -48,6 +52,7 @@ struct TestResult {
     std::string run;
     std::string test;
     TestStatus status = TestStatus::started;
+    ExitCode cause = ExitCode::test_failed;  // why it failed: leak, criterion, orphan; else a plain failure
     std::string started, finished;  // UTC, 2026-11-20T20:40:00Z; finished is empty until then
     std::string commit = std::string(kUnknown);
     bool dirty = false;
@@ -56,9 +61,13 @@ struct TestResult {
     Protocol protocol;
     std::vector<Metric> metrics;  // names unique
 
+    std::chrono::seconds duration() const;  // 0: not known
     const Metric* find(std::string_view metric_name) const;
     std::string key(const Metric& metric) const { return test + "/" + metric.name; }
 };
+
+// The PARTI_* settings of this process that its measurements may depend on: all but seed, run folder and tag.
+std::map<std::string, std::string> suite_environment();
 
 Outcome<TestResult> read_result(const std::filesystem::path& file);
 Outcome<void> write_result(const std::filesystem::path& file, const TestResult& result);
@@ -78,6 +87,7 @@ public:
     void set_protocol(Protocol protocol) { result_.protocol = std::move(protocol); }
     void set_versions(const Versions& versions);  // added to local_versions()
     void set_fingerprint(std::string_view key, std::string value) { result_.fingerprint.set(key, std::move(value)); }
+    void set_cause(ExitCode cause) { result_.cause = cause; }
     // Call it once, last.
     Outcome<void> finish(bool passed);
 

@@ -163,6 +163,20 @@ Outcome<RunResults> read_run(const Run& run) {
 fs::path default_root() { return PARTI_STRESS_ROOT; }
 fs::path default_baselines() { return fs::path(PARTI_SOURCE_FOLDER) / "test" / "stress" / "baselines"; }
 
+fs::path criteria_file(const fs::path& run_folder) { return run_folder / "criteria" / "criteria.json"; }
+
+std::string why_aborted(const fs::path& run_folder) {
+    std::ifstream file(run_folder / "aborted");
+    std::string why;
+    std::getline(file, why);
+    return why;
+}
+
+Outcome<void> abort_run(const fs::path& run_folder, const std::string& why) {
+    if (!why_aborted(run_folder).empty()) return {};
+    return write_file(run_folder / "aborted", why + "\n");
+}
+
 std::vector<fs::path> run_folders(const fs::path& root) {
     std::vector<fs::path> folders;
     std::error_code error;

@@ -44,6 +44,12 @@ std::vector<std::filesystem::path> run_folders(const std::filesystem::path& root
 std::filesystem::path default_root();       // BUILD/stress-results
 std::filesystem::path default_baselines();  // SOURCE/test/stress/baselines
 
+// The criteria a run began with (it may have none).
+std::filesystem::path criteria_file(const std::filesystem::path& run_folder);
+// A criterion with abort_on_fail is broken: the tests that follow in this run do not start. The first reason is kept.
+Outcome<void> abort_run(const std::filesystem::path& run_folder, const std::string& why);
+std::string why_aborted(const std::filesystem::path& run_folder);  // empty: it was not
+
 // Where ResultWriter writes; the same for the whole life of the process.
 Outcome<Run> run_of_this_process();
 

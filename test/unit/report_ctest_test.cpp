@@ -223,6 +223,38 @@ TEST_F(CtestFixtures, ARegressionFailsTheRunAndOneTestIsJudgedAlone) {
     EXPECT_EQ(smaller.exit, 0) << smaller.output;
 }
 
+TEST_F(CtestFixtures, AFailIsRepeatedAndOnlyAConfirmedOneFailsTheRun) {
+    make_baseline();
+    ASSERT_FALSE(HasFatalFailure());
+    const Ended again = ctest("-R TestScale_Fake", "FAKE_MEMORY_PERCENT=115");
+    EXPECT_NE(again.exit, 0) << again.output;
+    contains(diff(), "confirmed by fresh launches: 2300 kB (+15.0 %)");
+    const Ended once = ctest("-R TestScale_Fake", "FAKE_MEMORY_PERCENT=115 FAKE_SECOND_PERCENT=100 FAKE_MARKS=" + folder_.path().string());
+    EXPECT_EQ(once.exit, 0) << once.output;
+    contains(diff(), "WARN");
+    contains(diff(), "not confirmed: fresh launches 2000 kB");
+}
+
+TEST_F(CtestFixtures, CriteriaAreCheckedFirstAndJudgedLast) {
+    make_baseline();
+    ASSERT_FALSE(HasFatalFailure());
+    const auto with = [&](const std::string& expression) {
+        spill(folder_ / "limits.json", R"({"schema": "parti-stress-criteria/1", "bands": [], "criteria": [{"tests": "TestScale_*", "expression": ")" +
+                                           expression + R"(", "why": "a test"}]})");
+        const Ended configured = configure("-DPARTI_STRESS_CRITERIA=" + shell_quoted(folder_ / "limits.json"));
+        EXPECT_EQ(configured.exit, 0) << configured.output;
+        return ctest("-R TestScale_Fake --output-on-failure");
+    };
+    EXPECT_EQ(with("rss_anon<3MB").exit, 0) << diff();
+    contains(diff(), "criteria: 1 of 1 held");
+    EXPECT_NE(with("rss_anon<1MB").exit, 0);
+    contains(diff(), "CRITERION BROKEN: TestScale_Fake/small rss_anon<1MB");
+    const Ended unknown = with("rss_anom<1MB");
+    EXPECT_NE(unknown.exit, 0);
+    contains(unknown.output, "'rss_anom' is unknown");
+    contains(unknown.output, "Not Run");
+}
+
 TEST_F(CtestFixtures, ACrashAndAFailureAreSeenAndTheDiffStillRuns) {
     make_baseline();
     ASSERT_FALSE(HasFatalFailure());

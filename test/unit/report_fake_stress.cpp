@@ -1,7 +1,10 @@
 // A stand-in for the stress tests, for report_ctest_test.cpp: the same shape, made-up figures. FAKE_MEMORY_PERCENT scales them,
-// FAKE_SANITIZER names a sanitizer, FAKE_CRASH kills the process in the middle, FAKE_FAIL fails it.
+// FAKE_SECOND_PERCENT does so from a case's second run on (a mark is left in FAKE_MARKS), FAKE_SANITIZER names a sanitizer, FAKE_CRASH
+// kills the process in the middle, FAKE_FAIL fails it, with the cause FAKE_CAUSE.
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -26,7 +29,19 @@ void measure(const std::string& test) {
     writer.set_fingerprint("build_type", "Release");
     if (!environment("FAKE_CRASH").empty()) std::raise(SIGKILL);
 
-    const std::string percent = environment("FAKE_MEMORY_PERCENT");
+    std::string percent = environment("FAKE_MEMORY_PERCENT");
+    if (const std::string second = environment("FAKE_SECOND_PERCENT"); !second.empty()) {
+        const std::filesystem::path mark = environment("FAKE_MARKS") + "/" + result_file_name(test);
+        if (std::filesystem::exists(mark)) percent = second;
+        std::ofstream(mark) << "ran\n";
+    }
+    std::error_code error;
+    const auto* const info = ::testing::UnitTest::GetInstance()->current_test_info();
+    Protocol protocol;
+    protocol.program = std::filesystem::read_symlink("/proc/self/exe", error).string();
+    protocol.filter = std::string(info->test_suite_name()) + "." + info->name();
+    protocol.environment = suite_environment();
+    writer.set_protocol(protocol);
     const double factor = percent.empty() ? 1 : std::stod(percent) / 100;
     Metric memory;
     memory.name = "rss_anon";
@@ -44,6 +59,8 @@ void measure(const std::string& test) {
     } else {
         writer.not_measured(memory, "sanitizer build");
     }
+    const std::string cause = environment("FAKE_CAUSE");
+    if (!cause.empty()) writer.set_cause(static_cast<ExitCode>(std::stoi(cause)));
     const bool passed = environment("FAKE_FAIL").empty();
     const auto finished = writer.finish(passed);
     ASSERT_TRUE(finished.has_value()) << finished.error().text;

@@ -136,14 +136,136 @@ TEST_F(Program, ABadResultIs104) {
 }
 
 TEST_F(Program, ABadCommandLineIs104) {
-    expect(run({}), ExitCode::bad_input, {"begin, diff, promote"});
-    expect(run({"compare"}), ExitCode::bad_input, {"'compare'"});
+    expect(run({}), ExitCode::bad_input, {"begin, diff, ab"});
+    expect(run({"conpare"}), ExitCode::bad_input, {"'conpare'", "compare"});
+    expect(run({"compare", "x"}), ExitCode::setup, {"x", "does not exist"});
+    expect(run({"compare", write({usual_result()})}), ExitCode::bad_input, {"at least two"});
+    expect(run({"history"}), ExitCode::bad_input, {"add RESULT, show or check"});
+    expect(run({"ab", "x"}), ExitCode::bad_input, {"two build folders"});
+    expect(run({"diff", baseline_, "x", "--confirm-seconds", "soon"}), ExitCode::bad_input, {"--confirm-seconds", "'soon'", "whole number"});
+    expect(run({"begin", files_ / "r", "--program", "x"}), ExitCode::bad_input, {"--criteria"});
     expect(run({"diff", baseline_}), ExitCode::bad_input, {"diff"});
     expect(run({"diff", baseline_, "x", "--colour"}), ExitCode::bad_input, {"--colour"});
     expect(run({"diff", baseline_, "x", "--text"}), ExitCode::bad_input, {"--text", "value"});
     expect(run({"promote", "--from", write({usual_result()}), "--baseline", baseline_}), ExitCode::bad_input, {"--reason"});
     EXPECT_FALSE(std::filesystem::exists(baseline_));
     expect(run({"--help"}), ExitCode::pass, {"stress-report diff BASELINE RESULT"});
+}
+
+TEST_F(Program, TheCausesOfFailedTestsAreExitCodes) {
+    make_baseline({usual_result()});
+    for (const ExitCode cause : {ExitCode::leak, ExitCode::criterion, ExitCode::orphan}) {
+        TestResult failed = usual_result();
+        failed.status = TestStatus::failed;
+        failed.cause = cause;
+        expect(run({"diff", baseline_, write({failed})}), cause, {"TestScale_Small/3w"});
+    }
+}
+
+TEST_F(Program, CriteriaAreCheckedAtTheBeginningAndJudgedAtTheEnd) {
+    make_baseline({usual_result()});
+    std::filesystem::create_directory(files_ / "baselines");
+    std::filesystem::rename(baseline_, files_ / "baselines/b.json");
+    const std::string file = files_ / "limits.json";
+    const auto begin = [&](const std::string& expression, const std::string& tests = "TestScale_*") {
+        spill(file, R"({"schema": "parti-stress-criteria/1", "criteria": [{"tests": ")" + tests + R"(", "expression": ")" + expression +
+                        R"(", "why": "a reason"}], "bands": [{"tests": "*", "metric": "rss_anon", "healthy": "<1MB", "warning": "<9MB", "why": "x"}]})");
+        return run({"begin", root_.path(), "--criteria", file, "--baselines", files_ / "baselines", "--program", FAKE_STRESS});
+    };
+    expect(begin("rss_anom<2MB"), ExitCode::bad_input, {"limits.json", "criteria[0]", "'rss_anom<2MB'", "'rss_anom' is unknown"});
+    expect(begin("rss_anon<2ms"), ExitCode::bad_input, {"unit 'ms' does not fit", "measured in kB"});
+    expect(begin("rss_anon<2MB", "TestSkale*"), ExitCode::bad_input, {"'TestSkale*'", "match no test"});
+    expect(begin("rss_anon<<2MB"), ExitCode::bad_input, {"'rss_anon<<2MB'", "must be a number"});
+    EXPECT_EQ(begin("rss_anon.p50<40MB", "*_Small/*").exit, 0);
+    EXPECT_EQ(begin("rss_anon.p50<1MB").exit, 0);
+
+    const auto current = open_run(root_.path());
+    ASSERT_TRUE(current.has_value());
+    TestResult result = usual_result();
+    result.run = current->id;
+    ASSERT_TRUE(write_result(current->folder / result_file_name(result.test), result).has_value());
+    expect(run({"diff", files_ / "baselines", root_.path(), "--markdown", files_ / "d.md", "--json", files_ / "d.json"}), ExitCode::criterion,
+           {"criterion BROKEN: TestScale_Small/3w rss_anon.p50<1MB, is 2000 kB (a reason)", "band warning: TestScale_Small/3w rss_anon",
+            "CRITERION BROKEN: TestScale_Small/3w rss_anon.p50<1MB"});
+    EXPECT_NE(slurp(files_ / "d.md").find("| `rss_anon.p50<1MB` | TestScale_Small/3w | 2000 kB | **BROKEN** | a reason |"), std::string::npos);
+    const Json json = Json::parse(slurp(files_ / "d.json"));
+    EXPECT_EQ(json.at("criteria").at(0).at("state"), "BROKEN");
+    EXPECT_EQ(json.at("criteria").at(0).at("limit"), 1024);
+}
+
+TEST_F(Program, CompareIsOneTable) {
+    const std::string one = write({usual_result("Fleet/1p"), usual_result("Fleet/3p", 1.5)});
+    const std::string two = write({usual_result("Fleet/1p", 1.2)});
+    expect(run({"compare", "old=" + one, "new=" + two, "--test", "Fleet/1p", "--metric", "rss_anon", "--markdown", files_ / "c.md"}), ExitCode::pass,
+           {"Fleet/1p", "2000 kB", "2400 kB", "x1.20", "/ old"});
+    EXPECT_NE(slurp(files_ / "c.md").find("| test | metric | old | new | / old |"), std::string::npos) << slurp(files_ / "c.md");
+    expect(run({"compare", one + "#Fleet/1p", one + "#Fleet/3p", "--metric", "rss_anon"}), ExitCode::pass, {"Fleet/3p", "x1.50"});
+    expect(run({"compare", "a=" + one, "b=" + one + "#Fleet/3p"}), ExitCode::bad_input, {"every column or for none"});
+    expect(run({"compare", "a=" + one, "b=" + one + "#Fleet/4p"}), ExitCode::bad_input, {"has no test 'Fleet/4p'"});
+}
+
+TEST_F(Program, HistoryIsAppendedShownAndChecked) {
+    const std::string file = files_ / "h.ndjson";
+    for (int i = 0; i < 16; ++i) {
+        TestResult result = usual_result("TestScale_Small/3w", i < 8 ? 1 : 1.08);
+        result.started = "2026-01-" + std::to_string(10 + i) + "T00:00:00Z";
+        expect(run({"history", "add", write({result}), "--file", file}), ExitCode::pass, {"7 metrics"});
+    }
+    expect(run({"history", "show", "--file", file, "--metric", "*/rss_anon", "--last", "3"}), ExitCode::pass,
+           {"TestScale_Small/3w/rss_anon", "2026-01-23", "2160 kB"});
+    expect(run({"history", "check", "--file", file, "--json", files_ / "drift.json"}), ExitCode::pass,
+           {"WORSE  TestScale_Small/3w/rss_anon: +8.0 % since 2026-01-18", "2000 kB -> 2160 kB", "1 lasting changes"});
+    EXPECT_EQ(Json::parse(slurp(files_ / "drift.json")).at("changes").size(), 1U);
+    expect(run({"history", "check", "--file", files_ / "absent"}), ExitCode::bad_input, {"absent"});
+}
+
+// Two made-up build folders: the same stand-in for the stress tests, which B's environment makes cost more.
+class Builds : public Program {
+protected:
+    std::string build(const std::string& name, const std::string& environment) {
+        const auto programs = files_ / (name + "/test/stress");
+        std::filesystem::create_directories(programs);
+        spill(files_ / (name + "/CMakeCache.txt"), "");
+        const auto program = programs / "fake";
+        spill(program, "#!/bin/sh\n" + environment + " exec " + std::string(FAKE_STRESS) + " \"$@\"\n");
+        std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+        return files_ / name;
+    }
+    Ended ab(const std::string& b, const std::vector<std::string>& more = {}) {
+        std::vector<std::string> arguments{"ab", build("a", ""), build("b", b), "--program", "fake", "--filter", "TestScale_Fake.*", "--pairs", "4",
+                                           "--work", files_ / "work"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return run(arguments);
+    }
+};
+
+TEST_F(Builds, AreMeasuredInTurnsAndJudged) {
+    const Ended same = ab("");
+    expect(same, ExitCode::pass, {"PASS: 2 compared, 2 PASS"});
+    // A B B A A B B A
+    std::string order;
+    for (std::size_t at = 0; (at = same.output.find(" of 4: ", at)) != std::string::npos;) {
+        at = same.output.find('\n', at);
+        order += static_cast<char>(std::toupper(same.output[at - 1]));
+    }
+    EXPECT_EQ(order, "ABBAABBA") << same.output;
+    expect(ab("FAKE_MEMORY_PERCENT=115"), ExitCode::regression, {"confirmation, pair 1 of 4", "confirmed by fresh launches", "+15.0 %"});
+    expect(ab("FAKE_MEMORY_PERCENT=105"), ExitCode::pass, {"2 compared"});
+    expect(ab("FAKE_MEMORY_PERCENT=115", {"--no-confirm"}), ExitCode::regression, {"rss_anon"});
+}
+
+TEST_F(Builds, AFailIsClearedByFreshLaunchesAndAFailedTestIsSaid) {
+    // Four launches of B cost more, those that confirm do not.
+    expect(ab("FAKE_MEMORY_PERCENT=115; [ $(ls " + (files_ / "work").string() + "/confirmation 2>/dev/null | wc -l) -gt 0 ] && FAKE_MEMORY_PERCENT=100; export FAKE_MEMORY_PERCENT;"),
+           ExitCode::pass, {"not confirmed: fresh launches"});
+    expect(ab("FAKE_FAIL=1"), ExitCode::test_failed, {"TEST FAILED: TestScale_Fake/small"});
+    expect(run({"ab", files_ / "a", root_.path()}), ExitCode::bad_input, {"both must be build folders, or both results"});
+}
+
+TEST_F(Builds, TwoResultsAreComparedAsTheyAre) {
+    const std::string before = write({usual_result()});
+    expect(run({"ab", before, write({usual_result("TestScale_Small/3w", 1.15)})}), ExitCode::regression, {"rss_anon", "+15.0 %"});
+    expect(run({"ab", before, write({usual_result("TestScale_Small/3w", 1.05)})}), ExitCode::pass, {"6 compared"});
 }
 
 TEST_F(Program, PromoteRefusesFewerThanThreeRunsAndFailedTests) {
@@ -216,6 +338,8 @@ TEST_F(Program, AGoogleBenchmarkFileIsComparedAndBecomesPartOfABaseline) {
     const std::string slower = benchmark("2.json", 1.5, 11);
     expect(run({"diff", first, benchmark("3.json", 1.01, 12)}), ExitCode::pass, {"codec/encode/cpu_time", "PASS: 1 compared"});
     expect(run({"diff", first, slower}), ExitCode::regression, {"+50.0 %", "+25.0 %"});
+    expect(run({"ab", first, slower}), ExitCode::regression, {"codec/encode/cpu_time", "+50.0 %"});
+    expect(run({"compare", "old=" + first, "new=" + slower}), ExitCode::pass, {"codec/encode/cpu_time", "x1.50"});
 
     std::vector<std::string> command{"promote", "--baseline", baseline_, "--reason", "x"};
     for (int i = 0; i < 3; ++i) {

@@ -6,9 +6,13 @@
 #include <map>
 #include <optional>
 
+#include "arguments.h"
+#include "limits.h"
+#include "outputs.h"
 #include "render.h"
+#include "repeat.h"
+#include "sources.h"
 #include "testutil/baseline.h"
-#include "testutil/benchmark_json.h"
 #include "testutil/diff.h"
 #include "testutil/json_file.h"
 #include "testutil/promote.h"
@@ -20,99 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Splits "--name value" options and flags from positional arguments.
-struct CommandLine {
-    std::vector<std::string> positional;
-    std::multimap<std::string, std::string> options;
-
-    bool has(const std::string& option) const { return options.count(option) > 0; }
-    std::string get(const std::string& option) const {
-        const auto found = options.find(option);
-        return found == options.end() ? std::string() : found->second;
-    }
-};
-
-Outcome<CommandLine> parse(const Arguments& arguments, const std::vector<std::string>& with_value, const std::vector<std::string>& flags) {
-    const auto contains = [](const std::vector<std::string>& list, const std::string& text) {
-        return std::find(list.begin(), list.end(), text) != list.end();
-    };
-    CommandLine line;
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-        const std::string& argument = arguments[i];
-        if (!argument.starts_with("--")) {
-            line.positional.push_back(argument);
-        } else if (contains(flags, argument)) {
-            line.options.emplace(argument, "");
-        } else if (contains(with_value, argument)) {
-            if (i + 1 == arguments.size()) return bad_input(argument + ": needs a value");
-            line.options.emplace(argument, arguments[++i]);
-        } else {
-            return bad_input(argument + ": is not an option of this command (--help explains them)");
-        }
-    }
-    return line;
-}
-
-// One RESULT of the command line: a run folder (or root), a result file, or a Google Benchmark file.
-Outcome<PromoteSource> read_source(const std::string& text, bool current_only) {
-    const fs::path path(text);
-    std::error_code error;
-    PromoteSource source;
-    source.label = text;
-    if (!fs::exists(path, error)) return set_up_problem(text + ": does not exist; run the suite first (ctest -L stress)");
-    if (fs::is_directory(path, error)) {
-        const auto run = current_only ? open_current_run(path) : open_run(path);
-        if (!run) return tl::unexpected<Problem>(run.error());
-        auto results = read_run(*run);
-        if (!results) return tl::unexpected<Problem>(results.error());
-        source.run = run->id;
-        source.tests = std::move(results->tests);
-        for (const auto& ignored : results->ignored) std::fprintf(stderr, "not read: %s\n", ignored.c_str());
-        return source;
-    }
-    auto result = is_benchmark_json(path) ? read_benchmark_json(path) : read_result(path);
-    if (!result) return tl::unexpected<Problem>(result.error());
-    source.run = result->run;
-    source.tests.push_back(std::move(*result));
-    return source;
-}
-
-// A Google Benchmark file used as the baseline of another one.
-Baseline baseline_of(const TestResult& result, const std::string& label) {
-    Baseline baseline;
-    baseline.label = label;
-    baseline.created = result.started;
-    baseline.fingerprint = result.fingerprint;
-    baseline.tests[result.test] = BaselineTest{result.protocol, {result.run}};
-    for (const Metric& metric : result.metrics) {
-        BaselineMetric& stored = baseline.metrics[result.key(metric)];
-        stored.test = result.test;
-        stored.head = metric;
-        stored.head.launches.clear();
-        stored.runs = {metric.launches};
-    }
-    return baseline;
-}
-
-Outcome<Choice> load_baseline(const std::string& text, const Fingerprint& current) {
-    const fs::path path(text);
-    std::error_code error;
-    if (!fs::exists(path, error)) return bad_input(text + ": does not exist; make a baseline with: stress-report promote");
-    if (fs::is_directory(path, error)) return choose_baseline(path, current);
-    Choice choice;
-    choice.why = text;
-    if (is_benchmark_json(path)) {
-        const auto result = read_benchmark_json(path);
-        if (!result) return tl::unexpected<Problem>(result.error());
-        choice.baseline = baseline_of(*result, text);
-        return choice;
-    }
-    auto baseline = read_baseline(path);
-    if (!baseline) return tl::unexpected<Problem>(baseline.error());
-    choice.baseline = std::move(*baseline);
-    return choice;
-}
-
 std::vector<std::string> last_runs() {
     std::vector<std::string> runs;
     for (const fs::path& folder : run_folders(default_root())) runs.push_back(folder.string());
@@ -120,31 +31,29 @@ std::vector<std::string> last_runs() {
     return runs;
 }
 
-Outcome<void> write_outputs(const CommandLine& line, const Report& report, const Heading& heading, const RunResults& measured) {
-    const std::string markdown = render_markdown(report, heading);
-    const std::vector<std::pair<std::string, std::string>> outputs{{"--text", render_text(report, heading, true)},
-                                                                   {"--markdown", markdown},
-                                                                   {"--summary", markdown + "\n" + render_summary(measured)},
-                                                                   {"--json", render_json(report, heading)}};
-    for (const auto& [option, content] : outputs) {
-        if (!line.has(option)) continue;
-        if (const auto written = write_file(line.get(option), content); !written) return written;
-    }
-    return {};
-}
-
 }  // namespace
 
 const char* usage() {
-    return "stress-report begin ROOT\n"
-           "    Begins a run: makes ROOT/<run>/ and lets ROOT/current name it. Removes nothing.\n"
+    return "stress-report begin ROOT [--criteria FILE [--baselines FOLDER] [--program P ...]]\n"
+           "    Begins a run: makes ROOT/<run>/ and lets ROOT/current name it. Removes nothing. The criteria are checked first: a test\n"
+           "    that neither the programs nor the baselines have, a metric no baseline has, a wrong unit is bad input.\n"
            "stress-report preflight ROOT SECONDS\n"
            "    May a run begin on this machine? Waits up to SECONDS for it to become quiet; 100 names what must be done first.\n"
-           "stress-report diff BASELINE RESULT... [--current-run-only] [--all]\n"
+           "stress-report diff BASELINE RESULT... [--current-run-only] [--all] [--confirm [--confirm-seconds 240]] [--criteria FILE]\n"
            "                   [--text F] [--markdown F] [--json F] [--summary F]\n"
            "    BASELINE: a baseline file, a folder of them (the best match is taken), or a Google Benchmark JSON file.\n"
            "    RESULT: a run folder, a root (its current run), a result file, or a Google Benchmark JSON file.\n"
            "    --current-run-only refuses every run but the current one; --all also prints what is recorded and not judged.\n"
+           "    --confirm runs each failing test again: what fresh launches do not confirm is WARN. Criteria: those the run began with.\n"
+           "stress-report ab A B [--pairs 5] [--filter GTEST_FILTER] [--program parti_memory_tests ...] [--benchmarks REGEX]\n"
+           "                   [--limit 300] [--work FOLDER] [--no-confirm] [--all] [--text F] [--markdown F] [--json F]\n"
+           "    Two build folders, A before and B now, measured in turns (A B B A ...) and compared by the rules of diff, without a stored\n"
+           "    baseline. Without --filter: 10w_100p and 50w_500p of TestMemoryBenchmark_IsolatedParti. --limit: seconds of one launch.\n"
+           "    A and B may also be two RESULTs; then nothing is measured.\n"
+           "stress-report compare [LABEL=]RESULT[#TEST] [LABEL=]RESULT[#TEST]... [--test GLOB] [--metric GLOB] [--text F] [--markdown F]\n"
+           "    One table, a column each, with the ratio to the first. #TEST picks one test, so that different tests stand side by side.\n"
+           "stress-report history add RESULT... | show | check  [--file F] [--metric GLOB] [--last 20] [--json F]\n"
+           "    One line of JSON per session. check: lasting changes too small for a diff (change points), advisory.\n"
            "stress-report promote --reason TEXT [--from RESULT ...] [--baseline FILE|FOLDER] [--allow-single]\n"
            "    Makes a baseline of at least three runs; without --from, of this build's last three. In a FOLDER (by default\n"
            "    the source tree's test/stress/baselines) the file is named after the machine and build class.\n"
@@ -153,31 +62,41 @@ const char* usage() {
            "stress-report summary RESULT\n"
            "    The run as Markdown, for a job summary.\n"
            "\n"
-           "exit: 0 pass, 1 a test failed, 97 regression, 100 nothing to look at, 101 not comparable, 104 bad input\n";
+           "exit: 0 pass, 1 a test failed, 97 regression, 98 leak, 99 criterion broken, 100 nothing to look at, 101 not comparable,\n"
+           "      102 something survived its test, 104 bad input\n";
 }
 
 Outcome<ExitCode> run_begin(const Arguments& arguments) {
-    const auto line = parse(arguments, {}, {});
+    const auto line = parse_arguments(arguments, {"--criteria", "--baselines", "--program"}, {});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (line->positional.size() != 1) return bad_input("begin: takes one argument, the folder of all runs");
+    if (const auto checked = check_criteria(*line); !checked) return tl::unexpected<Problem>(checked.error());
     const auto run = begin_run(line->positional.front());
     if (!run) return tl::unexpected<Problem>(run.error());
+    if (line->has("--criteria")) {
+        if (const auto kept = keep_criteria(line->get("--criteria"), run->folder); !kept) return tl::unexpected<Problem>(kept.error());
+    }
     std::printf("%s\n", run->folder.string().c_str());
     return ExitCode::pass;
 }
 
 Outcome<ExitCode> run_diff(const Arguments& arguments) {
-    const auto line = parse(arguments, {"--text", "--markdown", "--json", "--summary"}, {"--current-run-only", "--all"});
+    const auto line = parse_arguments(arguments, {"--text", "--markdown", "--json", "--summary", "--criteria", "--confirm-seconds"},
+                                      {"--current-run-only", "--all", "--confirm"});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (line->positional.size() < 2) return bad_input("diff: takes a BASELINE and at least one RESULT");
+    const auto budget = whole_number(*line, "--confirm-seconds", 240, 1, 100000);
+    if (!budget) return tl::unexpected<Problem>(budget.error());
     RunResults measured;
     std::vector<TestResult>& results = measured.tests;
+    fs::path folder;
     Heading heading;
     for (std::size_t i = 1; i < line->positional.size(); ++i) {
         auto source = read_source(line->positional[i], line->has("--current-run-only"));
         if (!source) return tl::unexpected<Problem>(source.error());
         heading.result += (i == 1 ? "" : "; ") + source->label + ", run " + source->run;
         measured.run.id += (i == 1 ? "" : ", ") + source->run;
+        if (folder.empty()) folder = source->folder;
         for (TestResult& result : source->tests) results.push_back(std::move(result));
     }
     if (!results.empty()) {
@@ -188,20 +107,28 @@ Outcome<ExitCode> run_diff(const Arguments& arguments) {
     if (!choice) return tl::unexpected<Problem>(choice.error());
     heading.baseline = choice->why;
     if (choice->baseline) heading.baseline += " (made " + choice->baseline->created + ")";
-    const auto report = compare(choice->baseline, results);
+    auto report = compare(choice->baseline, results);
     if (!report) return tl::unexpected<Problem>(report.error());
-    if (const auto written = write_outputs(*line, *report, heading, measured); !written) return tl::unexpected<Problem>(written.error());
+    if (line->has("--confirm") && !folder.empty()) {
+        const auto repeated = repeat_failures(*report, results, choice->baseline, folder, std::chrono::seconds(*budget));
+        if (!repeated) return tl::unexpected<Problem>(repeated.error());
+    }
+    const auto criteria = criteria_of(*line, folder);
+    if (!criteria) return tl::unexpected<Problem>(criteria.error());
+    if (*criteria) {
+        if (const auto applied = apply_criteria(*report, **criteria, results); !applied) return tl::unexpected<Problem>(applied.error());
+    }
+    if (const auto written = write_outputs(*line, *report, heading, &measured); !written) return tl::unexpected<Problem>(written.error());
     std::fputs(render_text(*report, heading, line->has("--all")).c_str(), stdout);
     return report->exit;
 }
 
 Outcome<ExitCode> run_promote(const Arguments& arguments) {
-    const auto line = parse(arguments, {"--from", "--baseline", "--reason"}, {"--allow-single"});
+    const auto line = parse_arguments(arguments, {"--from", "--baseline", "--reason"}, {"--allow-single"});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (!line->positional.empty()) return bad_input(line->positional.front() + ": runs are given with --from");
     if (line->options.count("--baseline") > 1) return bad_input("--baseline: must be given once");
-    std::vector<std::string> from;
-    for (auto [at, end] = line->options.equal_range("--from"); at != end; ++at) from.push_back(at->second);
+    std::vector<std::string> from = line->all("--from");
     if (from.empty()) from = last_runs();
     std::vector<PromoteSource> sources;
     for (const std::string& text : from) {
@@ -234,7 +161,7 @@ Outcome<ExitCode> run_promote(const Arguments& arguments) {
 }
 
 Outcome<ExitCode> run_spread(const Arguments& arguments) {
-    const auto line = parse(arguments, {}, {});
+    const auto line = parse_arguments(arguments, {}, {});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (line->positional.empty()) return bad_input("spread: takes at least one FILE or RESULT");
     struct Spread {
@@ -274,7 +201,7 @@ Outcome<ExitCode> run_spread(const Arguments& arguments) {
 }
 
 Outcome<ExitCode> run_summary(const Arguments& arguments) {
-    const auto line = parse(arguments, {}, {});
+    const auto line = parse_arguments(arguments, {}, {});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (line->positional.size() != 1) return bad_input("summary: takes one RESULT folder");
     const auto run = open_run(line->positional.front());

@@ -10,14 +10,29 @@ namespace {
 using parti::report::Arguments;
 using parti::report::ExitCode;
 
+struct Command {
+    const char* name;
+    parti::report::Outcome<ExitCode> (*run)(const Arguments&);
+};
+constexpr Command kCommands[] = {
+    {"begin", parti::report::run_begin},
+    {"preflight", parti::report::run_preflight},
+    {"diff", parti::report::run_diff},
+    {"ab", parti::report::run_ab},
+    {"compare", parti::report::run_compare},
+    {"history", parti::report::run_history},
+    {"promote", parti::report::run_promote},
+    {"spread", parti::report::run_spread},
+    {"summary", parti::report::run_summary},
+};
+
 parti::report::Outcome<ExitCode> dispatch(const std::string& command, const Arguments& arguments) {
-    if (command == "begin") return parti::report::run_begin(arguments);
-    if (command == "preflight") return parti::report::run_preflight(arguments);
-    if (command == "diff") return parti::report::run_diff(arguments);
-    if (command == "promote") return parti::report::run_promote(arguments);
-    if (command == "spread") return parti::report::run_spread(arguments);
-    if (command == "summary") return parti::report::run_summary(arguments);
-    return parti::report::bad_input("'" + command + "' must be one of begin, preflight, diff, promote, spread, summary (--help explains them)");
+    std::string names;
+    for (const Command& known : kCommands) {
+        if (command == known.name) return known.run(arguments);
+        names += (names.empty() ? "" : ", ") + std::string(known.name);
+    }
+    return parti::report::bad_input("'" + command + "' must be one of " + names + " (--help explains them)");
 }
 
 }  // namespace

@@ -63,6 +63,68 @@ std::string escaped(std::string text) {
 
 Json optional_number(const std::optional<double>& value) { return value ? json_number(*value) : Json(nullptr); }
 
+bool is_worth_a_line(const CriterionResult& criterion) { return criterion.state != CriterionState::held; }
+
+std::string value_of(const CriterionResult& criterion) { return criterion.value ? format_value(*criterion.value, criterion.unit) : "-"; }
+
+// Broken limits and what could not be checked, one line each; what held is counted.
+std::string criteria_text(const Report& report) {
+    if (report.criteria.empty()) return {};
+    std::string out;
+    std::size_t held = 0;
+    for (const CriterionResult& criterion : report.criteria) {
+        held += criterion.state == CriterionState::held ? 1U : 0U;
+        if (!is_worth_a_line(criterion)) continue;
+        out += "criterion " + std::string(name(criterion.state)) + ": " + criterion.test + " " + criterion.expression;
+        if (criterion.value) out += ", is " + value_of(criterion);
+        if (!criterion.note.empty()) out += ", " + criterion.note;
+        if (criterion.state == CriterionState::broken && !criterion.why.empty()) out += " (" + criterion.why + ")";
+        out += "\n";
+    }
+    return out + "criteria: " + std::to_string(held) + " of " + std::to_string(report.criteria.size()) + " held\n";
+}
+
+std::string bands_text(const Report& report) {
+    std::array<std::size_t, 4> counts{};
+    std::string out;
+    for (const Row& row : report.rows) {
+        ++counts[static_cast<std::size_t>(row.band)];
+        const bool worth = row.band == Band::warning || row.band == Band::critical;
+        if (worth) out += "band " + std::string(name(row.band)) + ": " + row.test + " " + row.metric + ", is " + format_value(*row.now, row.unit) + "\n";
+    }
+    if (counts[1] + counts[2] + counts[3] == 0) return {};
+    return out + "bands: " + std::to_string(counts[1]) + " healthy, " + std::to_string(counts[2]) + " warning, " + std::to_string(counts[3]) +
+           " critical\n";
+}
+
+std::string criteria_table(const Report& report) {
+    if (report.criteria.empty()) return {};
+    std::string out = "\n| criterion | test | value | state | source |\n|---|---|--:|---|---|\n";
+    for (const CriterionResult& criterion : report.criteria) {
+        const bool strong = criterion.state == CriterionState::broken;
+        const std::string state = std::string(name(criterion.state)) + (criterion.note.empty() ? "" : ": " + criterion.note);
+        out += "| `" + criterion.expression + "` | " + criterion.test + " | " + value_of(criterion) + " | " + (strong ? "**" + state + "**" : state) +
+               " | " + escaped(criterion.why) + " |\n";
+    }
+    return out;
+}
+
+Json criteria_json(const Report& report) {
+    Json all = Json::array();
+    for (const CriterionResult& criterion : report.criteria) {
+        all.push_back({{"test", criterion.test},
+                       {"expression", criterion.expression},
+                       {"metric", criterion.metric},
+                       {"state", name(criterion.state)},
+                       {"unit", name(criterion.unit)},
+                       {"value", optional_number(criterion.value)},
+                       {"limit", criterion.limit},
+                       {"why", criterion.why},
+                       {"note", criterion.note}});
+    }
+    return all;
+}
+
 }  // namespace
 
 std::string render_text(const Report& report, const Heading& heading, bool all) {
@@ -87,7 +149,7 @@ std::string render_text(const Report& report, const Heading& heading, bool all) 
             if (row.test == test.test && (all || row.verdict != Verdict::info)) append_line(out, cells_of(row), widths);
         }
     }
-    out += "\n" + notes(report);
+    out += "\n" + notes(report) + bands_text(report) + criteria_text(report);
     if (report.recorded > 0 && !all) out += std::to_string(report.recorded) + " metrics are recorded and not judged (--all shows them)\n";
     return out + report.conclusion + "\n";
 }
@@ -113,7 +175,7 @@ std::string render_markdown(const Report& report, const Heading& heading) {
         }
         out += "\n";
     }
-    return out;
+    return out + criteria_table(report);
 }
 
 std::string render_json(const Report& report, const Heading& heading) {
@@ -133,6 +195,12 @@ std::string render_json(const Report& report, const Heading& heading) {
                         {"change", optional_number(row.change)},
                         {"bound", optional_number(row.bound)},
                         {"limit", row.limit},
+                        {"launches_baseline", row.launches_before},
+                        {"launches", row.launches_now},
+                        {"confirmation", name(row.confirmation)},
+                        {"repeated", optional_number(row.repeated)},
+                        {"n_repeated", row.n_repeated},
+                        {"band", name(row.band)},
                         {"note", row.note}});
     }
     Json tests = Json::object();
@@ -145,6 +213,8 @@ std::string render_json(const Report& report, const Heading& heading) {
                         {"tests", std::move(tests)},
                         {"reasons", report.reasons},
                         {"remarks", report.remarks},
+                        {"criteria", criteria_json(report)},
+                        {"common_mode", optional_number(report.common_mode)},
                         {"rows", std::move(rows)}};
     return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
