@@ -2,6 +2,7 @@
 //
 // The sustained one lasts as long as its profile says; PARTI_SCENARIO_FACTOR (1) stretches every phase of the others.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -322,7 +323,8 @@ protected:
         double carried = 0, failed = 0;
         Attempt best, worst;
     };
-    Ladder climb(double lowest, double highest) {
+    // `step`: rungs are multiples of it.
+    Ladder climb(double lowest, double highest, double step) {
         Ladder ladder;
         for (double rung = lowest; ladder.failed == 0 && rung <= highest && !HasFailure(); rung *= 2) {
             Attempt made = attempt(rung);
@@ -331,8 +333,9 @@ protected:
             (made.limit.empty() ? ladder.best : ladder.worst) = made;
         }
         if (ladder.failed > 0 && ladder.carried > 0 && !HasFailure()) {
-            const double between = (ladder.carried + ladder.failed) / 2;
-            if (const Attempt made = attempt(between); made.limit.empty()) {
+            const double between = std::floor((ladder.carried + ladder.failed) / 2 / step) * step;
+            const Attempt made = between > ladder.carried ? attempt(between) : ladder.worst;
+            if (made.limit.empty()) {
                 ladder.carried = between;
                 ladder.best = made;
             }
@@ -344,7 +347,7 @@ protected:
 const Budget of_breaking_point("TestScenario_BreakingPoint.*", {.standard = 120, .nightly = 120}, "ladder");
 TEST_P(TestScenario_BreakingPoint, Ladder) {
     const bool workers = std::string(GetParam()) == "workers";
-    const Ladder ladder = workers ? climb(kProcesses, 256) : climb(4000, 64'000);
+    const Ladder ladder = workers ? climb(kProcesses, 256, kProcesses) : climb(4000, 64'000, 1);
     ASSERT_FALSE(HasFailure());
     ASSERT_GT(ladder.carried, 0) << "not even the lowest rung is carried: " << ladder.worst.limit;
     const bool reached = ladder.failed > 0;
