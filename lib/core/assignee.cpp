@@ -23,7 +23,7 @@ void Assignee::begin_session() {
 
 void Assignee::own(Env& env, const Partition& partition, Fence fence, std::vector<Grant>& granted) {
     const std::uint64_t grant = env.next_grant++;
-    const auto [it, fresh] = held_.try_emplace(partition.id(), Held{grant, partition, fence, false, {}, {}, std::nullopt});
+    const auto [it, fresh] = held_.try_emplace(partition.id(), Held{grant, partition, fence, false, {}, {}, false});
     PARTI_ASSERT(fresh);
     (void)it;
     ++owned_;
@@ -54,7 +54,7 @@ bool Assignee::apply(Env& env, const AssignmentRecord& record) {
     };
     for (auto& [id, held] : held_) {
         if (listed(id)) continue;
-        held.regained.reset();
+        held.regained = false;
         if (!held.draining) lose(env, held, record.fence, revoked);
     }
     if (!ending_) {
@@ -66,8 +66,8 @@ bool Assignee::apply(Env& env, const AssignmentRecord& record) {
             } else if (it->second.draining && PARTI_BROKEN(regained_without_release)) {
                 held_.erase(it);
                 own(env, partition, record.fence, granted);
-            } else if (it->second.draining && !it->second.regained && !record.keep_only) {
-                it->second.regained = record.fence;
+            } else if (it->second.draining && !record.keep_only) {
+                it->second.regained = true;
             }
         }
     }
@@ -84,7 +84,7 @@ void Assignee::revoke_all(Env& env) {
     ending_ = !PARTI_BROKEN(gains_while_giving_back);
     std::vector<std::uint64_t> revoked;
     for (auto& [id, held] : held_) {
-        held.regained.reset();
+        held.regained = false;
         if (!held.draining) lose(env, held, accepted_, revoked);
     }
     if (!revoked.empty()) env.emit(Revoked{std::move(revoked)});
@@ -92,10 +92,11 @@ void Assignee::revoke_all(Env& env) {
 
 void Assignee::release(Env& env, HeldMap::iterator it, std::vector<Grant>& granted) {
     PARTI_ASSERT(it->second.draining);
-    const std::optional<Fence> regained = it->second.regained;
+    const bool regained = it->second.regained;
     const Partition partition = it->second.partition;
     held_.erase(it);
-    if (regained && !ending_) own(env, partition, *regained, granted);
+    // The newest record lists it too, and a session's tokens never go back (P-7).
+    if (regained && !ending_) own(env, partition, accepted_, granted);
     env.again = true;
 }
 

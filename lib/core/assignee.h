@@ -47,7 +47,7 @@ private:
         bool draining = false;
         Fence lost_at;
         Instant drain_by{};
-        std::optional<Fence> regained;  // granted again while draining: with the fence of that record
+        bool regained = false;  // granted again while draining: owned, once it is released, with the fence of the newest record
     };
     using HeldMap = std::map<std::string, Held, std::less<>>;
 

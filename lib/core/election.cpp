@@ -83,13 +83,18 @@ bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
 bool Election::lost_history(const Env& env) {
     const HeadRecord* head = env.view.head_record();
     const Epoch known = head != nullptr ? head->epoch : Epoch{};
+    // The last leader was in doubt, and nobody has resolved that.
+    for (const auto& [number, seen] : env.view.assignments()) {
+        if (seen.record && seen.record->keep_only) return true;
+    }
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);
         if (lease == nullptr) continue;
         if (lease->floor > known || lease->applied.epoch > known) return true;
+        // What a living session has applied is its number's record, or an older one.
         const SeenAssignment* assignment = env.view.assignment(number);
-        if (assignment == nullptr || !assignment->record || assignment->record->session != lease->session) continue;
-        if (lease->applied > assignment->record->fence || assignment->record->keep_only) return true;
+        if (lease->applied == Fence{} || (assignment != nullptr && !assignment->record)) continue;
+        if (assignment == nullptr || assignment->record->session != lease->session || lease->applied > assignment->record->fence) return true;
     }
     return false;
 }

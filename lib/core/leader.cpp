@@ -119,6 +119,9 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
             return;
         }
         record = *seen->record;
+        // An operator put an older one back since this leader stood: see Election::lost_history.
+        const LeaseRecord* lease = Membership::living(env, number);
+        if (lease != nullptr && lease->session == record.session && lease->applied > record.fence) cautious_ = true;
     } else if (seen != nullptr && seen->revision != 0) {  // an operator deleted it, or put something else there
         if (seen->unreadable && seen->unreadable->future) {
             env.note_error(Errc::future_record, "record worker." + std::to_string(number.value) +

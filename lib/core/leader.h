@@ -84,9 +84,11 @@ private:
     void suspects(Env& env, Session& session, Membership& membership);
     void reconcile(Env& env, Session& session);
     std::vector<bool> blocked(Env& env);
-    bool everyone_heard(const Env& env) const;
+    void find_doubly_listed(Env& env);
+    bool everyone_heard(Env& env) const;
     bool overtaken(Env& env);
-    bool keep_and_revoke(const Env& env, WorkerNumber number, const Slot& slot, AssignmentRecord& next) const;
+    // `gains`: what the record lists is now gained by its session, which may not have had all of it.
+    bool keep_and_revoke(const Env& env, WorkerNumber number, const Slot& slot, bool gains, AssignmentRecord& next) const;
     void publish(Env& env, Session& session, WorkerNumber number, Slot& slot, const std::vector<std::uint32_t>& gains);
     void write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected);
     void write_head(Env& env, Session& session, const std::vector<Member>& members);
@@ -102,6 +104,7 @@ private:
     std::vector<Slot> slots_;
     Planner planner_;
     bool cautious_ = false;           // after a history loss: nothing is granted before every session has been heard of
+    std::vector<bool> doubly_;        // by partition: several records list it, and nobody can say who holds it
     MassFailure mass_failure_;
     LeaderMetrics metrics_;
     std::uint32_t major_ = kRecordMajor;  // that every living worker reads

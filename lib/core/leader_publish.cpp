@@ -76,9 +76,11 @@ void Leader::suspects(Env& env, Session& session, Membership& membership) {
     }
 }
 
-// Every living session has acknowledged a record of this epoch: it holds nothing that these records do not say.
-bool Leader::everyone_heard(const Env& env) const {
+// Every living session has acknowledged a record of this epoch: it holds nothing that these records do not say. A session whose lease was
+// removed or overwritten cannot renew it, and has ended when that was seen for long enough.
+bool Leader::everyone_heard(Env& env) const {
     for (const auto& [number, seen] : env.view.leases()) {
+        if (!seen.record && !env.due(seen.first_seen + env.silence())) return false;
         const LeaseRecord* lease = Membership::living(env, number);
         if (lease == nullptr) continue;
         if (number.value >= slots_.size()) return false;
@@ -140,13 +142,34 @@ std::vector<bool> Leader::blocked(Env& env) {
     return out;
 }
 
+// Records of one history list a partition once. An operator may have put an old one back while nobody led: it is sealed as `keep_only`, and
+// before it gives anything, what another record lists as well is taken away from it.
+void Leader::find_doubly_listed(Env& env) {
+    doubly_.assign(planner_.partitions()->size(), false);
+    const bool any = std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.record && slot.record->keep_only; });
+    if (!any) return;
+    std::vector<bool> listed(doubly_.size(), false);
+    const auto list = [&](std::uint32_t partition) {
+        if (listed[partition]) doubly_[partition] = true;
+        listed[partition] = true;
+    };
+    for (std::size_t n = 0; n < slots_.size(); ++n) {
+        const Slot& slot = slots_[n];
+        const WorkerNumber number{static_cast<std::uint32_t>(n)};
+        if (!slot.record || Membership::fate(env, number, slot.record->incarnation, slot.record->session) == Fate::gone) continue;
+        for (const std::uint32_t partition : slot.owned) list(partition);
+        for (const Revoking& item : slot.revoking) list(item.partition);
+    }
+}
+
 // What a living, willing holder keeps and loses. True when it loses something.
-bool Leader::keep_and_revoke(const Env& env, WorkerNumber number, const Slot& slot, AssignmentRecord& next) const {
+bool Leader::keep_and_revoke(const Env& env, WorkerNumber number, const Slot& slot, bool gains, AssignmentRecord& next) const {
     std::vector<Partition> lost;
     for (std::size_t i = 0; i < slot.record->partitions.size(); ++i) {
         const Partition& partition = slot.record->partitions[i];
         const auto at = slot.strangers == 0 ? std::optional<std::size_t>(slot.owned[i]) : planner_.find(partition.id());
-        if (at && planner_.target(*at) == std::int64_t{number.value}) {
+        const bool doubtful = at && gains && doubly_[*at];
+        if (at && !doubtful && planner_.target(*at) == std::int64_t{number.value}) {
             next.partitions.push_back((*planner_.partitions())[*at]);
         } else {
             lost.push_back(partition);
@@ -177,7 +200,7 @@ void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot
     if (fate == Fate::alive) {
         next.incarnation = slot.record->incarnation;
         next.session = slot.record->session;
-        if (keep_and_revoke(env, number, slot, next)) {
+        if (keep_and_revoke(env, number, slot, kept_only, next)) {
             env.stats.moved_partitions += slot.record->partitions.size() - next.partitions.size();
             write = true;
         }
@@ -279,9 +302,8 @@ void Leader::time_limits(Env& env, Session& session, Membership& membership) {
         // A loser may use its whole drain timeout before it acknowledges.
         const Duration limit = timing.grant_timeout + (slot.record->revoking.empty() ? Duration::zero() : timing.drain_timeout);
         if (!env.due(slot.confirmed_at + limit) || number == session.number()) continue;
-        env.note_error(Errc::timeout, "worker " + std::to_string(n) + " has not acknowledged version " +
-                                          std::to_string(slot.record->fence.version) + " in time; evicting it");
-        membership.evict(env, session, number);
+        membership.evict(env, session, number, "worker " + std::to_string(n) + " has not acknowledged version " +
+                                                   std::to_string(slot.record->fence.version) + " in time; evicting it");
     }
 }
 
@@ -296,6 +318,7 @@ void Leader::reconcile(Env& env, Session& session) {
     if (planner_.partitions()) {
         (void)planner_.advance(env, present, !busy_);
         const std::vector<bool> held = blocked(env);
+        find_doubly_listed(env);
         std::vector<std::vector<std::uint32_t>> gains(slots_.size());
         for (std::size_t i = 0; i < held.size(); ++i) {
             const std::int64_t owner = planner_.target(i);

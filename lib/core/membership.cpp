@@ -47,7 +47,7 @@ bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarn
     const SeenLease* lease = env.view.lease(number);
     if (lease != nullptr && lease->unreadable) return false;
     const Instant since = lease != nullptr ? lease->first_seen : env.view.complete_since();
-    if (!env.due(since + env.silence() + patience)) return false;
+    if (!env.due(since + env.silence() + patience) || !env.due(retry_at_)) return false;
     if (!env.view.current(Bucket::lease, worker_key(number))) return false;
     LeaseRecord record;
     if (lease != nullptr && lease->record && !behind(*lease->record, incarnation, id)) {
@@ -67,10 +67,12 @@ bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarn
     return true;
 }
 
-void Membership::evict(Env& env, Session& session, WorkerNumber number) {
+void Membership::evict(Env& env, Session& session, WorkerNumber number, const std::string& why) {
     const SeenLease* lease = env.view.lease(number);
-    if (writes_.contains(number) || lease == nullptr || !lease->record) return;
+    if (writes_.contains(number) || lease == nullptr || !lease->record || env.now < retry_at_) return;
     if (ended(*lease->record) || lease->record->state == LeaseState::evicted) return;
+    if (!env.view.current(Bucket::lease, worker_key(number))) return;  // what it said since then is on its way
+    env.note_error(Errc::timeout, why);
     LeaseRecord record = *lease->record;
     record.state = LeaseState::evicted;
     record.id = session.next_write_id();
@@ -98,6 +100,9 @@ void Membership::begin(Env& env, WorkerNumber number, LeaseRecord record, Revisi
 
 void Membership::finish(Env& env, WorkerNumber number, const CasWrite::Outcome& outcome) {
     const auto it = writes_.find(number);
+    if (outcome.kind == CasWrite::Kind::lost && outcome.revision < it->second.request().expected) {
+        retry_at_ = env.now + env.lease_attempt();
+    }
     // The record is still in the request only while the write is open; the watch brings it too, this is only sooner.
     writes_.erase(it);
     if (outcome.kind == CasWrite::Kind::lost) {

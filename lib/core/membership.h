@@ -7,6 +7,7 @@
 #pragma once
 
 #include <map>
+#include <string>
 #include <optional>
 
 #include "core/cas_write.h"
@@ -31,14 +32,17 @@ public:
     // Writes `dead` for the named session when its lease has been silent for long enough (or asks to be woken then). `patience` is added.
     // Also for a lease that vanished or, after a history loss, is of an older session. True when a write is in the air.
     bool suspect(Env& env, Session& session, WorkerNumber number, Incarnation incarnation, SessionId id, Duration patience);
-    // Writes `evicted` into a living lease.
-    void evict(Env& env, Session& session, WorkerNumber number);
+    // Writes `evicted` into a living lease, and says why; not into one that has changed since it was last seen.
+    void evict(Env& env, Session& session, WorkerNumber number, const std::string& why);
 
     void on_answer(Env& env, const WriteAnswered& answer);
     void on_fetch(Env& env, const FetchAnswered& answer);
     void on_entry(Env& env, const Entry& entry);
     void advance(Env& env);
-    void clear() { writes_.clear(); }
+    void clear() {
+        writes_.clear();
+        retry_at_ = {};
+    }
     bool busy() const { return !writes_.empty(); }
     std::size_t open_writes() const { return writes_.size(); }
 
@@ -47,6 +51,7 @@ private:
     void finish(Env& env, WorkerNumber number, const CasWrite::Outcome& outcome);
 
     std::map<WorkerNumber, CasWrite> writes_;
+    Instant retry_at_{};  // a write was refused by an older revision: the view is of a lost history, and the watch is about to tell
 };
 
 }  // namespace parti::core

@@ -386,6 +386,8 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
         switch (what) {
             case Writing::claim:
                 window_ = std::min(window_ * kClaimWindowGrowth, kWorkerNumberMax);
+                // Below what was expected: the view is of a lost history, and the watch has yet to find that out.
+                if (outcome.revision < claim_.expected) retry_at_ = env.now + env.lease_attempt();
                 if (phase_ == Phase::leaving) phase_ = Phase::gone;
                 break;
             case Writing::renewal:

@@ -1,6 +1,7 @@
 // simulate_broken: the same simulated world over a core with one rule left out (core/test_switch.h). Is it noticed?
 //
 //   simulate_broken --break NAME [--first S] [--runs N] [--expect "P-1 P-3"]   until an invariant notices; then the same seeds without it
+//   simulate_broken --drill NAME [--expect "P-1 P-3"] [--trace]               its drill (drills.h), with the breakage and without
 //   simulate_broken --survey NAME|all [--first S] [--runs N]                   how many of N seeds notice it, and as what
 //   simulate_broken --seed S [--break NAME] --trace                            one run, every step
 //   simulate_broken --list                                                     the breakages
@@ -29,6 +30,7 @@
 #include <vector>
 
 #include "core/test_switch.h"
+#include "drills.h"
 #include "testutil/sim_world.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -40,6 +42,8 @@ extern "C" const char* __asan_default_options() {  // as simulate does, for the 
 namespace {
 
 using parti::core::Breakage;
+using parti::testutil::Drill;
+using parti::testutil::SimScenario;
 using parti::testutil::SimOptions;
 using parti::testutil::SimReport;
 using parti::testutil::SimWorld;
@@ -71,7 +75,16 @@ struct Shared {
     std::array<char, 320> text{};
 };
 
-Shared run(std::uint64_t seed, Breakage breakage) {
+void fill(Shared& shared, const std::optional<parti::testutil::Violation>& violation) {
+    if (!violation) return;
+    shared.violated = true;
+    shared.at = static_cast<double>(violation->at) / 1e9;
+    std::snprintf(shared.promise.data(), shared.promise.size(), "%s", std::string(to_string(violation->promise)).c_str());
+    std::snprintf(shared.text.data(), shared.text.size(), "%s", violation->text.c_str());
+}
+
+template <class Play>
+Shared in_a_child(Breakage breakage, const Play& play) {
     void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return {};
     auto* shared = new (memory) Shared;
@@ -80,16 +93,7 @@ Shared run(std::uint64_t seed, Breakage breakage) {
     if (pid == 0) {
         (void)alarm(60);  // a broken core may go round in circles within one step, where no invariant can look
         parti::core::active_breakage = breakage;
-        SimOptions options;
-        options.seed = seed;
-        const SimReport report = SimWorld(options).run();
-        if (report.violation) {
-            shared->violated = true;
-            shared->at = static_cast<double>(report.violation->at) / 1e9;
-            std::snprintf(shared->promise.data(), shared->promise.size(), "%s",
-                          std::string(to_string(report.violation->promise)).c_str());
-            std::snprintf(shared->text.data(), shared->text.size(), "%s", report.violation->text.c_str());
-        }
+        play(*shared);
         shared->finished = true;
         std::_Exit(0);
     }
@@ -98,6 +102,32 @@ Shared run(std::uint64_t seed, Breakage breakage) {
     const Shared out = *shared;
     munmap(memory, sizeof(Shared));
     return out;
+}
+
+Shared run(std::uint64_t seed, Breakage breakage) {
+    return in_a_child(breakage, [seed](Shared& out) {
+        SimOptions options;
+        options.seed = seed;
+        fill(out, SimWorld(options).run().violation);
+    });
+}
+
+Shared run(const Drill& drill, Breakage breakage, bool print) {
+    return in_a_child(breakage, [&](Shared& out) {
+        SimScenario scenario(drill.options);
+        drill.play(scenario);
+        fill(out, scenario.violation());
+        for (const std::string& line : scenario.lines()) {
+            const bool in_vain = line.find("  script ") != std::string::npos;
+            if (in_vain && !scenario.violation()) {  // the situation did not come about
+                out.violated = true;
+                std::snprintf(out.promise.data(), out.promise.size(), "other");
+                std::snprintf(out.text.data(), out.text.size(), "%s", line.c_str());
+            }
+            if (print) std::printf("%s\n", line.c_str());
+        }
+        std::fflush(stdout);
+    });
 }
 
 struct Arguments {
@@ -113,6 +143,29 @@ bool expected(const Arguments& args, const Shared& result) {
     const std::string promise = result.promise.data();
     if (promise == "other") return false;  // how a run in circles is reported, too
     return args.expect.empty() || (" " + args.expect + " ").find(" " + promise + " ") != std::string::npos;
+}
+
+int play(const Arguments& args, const Named& named) {
+    const Drill* drill = parti::testutil::find_drill(named.name);
+    if (drill == nullptr) {
+        std::printf("FAILED: there is no drill for %s\n", std::string(named.name).c_str());
+        return 1;
+    }
+    std::printf("%s (%s): %s\n", std::string(named.name).c_str(), std::string(named.text).c_str(), std::string(drill->what).c_str());
+    const Shared result = run(*drill, named.breakage, args.trace);
+    if (!result.finished || !result.violated || !expected(args, result)) {
+        std::printf("FAILED with the breakage: %s %s\n", !result.finished ? "died" : result.violated ? result.promise.data() : "not noticed",
+                    result.text.data());
+        return 1;
+    }
+    std::printf("noticed at %.3f s: %s broken: %s\n", result.at, result.promise.data(), result.text.data());
+    const Shared whole = run(*drill, Breakage::none, args.trace);
+    if (!whole.finished || whole.violated) {
+        std::printf("FAILED without the breakage: %s %s\n", whole.finished ? whole.promise.data() : "died", whole.text.data());
+        return 1;
+    }
+    std::printf("the drill passes without it\n");
+    return 0;
 }
 
 int notice(const Arguments& args, const Named& named) {
@@ -261,6 +314,10 @@ int find_seeds(const Arguments& args, const std::string& path) {
             cells.push_back(begin == std::string::npos ? "" : cell.substr(begin, cell.find_last_not_of(' ') - begin + 1));
         }
         const bool known = cells.size() == 4;
+        if (cells.size() == 3 && cells[2] == "drill") {  // needs no seed
+            out += row + "\n";
+            continue;
+        }
         const std::string found = found_row(args, named, known ? cells[1] : "", known ? std::strtoull(cells[2].c_str(), nullptr, 10) : 0);
         const bool keep_reason = !known && !row.empty() && found.find("not noticed") != std::string::npos;
         out += (keep_reason ? row : found) + "\n";
@@ -273,6 +330,7 @@ int usage(const std::string& why) {
     std::fprintf(stderr,
                  "simulate_broken: %s\n"
                  "usage: simulate_broken --break NAME [--first S] [--runs N] [--expect \"P-1 P-3\"]\n"
+                 "       simulate_broken --drill NAME [--expect \"P-1 P-3\"] [--trace]\n"
                  "       simulate_broken --survey NAME|all [--first S] [--runs N]\n"
                  "       simulate_broken --seed S [--break NAME] [--trace]\n"
                  "       simulate_broken --list | --table FILE | --find FILE [--runs N]\n",
@@ -285,6 +343,7 @@ int usage(const std::string& why) {
 int main(int argc, char** argv) {
     Arguments args;
     bool surveying = false;
+    bool drilling = false;
     std::string find_in;
     for (int i = 1; i < argc; ++i) {
         const std::string_view name = argv[i];
@@ -303,8 +362,9 @@ int main(int argc, char** argv) {
             find_in = value;
             continue;
         }
-        if (name == "--break" || name == "--survey") {
+        if (name == "--break" || name == "--survey" || name == "--drill") {
             surveying = name == "--survey";
+            drilling = name == "--drill";
             args.name = value;
             continue;
         }
@@ -332,6 +392,7 @@ int main(int argc, char** argv) {
     }
     const Named* named = find(args.name);
     if (named == nullptr && !(args.seed && args.name.empty())) return usage("there is no breakage '" + args.name + "'; --list names them");
+    if (drilling) return play(args, *named);
     if (args.seed) return replay(args, named == nullptr ? Breakage::none : named->breakage);
     if (!surveying) return notice(args, *named);
     survey(args, *named);

@@ -6,13 +6,10 @@
 #include "base/assert.h"
 
 namespace parti::testutil {
-namespace {
 
 std::string text_of(Fence fence) {
     return "(" + std::to_string(fence.epoch.value) + "," + std::to_string(fence.version) + ")";
 }
-
-}  // namespace
 
 std::string_view to_string(Promise promise) {
     switch (promise) {
@@ -34,6 +31,8 @@ std::string_view to_string(Promise promise) {
             return "P-7";
         case Promise::tokens:
             return "tokens";
+        case Promise::work:
+            return "work";
         case Promise::other:
             break;
     }
@@ -66,7 +65,7 @@ void Invariants::relinquishing(Nanos now, WorkerId worker, Nanos budget) {
     Worker& w = workers_[worker];
     if (!w.session || w.relinquishing) return;
     w.relinquishing = true;
-    if (!lost_at_ && now < w.deadline - budget) {
+    if (!leases_lost_at_ && now < w.deadline - budget) {
         report(now, Promise::p5_untouched,
                w.name + " gives everything back " + std::to_string((w.deadline - now) / kMilli) +
                    " ms before its deadline, allowed are " + std::to_string(budget / kMilli) + " ms");
@@ -108,7 +107,7 @@ void Invariants::session_started(Nanos now, WorkerId worker, WorkerNumber number
     w.applied = {};
     numbers_[number.value].push_back(worker);
     check_number(now, worker);
-    (void)incarnation;
+    check_incarnation(now, w, incarnation);
 }
 
 void Invariants::session_extended(Nanos now, WorkerId worker, Nanos deadline) {
@@ -157,10 +156,16 @@ void Invariants::check_number(Nanos now, WorkerId worker) {
 void Invariants::lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nanos lease) {
     lost_at_ = now;
     notice_until_ = std::max(notice_until_, now + notice);
-    lease_until_ = std::max(lease_until_, now + lease);
-    if (bucket == Bucket::lease) leases_.clear();
-    if (bucket != Bucket::assignment) return;
+    if (bucket == Bucket::lease) {
+        leases_lost_at_ = now;
+        leases_notice_until_ = std::max(leases_notice_until_, now + notice);
+        lease_until_ = std::max(lease_until_, now + lease);
+        leases_.clear();
+        return;
+    }
+    records_lost_at_ = now;
     head_.reset();
+    sealed_.reset();
     for (auto& [number, history] : history_) {
         for (Written& w : history) w.lost = w.lost || w.revision > kept;
     }
@@ -168,87 +173,13 @@ void Invariants::lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nan
 }
 
 bool Invariants::excused(Nanos now, Claim one, Claim other) {
-    if (!lost_at_) return false;
-    if (now > notice_until_ && one.until > lease_until_ && other.until > lease_until_) return false;
+    if (trust_ && (one.worker->taken_over || other.worker->taken_over)) return true;
+    if (!leases_lost_at_) return false;
+    if (now > leases_notice_until_ && one.until > lease_until_ && other.until > lease_until_) return false;
     ++doubles_;
     const auto index_of = [&](const Worker* w) { return static_cast<std::size_t>(w - workers_.data()); };
-    if (last_error_ < *lost_at_) unreported_ = Unreported{index_of(one.worker), index_of(other.worker), *lost_at_};
+    if (last_error_ < *leases_lost_at_) unreported_ = Unreported{index_of(one.worker), index_of(other.worker), *leases_lost_at_};
     return true;
-}
-
-// ---- records ----------------------------------------------------------------------------------------------------------------
-
-void Invariants::lease_stored(Nanos now, WorkerNumber number, Revision revision, const LeaseRecord& record) {
-    const auto [it, fresh] = leases_.try_emplace(number.value);
-    LastLease& last = it->second;
-    const bool ended = record.state != LeaseState::live && record.state != LeaseState::draining;
-    if (!fresh && !(lost_at_ && now <= notice_until_)) {
-        const std::string what = "lease of worker." + std::to_string(number.value) + " at revision " + std::to_string(revision);
-        if (record.incarnation < last.incarnation) {
-            report(now, Promise::p1_numbers,
-                   what + " goes back from incarnation " + std::to_string(last.incarnation.value) + " to " +
-                       std::to_string(record.incarnation.value));
-        } else if (record.incarnation == last.incarnation && record.session != last.session) {
-            report(now, Promise::p1_numbers,
-                   what + ": incarnation " + std::to_string(record.incarnation.value) + " has a second session");
-        } else if (record.incarnation == last.incarnation && last.ended && !ended) {
-            report(now, Promise::p1_numbers,
-                   what + ": incarnation " + std::to_string(record.incarnation.value) + " is renewed although it has ended");
-        }
-    }
-    last = {record.incarnation, record.session, ended};
-}
-
-void Invariants::head_stored(Nanos now, Revision revision, const HeadRecord& record) {
-    if (head_ && !(lost_at_ && now <= notice_until_)) {
-        const std::string what = "head at revision " + std::to_string(revision);
-        if (record.epoch < head_->epoch) {
-            report(now, Promise::p2_order,
-                   what + " goes back from epoch " + std::to_string(head_->epoch.value) + " to " +
-                       std::to_string(record.epoch.value));
-        } else if (record.epoch == head_->epoch && record.leader.session != head_->leader) {
-            report(now, Promise::p2_order, what + ": epoch " + std::to_string(record.epoch.value) + " has a second leader");
-        } else if (record.epoch == head_->epoch && record.version <= head_->version) {
-            report(now, Promise::p2_order,
-                   what + " carries version " + std::to_string(record.version) + " after " + std::to_string(head_->version));
-        }
-    }
-    head_ = LastHead{record.epoch, record.version, record.leader.session};
-}
-
-void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record) {
-    auto& history = history_[number.value];
-    const auto before = std::find_if(history.rbegin(), history.rend(), [](const Written& w) { return !w.lost; });
-    // The very same record again, at a new revision: so ends a write in chunks that somebody else has begun.
-    if (before != history.rend() && record.fence == before->fence && record.id == before->id) return;
-    // A write that was on its way when the store lost its tail may fit by chance: nobody may apply it (P-7), and it is written over.
-    const bool from_before = lost_at_ && now <= notice_until_;
-    if (before != history.rend() && record.fence <= before->fence && !from_before) {
-        report(now, Promise::p2_order,
-               "record of worker." + std::to_string(number.value) + " at revision " + std::to_string(revision) + " carries " +
-                   text_of(record.fence) + ", not above the " + text_of(before->fence) + " before it");
-    }
-    Written written{record.id, record.fence, revision, false, record.session, {}};
-    written.partitions.reserve(record.partitions.size());
-    for (const Partition& p : record.partitions) written.partitions.push_back(index(p.id()));
-    std::sort(written.partitions.begin(), written.partitions.end());
-    history.push_back(std::move(written));
-}
-
-const Invariants::Written* Invariants::find(WorkerNumber number, Fence fence, const SessionId* session,
-                                            std::optional<std::uint32_t> partition) const {
-    const auto it = history_.find(number.value);
-    if (it == history_.end()) return nullptr;
-    const Written* found = nullptr;
-    for (auto w = it->second.rbegin(); w != it->second.rend(); ++w) {
-        if (w->fence != fence) continue;
-        if (session == nullptr) return &*w;
-        const bool lists = !partition || std::binary_search(w->partitions.begin(), w->partitions.end(), *partition);
-        if (w->session == *session && lists) return &*w;
-        if (found == nullptr) found = &*w;
-        if (!lost_at_) break;
-    }
-    return found;
 }
 
 // ---- holdings ---------------------------------------------------------------------------------------------------------------
@@ -439,7 +370,7 @@ void Invariants::full_check(Nanos now) {
     // Who is gone cannot tell, and the other cannot know.
     if (last_error_ >= unreported_->since || workers_[unreported_->first].gone || workers_[unreported_->second].gone) {
         unreported_.reset();
-    } else if (now > notice_until_) {
+    } else if (now > leases_notice_until_) {
         report(now, Promise::p12_visible, "the store lost what it had acknowledged, there were two owners, and nobody said so");
     }
 }

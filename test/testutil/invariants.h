@@ -20,11 +20,15 @@
 //                  holding does not vanish without being revoked
 //             P-7  fences of one session's grants and acknowledgements never go back
 //             tokens of successive owners of a partition strictly ascend; no grant outside a living session
-//           P-4 (coverage) is owners(), for the world's liveness phase. P-6 and P-12 are reported by the world.
-//           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost(), doubles are allowed until
+//             P-1  a number begins an incarnation that no record the store has long held names for another session
+//             P-2  once an epoch is sealed no record of a lower one is stored
+//           P-4 (coverage) is owners(), for the world's liveness phase. P-6, P-12 and work (nothing grows, and nothing is tried again,
+//           without bound) are reported by the world; kept() is what P-6 is judged by.
+//           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost() of the leases, doubles are allowed until
 //           `notice` later, and beyond that only while one of the two lives on a lease from before the loss; they must be
-//           reported. P-2's order is judged within what the store still has, and
+//           reported. A loss of the assignments alone excuses neither. P-2's order is judged within what the store still has, and
 //           writes on their way at the loss may break it until `notice`. P-7 has no condition: it spans sessions and losses.
+//           With instance_takeover trust, a double is allowed with a worker whose number its own instance name took while it lived.
 //           Under policy keep P-3 and the order of tokens are not promised, and a number is held until its lease's deadline.
 // Threads   One.
 // Cost      O(what changed); full_check() O(all holdings).
@@ -44,8 +48,9 @@
 
 namespace parti::testutil {
 
-enum class Promise : std::uint8_t { p1_numbers, p2_order, p3_owners, p4_coverage, p5_untouched, p6_movement, p7_versions, p12_visible, tokens, other };
+enum class Promise : std::uint8_t { p1_numbers, p2_order, p3_owners, p4_coverage, p5_untouched, p6_movement, p7_versions, p12_visible, tokens, work, other };
 std::string_view to_string(Promise promise);
+std::string text_of(Fence fence);
 
 struct Violation {
     Promise promise = Promise::other;
@@ -75,6 +80,8 @@ public:
                          Nanos deadline);
     void session_extended(Nanos now, WorkerId worker, Nanos deadline);
     void session_ended(Nanos now, WorkerId worker);
+    // By then everybody who may claim has seen a record that was stored: for the rule about incarnations. 0: it is not judged.
+    void records_seen_within(Nanos span) { records_seen_within_ = span; }
 
     // The store lost what it had acknowledged: of this bucket everything above `kept` (0: all). Doubles may last for `notice`, or
     // until the end of leases that were last renewed before it; those end within `lease`.
@@ -82,6 +89,7 @@ public:
     // A worker told an error event.
     void error_told(Nanos now) { last_error_ = now; }
     void policy_keep(bool on) { keep_ = on; }
+    void trust_instances(bool on) { trust_ = on; }
 
     // Records were stored; in the order of the store.
     void lease_stored(Nanos now, WorkerNumber number, Revision revision, const LeaseRecord& record);
@@ -89,6 +97,18 @@ public:
     // An operator removed or overwrote a lease: the number's incarnations may start anew.
     void lease_void(WorkerNumber number) { leases_.erase(number.value); }
     void stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record);
+    // An operator removed or overwrote an assignment record.
+    void record_void(WorkerNumber number);
+    // Its leader has sealed this epoch, and plans from here on.
+    void sealed(Nanos now, Epoch epoch);
+    // The epoch that this session leads by the newest head; nothing when it does not.
+    std::optional<Epoch> leads(SessionId session) const;
+    // What the newest records give to sessions whose leases are live in the store, and to nobody else.
+    struct Kept {
+        WorkerNumber number;
+        std::string_view partition;
+    };
+    std::vector<Kept> kept() const;
 
     void granted(Nanos now, WorkerId worker, std::uint64_t grant, std::string_view partition, Fence fence);
     void revoked(Nanos now, WorkerId worker, std::span<const std::uint64_t> grants);
@@ -109,6 +129,7 @@ public:
     std::uint64_t grants() const { return grants_; }
     std::uint64_t handoffs() const { return handoffs_; }  // grants to another worker than the last one
     std::uint64_t doubles() const { return doubles_; }    // seen after a loss, within what is allowed
+    std::uint64_t takeovers() const { return takeovers_; }  // of living sessions, by trust
 
     // A judge that forgets about deadlines: for the test that shows that P-1 and P-3 can fail.
     void ignore_deadlines(bool on) { ignore_deadlines_ = on; }
@@ -129,6 +150,7 @@ private:
         bool gone = false;
         bool leaving = false;
         bool relinquishing = false;  // of the present session
+        bool taken_over = false;     // by its own instance name, while it lived
         bool session = false;
         WorkerNumber number;
         SessionId id;
@@ -147,6 +169,8 @@ private:
         Incarnation incarnation;
         SessionId session;
         bool ended = false;  // by a record that said so
+        std::string instance;
+        LeaseState state = LeaseState::live;
     };
     struct LastHead {
         Epoch epoch;
@@ -159,6 +183,9 @@ private:
         Revision revision = 0;
         bool lost = false;  // the store has forgotten it; somebody may have read it
         SessionId session;
+        Nanos at = 0;
+        Incarnation incarnation;
+        bool removed = false;  // by an operator
         std::vector<std::uint32_t> partitions;  // ascending
     };
 
@@ -166,6 +193,8 @@ private:
     bool counts(Nanos now, const Worker& worker, const Held& held) const;
     Nanos deadline_of(const Worker& worker, const Held& held) const { return held.current ? worker.deadline : held.deadline; }
     void check_number(Nanos now, WorkerId worker);
+    void check_incarnation(Nanos now, const Worker& worker, Incarnation incarnation);
+    const Written* newest(std::uint32_t number) const;
     void check_partition(Nanos now, std::uint32_t partition);
     void drop(const Held& held, WorkerId worker);
     bool alive(Nanos now, const Worker& worker) const { return ignore_deadlines_ || now < worker.deadline; }
@@ -184,14 +213,21 @@ private:
     std::map<std::uint32_t, std::vector<Written>> history_;   // by number, in the order of the store
     std::map<std::uint32_t, LastLease> leases_;
     std::optional<LastHead> head_;
+    std::optional<Epoch> sealed_;
+    Nanos records_seen_within_ = 0;
+    Nanos records_lost_at_ = 0;
     std::uint64_t grants_ = 0;
     std::uint64_t handoffs_ = 0;
     std::uint32_t contested_ = 0;  // partitions with more than one holder, living or not
     std::uint64_t doubles_ = 0;
     bool ignore_deadlines_ = false;
     bool keep_ = false;
-    std::optional<Nanos> lost_at_;    // the last loss
+    bool trust_ = false;
+    std::uint64_t takeovers_ = 0;
+    std::optional<Nanos> lost_at_;         // the last loss, of either bucket
     Nanos notice_until_ = 0;
+    std::optional<Nanos> leases_lost_at_;  // likewise, of the leases
+    Nanos leases_notice_until_ = 0;
     Nanos lease_until_ = 0;
     Nanos last_error_ = -1;
     struct Unreported {  // a double, and no error since the loss at `since`: of these workers

@@ -33,6 +33,8 @@ namespace sim_detail {
 // One request and, once the server has acted, its answer.
 struct Request {
     std::string what;
+    std::string bucket;  // of a put, for a script that holds it
+    std::string key;
     // Runs on the server, once; leaves in `answer` what is to be handed to the handler.
     std::function<void(Request&)> act;
     std::function<void(Request&, std::optional<Error>)> reply;  // an error: no answer came
@@ -64,6 +66,10 @@ void SimNetwork::server_start() {
     for (SimClient* client : clients_) {
         if (client->connected_) client->link_changes(true);
     }
+}
+
+void SimNetwork::let_go() {
+    for (auto& arrive : std::exchange(held_, {})) scheduler.after(latency_min, SimScheduler::kWorld, std::move(arrive));
 }
 
 SimClient::SimClient(SimNetwork& network, SimScheduler::Lane lane, jetstream::ClientOptions options,
@@ -184,7 +190,7 @@ void SimClient::submit(std::shared_ptr<Request> request, Duration timeout) {
         ++network_.counts.requests_late;
         out = network_.rng.between(network_.rates.late_min, network_.rates.late_max);
     }
-    time.after(out, SimScheduler::kWorld, [&network = network_, link = link_, lane = lane_, request] {
+    const auto arrive = [&network = network_, link = link_, lane = lane_, request] {
         // From here on the client may be gone; the server acts all the same.
         const auto times_out_later = [&] {
             network.scheduler.at(request->deadline, lane, [link, request] {
@@ -245,7 +251,13 @@ void SimClient::submit(std::shared_ptr<Request> request, Duration timeout) {
                 request->reply(*request, std::nullopt);
             }
         });
-    });
+    };
+    if (network_.hold && !request->key.empty() && network_.hold(*this, request->bucket, request->key)) {
+        network_.held_.emplace_back(arrive);
+        times_out(request);
+        return;
+    }
+    time.after(out, SimScheduler::kWorld, arrive);
 }
 
 void SimClient::ensure_bucket(const BucketSpec& spec, Duration timeout, std::function<void(Result<BucketInfo>)> handler) {
@@ -294,6 +306,8 @@ void SimClient::put(const std::string& bucket, const std::string& key, std::stri
                     Duration timeout, std::function<void(PutAnswer)> handler) {
     auto request = std::make_shared<Request>();
     request->what = "put " + key;
+    request->bucket = bucket;
+    request->key = key;
     if (bytes.size() > network_.payload_bytes_max) {
         network_.scheduler.after(
             0, lane_, [handler = std::move(handler), size = bytes.size(), most = network_.payload_bytes_max] {

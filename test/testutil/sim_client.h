@@ -59,6 +59,10 @@ public:
     Nanos latency_min = 200 * kMicro;
     Nanos latency_max = 3 * kMilli;
     std::size_t payload_bytes_max = 1U << 20U;
+    // For a script: a put that it says yes to waits on its way to the server for let_go(), also when its process is no more.
+    std::function<bool(const SimClient& from, const std::string& bucket, const std::string& key)> hold;
+    std::size_t held() const { return held_.size(); }
+    void let_go();
 
     bool server_up() const { return server_up_; }
     void server_down();  // every link and every consumer goes
@@ -70,6 +74,7 @@ public:
 private:
     friend class SimClient;
     bool server_up_ = true;
+    std::vector<std::function<void()>> held_;
     std::vector<SimClient*> clients_;
 };
 

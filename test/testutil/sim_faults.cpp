@@ -44,13 +44,13 @@ Nanos SimWorld::Impl::pick_duration() {
 
 namespace {
 
-constexpr std::array<Fault, 25> kTimed = {
+constexpr std::array<Fault, 29> kTimed = {
     Fault::deaf,           Fault::watch_stalled,    Fault::consumer_deleted, Fault::disconnect,        Fault::server_down,
     Fault::pause,          Fault::crash,            Fault::leave,            Fault::join,              Fault::partitions_changed,
     Fault::disconnect_leader, Fault::disconnect_all,  Fault::tail_lost_leases,  Fault::tail_lost_assignments,
     Fault::tail_lost_both, Fault::wiped_leases,     Fault::wiped_assignments, Fault::wiped_both,       Fault::bucket_deleted,
     Fault::key_deleted,    Fault::record_malformed, Fault::record_future,    Fault::key_foreign,       Fault::instance_shared,
-    Fault::everything,
+    Fault::everything,     Fault::record_replayed,  Fault::frozen,           Fault::drained,           Fault::rebalance_asked,
 };
 
 // What no codec may take for a record.
@@ -95,6 +95,8 @@ void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
         happened = inflict_on_store(fault, duration);
     } else if (fault >= Fault::key_deleted && fault <= Fault::key_foreign) {
         happened = inflict_on_keys(fault, duration);
+    } else if (fault >= Fault::record_replayed && fault <= Fault::rebalance_asked) {
+        happened = inflict_as_operator(fault, duration);
     } else {
         happened = inflict_on_process(fault, index, duration);
     }
@@ -260,6 +262,10 @@ void SimWorld::Impl::lose_tail(Fault fault, bool leases, bool assignments) {
             const SimStore::Stream* present = shared.store.find(copy.bucket);
             if (present == nullptr || present->identity != copy.identity || present->last_sequence <= copy.last_sequence) continue;
             shared.store.restore(copy);
+            // A chunk that was on its way may fit there by chance; what it tears may be written once more as it is.
+            for (const auto& [key, message] : shared.store.matching(copy.bucket, "worker.*")) {
+                if (!message.marker() && wire::read_manifest(*message.bytes)) torn[key] = *message.bytes;
+            }
             lost(bucket, copy.last_sequence);
             any = true;
         }

@@ -39,7 +39,8 @@ std::string_view to_string(Fault fault) {
         "callback never", "clock skew", "partitions changed", "deaf", "disconnect of leader", "disconnect of all",
         "tail lost: leases", "tail lost: assignments", "tail lost: both", "wiped: leases", "wiped: assignments",
         "wiped: both", "bucket deleted", "key deleted", "record malformed", "record of the future", "key foreign",
-        "callback throws", "strategy throws", "instance shared", "instance changed", "policy keep", "everything at once", "payload limit"};
+        "callback throws", "strategy throws", "instance shared", "instance changed", "policy keep", "everything at once", "payload limit",
+        "record replayed", "frozen", "drained", "rebalance asked", "partitions changed midway", "token lapsed", "takeover by trust"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
@@ -75,7 +76,20 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
     plan.draw_limits(large);
     plan.weighted = rng.chance(1, 3);
     plan.capacities = rng.chance(1, 3);
+    base::Rng operators(seed ^ 0x6f70657261746f72ULL);
+    for (const Fault fault : {Fault::frozen, Fault::drained, Fault::rebalance_asked, Fault::record_replayed}) {
+        plan.on[static_cast<std::size_t>(fault)] = operators.chance(1, 5);
+    }
+    for (const Fault fault : {Fault::partitions_midway, Fault::token_lapsed}) plan.on[static_cast<std::size_t>(fault)] = operators.chance(1, 3);
+    plan.on[static_cast<std::size_t>(Fault::takeover_trust)] = plan.instances && operators.chance(1, 3);
+    plan.draw_operators(operators);
     return plan;
+}
+
+void SimPlan::draw_operators(base::Rng& rng) {
+    if (is_on(Fault::partitions_midway)) partitions_midway = static_cast<std::uint32_t>(rng.between(10'000, 200'000));
+    if (is_on(Fault::token_lapsed)) token_lapsed = static_cast<std::uint32_t>(rng.between(100, 3'000));
+    if (is_on(Fault::takeover_trust)) config.instance_takeover = InstanceTakeover::trust;
 }
 
 void SimPlan::draw_limits(base::Rng& rng) {
@@ -115,8 +129,10 @@ SimPlan SimPlan::standard(std::uint64_t seed) {
     plan.config.expected_workers = 10;
     plan.on.fill(true);
     plan.on[static_cast<std::size_t>(Fault::policy_keep)] = false;
+    plan.on[static_cast<std::size_t>(Fault::takeover_trust)] = false;  // it has no instance names
     plan.draw_rates(rng);
     plan.draw_limits(rng);
+    plan.draw_operators(rng);
     plan.fault_gap = 20 * kSecond;
     plan.safety_phase = 55 * 60 * kSecond;
     plan.total = 60 * 60 * kSecond;

@@ -56,6 +56,13 @@ enum class Fault : std::uint8_t {
     policy_keep,       // a run's policy
     everything,        // all kinds that are on, at one instant
     payload_limit,     // a server that takes short messages only: records go in chunks
+    record_replayed,   // an operator puts an older assignment record back
+    frozen,            // operators freeze the group, and thaw it
+    drained,           // they drain a worker, by session or instance, and take it back
+    rebalance_asked,
+    partitions_midway,  // the source changes while partitions are being handed over
+    token_lapsed,       // somebody asked a token between its deadline and the renewal
+    takeover_trust,     // a run's instance_takeover
     count_,
 };
 inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::count_);
@@ -84,6 +91,8 @@ struct SimPlan {
     std::uint32_t callback_never = 0;
     std::uint32_t callback_throws = 0;
     std::uint32_t strategy_throws = 0;  // per million of plans
+    std::uint32_t partitions_midway = 0;  // per million of records that revoke
+    std::uint32_t token_lapsed = 0;       // per million of renewals
     Nanos safety_phase = 8 * 60 * kSecond;
     Nanos total = 10 * 60 * kSecond;  // at least
 
@@ -102,6 +111,7 @@ struct SimPlan {
 private:
     void draw_rates(base::Rng& rng);
     void draw_limits(base::Rng& rng);
+    void draw_operators(base::Rng& rng);
 };
 
 }  // namespace parti::testutil

@@ -10,10 +10,6 @@
 namespace parti::testutil {
 namespace {
 
-std::string text_of(Fence fence) {
-    return "(" + std::to_string(fence.epoch.value) + "," + std::to_string(fence.version) + ")";
-}
-
 SimPlan plan_of(const SimScenario::Options& options) {
     SimPlan plan;
     plan.seed = 1;
@@ -121,10 +117,14 @@ void SimScenario::on_effect(const SimWorker& worker, const core::Effect& effect)
 }
 
 void SimScenario::on_stored(const SimStore::Stream& stream, const std::string& key, const SimMessage& message) {
-    if (message.marker()) return line("store", key + " removed");
     const bool of_leases = stream.bucket == bucket(Bucket::lease);
     const Bucket in = of_leases ? Bucket::lease : Bucket::assignment;
     const auto parsed = wire::parse_key(in, key);
+    if (message.marker()) {
+        if (parsed && of_leases) shared_->judge.lease_void(parsed->number);
+        if (parsed && !of_leases && parsed->kind == Key::Kind::worker) shared_->judge.record_void(parsed->number);
+        return line("store", key + " removed");
+    }
     if (!parsed) return;
     const RecordValue value = shared_->codec.decode(in, *parsed, *message.bytes);
     const Nanos now = shared_->scheduler.now();
@@ -154,11 +154,12 @@ void SimScenario::on_stored(const SimStore::Stream& stream, const std::string& k
 
 // ---- script -----------------------------------------------------------------------------------------------------------------
 
-void SimScenario::start(const std::string& name) {
+void SimScenario::start(const std::string& name, const std::function<void(Config&)>& adjust) {
     const auto slot = slots_.emplace(name, static_cast<std::uint32_t>(slots_.size())).first->second;
     auto process = std::make_unique<SimProcess>(*shared_, name, [](SimProcess&, std::uint32_t) {});
     Config config = shared_->plan.config;
     if (instances_) config.instance = name;
+    if (adjust) adjust(config);
     grants_[name].clear();
     line(name, "starts");
     process->add_worker(slot, config);
@@ -199,6 +200,25 @@ void SimScenario::control(const ControlRecord& record) {
                              std::make_shared<const std::string>(wire::encode(value)));
 }
 
+void SimScenario::remove(Bucket in, const std::string& key) {
+    line("op", "removes " + key + (in == Bucket::lease ? " of the leases" : " of the assignments"));
+    shared_->store.mark(bucket(in), key);
+}
+
+void SimScenario::hold(const std::string& name, Bucket in, const std::string& key) {
+    holds_.push_back({&processes_.at(name)->client(), bucket(in), key});
+    shared_->network.hold = [this](const SimClient& from, const std::string& to, const std::string& what) {
+        return std::any_of(holds_.begin(), holds_.end(),
+                           [&](const Hold& h) { return h.from == &from && h.bucket == to && h.key == what; });
+    };
+}
+
+void SimScenario::let_go() {
+    line("net", "what was held back arrives: " + std::to_string(held()) + " writes");
+    holds_.clear();
+    shared_->network.let_go();
+}
+
 void SimScenario::run_for(Nanos duration) {
     const Nanos until = shared_->scheduler.now() + duration;
     bool reached = false;
@@ -225,6 +245,26 @@ bool SimScenario::run_until(const std::vector<std::string>& words, Nanos at_most
     for (const std::string& word : words) wanted += " '" + word + "'";
     line("script", "waited in vain for" + wanted);
     return false;
+}
+
+bool SimScenario::run_until(const std::function<bool()>& condition, Nanos at_most) {
+    const Nanos until = shared_->scheduler.now() + at_most;
+    while (!condition()) {
+        if (shared_->over() || shared_->scheduler.next_time() > until || !shared_->scheduler.step()) {
+            line("script", "waited in vain for a condition");
+            return false;
+        }
+    }
+    return true;
+}
+
+std::uint32_t SimScenario::number(const std::string& name) const {
+    return processes_.at(name)->workers().front()->core().number().value_or(WorkerNumber{kWorkerNumberMax}).value;
+}
+
+std::uint64_t SimScenario::revision(Bucket in, const std::string& key) const {
+    const SimMessage* last = shared_->store.last(bucket(in), key);
+    return last == nullptr ? 0 : last->revision;
 }
 
 std::string SimScenario::leader() const {

@@ -34,13 +34,18 @@ public:
     SimScenario& operator=(const SimScenario&) = delete;
 
     void say(const std::string& text);
-    void start(const std::string& name);
+    void start(const std::string& name, const std::function<void(Config&)>& adjust = {});
     void leave(const std::string& name);
     void crash(const std::string& name);
     void pause(const std::string& name, Nanos duration);
     void cut_off(const std::string& name, Nanos duration);
     void callbacks_take(const std::string& name, Nanos duration) { delays_[name] = duration; }
     void control(const ControlRecord& record);  // as an operator writes it
+    void remove(Bucket bucket, const std::string& key);  // as an operator does: a marker
+    // What this worker puts under this key from now on waits on its way until let_go(), whatever becomes of the worker.
+    void hold(const std::string& name, Bucket bucket, const std::string& key);
+    std::size_t held() const { return shared_->network.held(); }
+    void let_go();
     void server_stops() { shared_->network.server_down(); }
     void server_starts() { shared_->network.server_start(); }
     SimStore& store() { return shared_->store; }
@@ -50,7 +55,12 @@ public:
     void run_for(Nanos duration);
     // Until a worker's effect or a stored record makes a line that contains all the words, at most so long. False: it did not.
     bool run_until(const std::vector<std::string>& words, Nanos at_most = 120 * kSecond);
+    // Until the condition holds.
+    bool run_until(const std::function<bool()>& condition, Nanos at_most = 120 * kSecond);
     std::string leader() const;  // its name; empty: none
+    std::uint32_t number(const std::string& name) const;
+    std::uint64_t revision(Bucket bucket, const std::string& key) const;  // 0: not there
+    const std::optional<Violation>& violation() const { return shared_->judge.violation(); }
     // Who owns what now.
     void summary();
 
@@ -67,6 +77,12 @@ private:
     std::map<std::string, std::unique_ptr<SimProcess>> processes_;
     std::map<std::string, std::uint32_t> slots_;
     std::map<std::string, Nanos> delays_;
+    struct Hold {
+        const SimClient* from = nullptr;
+        std::string bucket;
+        std::string key;
+    };
+    std::vector<Hold> holds_;
     std::map<std::string, std::map<std::uint64_t, std::string>> grants_;  // by worker: letter of a grant
     std::map<std::uint32_t, std::string> told_leases_;
     std::vector<std::string> lines_;

@@ -38,7 +38,12 @@ SimShared::SimShared(const SimOptions& given, SimPlan with)
     network.payload_bytes_max = plan.payload_bytes_max;
     strategy = std::make_shared<SimStrategy>(*this, plan.make_strategy());
     judge.policy_keep(plan.config.policy == Policy::keep);
+    // A process that was stopped, or whose watch was stalled, for three ttl at most; then it has caught up.
+    const Timing& timing = plan.config.timing;
+    judge.records_seen_within((4 * timing.ttl + timing.margin).count());
     if (plan.config.policy == Policy::keep) count(Fault::policy_keep);
+    judge.trust_instances(plan.config.instance_takeover == InstanceTakeover::trust);
+    if (plan.config.instance_takeover == InstanceTakeover::trust) count(Fault::takeover_trust);
 }
 
 std::vector<std::int32_t> SimStrategy::assign(const StrategyInput& input) const {
@@ -48,6 +53,7 @@ std::vector<std::int32_t> SimStrategy::assign(const StrategyInput& input) const 
     }
     auto plan = inner_->assign(input);
     judge_movement(input, plan);
+    judge_inheritance(input, plan);
     return plan;
 }
 
@@ -71,6 +77,31 @@ void SimStrategy::judge_movement(const StrategyInput& input, const std::vector<s
     if (moved > least) {
         shared_.judge.report(shared_.scheduler.now(), Promise::p6_movement,
                              "a plan moves " + std::to_string(moved) + " owned partitions, balance demands " + std::to_string(least));
+    }
+}
+
+// P-6: a new leader begins with what its predecessor's records say. Its first plan takes nothing for free that a living member has.
+void SimStrategy::judge_inheritance(const StrategyInput& input, const std::vector<std::int32_t>& plan) const {
+    const Nanos now = shared_.scheduler.now();
+    if (shared_.stepping == nullptr) return;
+    const auto epoch = shared_.judge.leads(shared_.stepping->core().session());
+    if (!epoch || *epoch == inherited_) return;
+    inherited_ = *epoch;
+    // A set that has just changed is not the same one to everybody.
+    if (shared_.judge.after_a_loss(now) || now < shared_.partitions_changed_at + 60 * kSecond) return;
+    for (const Invariants::Kept& kept : shared_.judge.kept()) {
+        const auto worker = std::find_if(input.workers.begin(), input.workers.end(),
+                                         [&](const StrategyWorker& w) { return w.number == kept.number; });
+        const auto partition = std::find_if(input.partitions.begin(), input.partitions.end(),
+                                            [&](const Partition& p) { return p.id() == kept.partition; });
+        if (worker == input.workers.end() || partition == input.partitions.end()) continue;
+        const auto index = static_cast<std::size_t>(partition - input.partitions.begin());
+        if (input.previous_owner[index] != kNobody || plan[index] == worker - input.workers.begin()) continue;
+        shared_.judge.report(now, Promise::p6_movement,
+                             shared_.stepping->name() + " plans for the first time in epoch " + std::to_string(epoch->value) +
+                                 " and moves " + partition->id() + " from worker " + std::to_string(kept.number.value) +
+                                 " as if nobody had it");
+        return;
     }
 }
 
@@ -153,7 +184,9 @@ void SimWorker::feed(const core::Event& event) {
     const Nanos now = shared_.scheduler.now();
     effects_.clear();
     if (shared_.tracing()) shared_.trace(name_ + " <- " + describe(event));  // before: an assertion may end us
+    shared_.stepping = this;
     core_->step(process_.now(), event, effects_);
+    shared_.stepping = nullptr;
     shared_.mix(static_cast<std::uint64_t>(now));
     shared_.mix(id_ * 64U + event.index() * 4U + effects_.size());
     holdings_changed_ = draining_ || std::holds_alternative<core::ReleaseDone>(event);
@@ -184,6 +217,7 @@ void SimWorker::execute(core::Effect& effect) {
     Invariants& judge = shared_.judge;
     if (const auto* put = std::get_if<core::Put>(&effect)) {
         shared_.mix(put->token.operation * 8U + put->token.attempt);
+        judge_work(now, *put);
         process_.hub().put(member_, *put);
     } else if (const auto* fetch = std::get_if<core::Fetch>(&effect)) {
         process_.hub().fetch(member_, *fetch);
@@ -202,6 +236,12 @@ void SimWorker::execute(core::Effect& effect) {
     } else if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) {
         judge.session_extended(now, id_, process_.clock().true_time(extended->deadline));
         process_.lease_extended();
+        if (shared_.faults && shared_.network.draw(shared_.plan.token_lapsed)) {
+            shared_.count(Fault::token_lapsed);
+            shared_.scheduler.after(0, process_.lane(), [self = shared_from_this(), session = core_->session()] {
+                self->feed(core::SessionLapsed{session});
+            });
+        }
     } else if (std::holds_alternative<core::SessionEnded>(effect)) {
         if (!leaving_) ++shared_.totals.fences;
         holdings_changed_ = true;
@@ -224,7 +264,10 @@ void SimWorker::execute(core::Effect& effect) {
         holdings_changed_ = true;
         ++shared_.totals.drain_timeouts;
     } else if (const auto* leads = std::get_if<core::LeadershipChanged>(&effect)) {
-        if (leads->leader) ++shared_.totals.leader_changes;
+        if (leads->leader) {
+            ++shared_.totals.leader_changes;
+            judge.sealed(now, leads->epoch);
+        }
     } else if (const auto* note = std::get_if<core::Note>(&effect)) {
         if (note->error) judge.error_told(now);
     } else if (std::holds_alternative<core::Stopped>(effect)) {
@@ -277,12 +320,31 @@ void SimWorker::judge_queues(Nanos now) {
     const std::size_t numbers = shared_.plan.config.number_max + 1;
     const auto bounded = [&](const char* what, std::size_t is, std::size_t most) {
         if (is <= most) return;
-        shared_.judge.report(now, Promise::other, name_ + ": " + what + " " + std::to_string(is) + ", at most " + std::to_string(most));
+        shared_.judge.report(now, Promise::work, name_ + ": " + what + " " + std::to_string(is) + ", at most " + std::to_string(most));
     };
     bounded("core's backlog", core_->backlog(), 64 + 4 * numbers);
     // What came while the process was paused is there at once when it goes on.
     bounded("hub's queue", process_.hub().queued(), 8 * (8 + 4 * numbers) * (process_.workers().size() + 1));
     bounded("pending requests", process_.client().stats().pending_requests, 64 + 32 * numbers);
+}
+
+// A write that gets nowhere is tried again at the pace of its attempts, and not in circles: as long as the key stays what it is, a few
+// writes at once (each may have been decided on news) and then two for every attempt's time.
+void SimWorker::judge_work(Nanos now, const core::Put& put) {
+    constexpr std::uint64_t kAtOnce = 24;
+    const Duration attempt = std::max<Duration>(shared_.plan.config.timing.heartbeat / 4, std::chrono::milliseconds(10));
+    const std::string bucket = put.bucket == Bucket::lease ? runtime::lease_bucket_name(shared_.plan.config.group)
+                                                           : runtime::assignment_bucket_name(shared_.plan.config.group);
+    const SimMessage* last = shared_.store.find(bucket) == nullptr ? nullptr : shared_.store.last(bucket, wire::to_string(put.key));
+    const std::uint64_t revision = last == nullptr ? 0 : last->revision;
+    Tries& tries = tries_[{put.bucket, put.key}];
+    if (tries.count == 0 || tries.revision != revision) tries = {revision, now, 0};
+    ++tries.count;
+    const auto most = kAtOnce + 2 * static_cast<std::uint64_t>((now - tries.since) / attempt.count());
+    if (tries.count <= most) return;
+    shared_.judge.report(now, Promise::work,
+                         name_ + " writes " + wire::to_string(put.key) + " for the " + std::to_string(tries.count) + "th time in " +
+                             std::to_string((now - tries.since) / kMilli) + " ms, and nothing has come of it");
 }
 
 void SimWorker::judge(const core::Event&) {

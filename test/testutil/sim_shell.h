@@ -54,8 +54,10 @@ public:
 
 private:
     void judge_movement(const StrategyInput& input, const std::vector<std::int32_t>& plan) const;
+    void judge_inheritance(const StrategyInput& input, const std::vector<std::int32_t>& plan) const;
     SimShared& shared_;
     std::shared_ptr<const Strategy> inner_;
+    mutable Epoch inherited_;  // the first plan of this epoch has been judged
 };
 
 // What everything in one run shares.
@@ -77,6 +79,8 @@ struct SimShared {
     SimTotals totals;
     std::shared_ptr<const Strategy> strategy;
     std::shared_ptr<const PartitionSet> partitions;
+    Nanos partitions_changed_at = 0;
+    const SimWorker* stepping = nullptr;  // whose core is in a step
     bool faults = true;
     // For a scripted scenario: hears of every effect as it is executed; how long a user takes to release what is revoked.
     std::function<void(const SimWorker&, const core::Effect&)> on_effect;
@@ -131,6 +135,7 @@ private:
     void judge(const core::Event& event);
     void judge_keep(Nanos now);
     void judge_queues(Nanos now);
+    void judge_work(Nanos now, const core::Put& put);
     void arm();
     void tick(std::uint64_t generation);
 
@@ -150,6 +155,12 @@ private:
     bool draining_ = false;
     std::uint64_t own_steps_ = 0;
     core::Instant lease_told_{};  // policy keep: the deadline that the judge knows
+    struct Tries {  // of writes of one key that has not changed meanwhile
+        std::uint64_t revision = 0;
+        Nanos since = 0;
+        std::uint64_t count = 0;
+    };
+    std::map<std::pair<Bucket, Key>, Tries> tries_;
     Nanos tick_due_ = std::numeric_limits<Nanos>::max();
     std::uint64_t tick_generation_ = 0;
 };

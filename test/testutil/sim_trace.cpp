@@ -1,5 +1,7 @@
 #include "testutil/sim_trace.h"
 
+#include "testutil/invariants.h"
+
 #include <algorithm>
 
 #include "wire/codec.h"
@@ -16,9 +18,6 @@ Overload(F...) -> Overload<F...>;
 
 std::string num(std::uint64_t value) {
     return std::to_string(value);
-}
-std::string text_of(Fence fence) {
-    return "(" + num(fence.epoch.value) + "," + num(fence.version) + ")";
 }
 std::string short_of(const SessionId& id) {
     return id.empty() ? std::string("-") : parti::to_string(id).substr(0, 6);

@@ -63,6 +63,9 @@ void SimWorld::Impl::build() {
         }
         const auto parsed = wire::parse_key(bucket, key);
         if (parsed && bucket == Bucket::lease && (message.marker() || operator_at_work)) shared.judge.lease_void(parsed->number);
+        if (parsed && bucket == Bucket::assignment && parsed->kind == Key::Kind::worker && (message.marker() || operator_at_work)) {
+            shared.judge.record_void(parsed->number);
+        }
         if (!parsed || message.marker() || operator_at_work) return;
         const bool chunked = bucket == Bucket::assignment && wire::read_manifest(*message.bytes).has_value();
         if (chunked) shared.count(Fault::payload_limit);
@@ -93,6 +96,12 @@ void SimWorld::Impl::build() {
             return;
         }
         shared.judge.stored(scheduler.now(), parsed->number, message.revision, **record);
+        if (!chunked) remember(key, message);
+        if ((*record)->revoking.empty() || !shared.faults || !shared.network.draw(shared.plan.partitions_midway)) return;
+        shared.count(Fault::partitions_midway);
+        scheduler.after(shared.rng.between(0, 200 * kMilli), SimScheduler::kWorld, [this] {
+            if (shared.faults) change_partitions();
+        });
     });
     set_partitions(plan.partitions);
     places.resize(plan.processes);
@@ -115,6 +124,7 @@ void SimWorld::Impl::set_partitions(std::uint32_t count) {
         set.push_back(Partition::from_id("p." + std::to_string(1000 + i), weight).value());
     }
     shared.partitions = std::make_shared<const PartitionSet>(std::move(set));
+    shared.partitions_changed_at = scheduler.now();
 }
 
 void SimWorld::Impl::start(std::uint32_t index) {
@@ -195,6 +205,10 @@ void SimWorld::Impl::heal() {
         shared.network.server_start();
         if (shared.plan.config.create_buckets != CreateBuckets::always) create_buckets();
         remove_all_junk();
+        if (!(control() == ControlRecord{})) write_control({});
+        // Two of one name would take each other's number for ever.
+        const bool trust = shared.plan.config.instance_takeover == InstanceTakeover::trust;
+        for (std::size_t slot = 0; trust && slot < instances.size(); ++slot) instances[slot] = "pod-" + std::to_string(slot) + "-healed";
         for (Place& place : places) {
             if (place.process) place.process->client().connect();
         }

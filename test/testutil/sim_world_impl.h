@@ -46,6 +46,12 @@ struct SimWorld::Impl {
     bool delete_bucket(Nanos duration);
     void lost(Bucket bucket, Revision kept);
     void operator_writes(const std::string& bucket, const std::string& key, std::shared_ptr<const std::string> bytes);
+    bool inflict_as_operator(Fault fault, Nanos duration);
+    bool replay_record();
+    ControlRecord control() const;
+    void write_control(const ControlRecord& record);
+    void drain_someone(Nanos duration);
+    void remember(const std::string& key, const SimMessage& message);
     void remove_junk();
     void remove_all_junk();
     void create_buckets();
@@ -74,6 +80,7 @@ struct SimWorld::Impl {
     };
     std::map<std::pair<std::string, std::string>, Junk> junk;  // written by an operator, by bucket and key
     std::map<Bucket, std::uint64_t> identities;                 // of the streams, as last written to
+    std::map<std::string, std::shared_ptr<const std::string>> older_records;  // of assignments, by key
     bool operator_at_work = false;
     bool lost_while_down = false;  // it can be noticed when the server is up again
     bool done = false;

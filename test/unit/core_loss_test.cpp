@@ -133,5 +133,98 @@ TEST(CoreLoss, ADeletedBucketIsMadeAgainByTheLeaderAloneWhenThePolicySaysSo) {
     }
 }
 
+// Number of the only leader, which must be there.
+std::size_t leader_of(const CoreBench& bench, const std::vector<std::size_t>& nodes) {
+    for (const std::size_t node : nodes) {
+        if (const_cast<CoreBench&>(bench).core(node).leading()) return node;
+    }
+    return nodes.size();
+}
+
+TEST(CoreLoss, ALeaderThatDiedInDoubtLeavesItsDoubtToAStrangerWhoFollows) {
+    int followed = 0;
+    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+        CoreBench bench(config(), 12, seed);
+        for (int i = 0; i < 2; ++i) bench.add();
+        ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(1).tokens.size() == 6; }, 10s));
+        const auto old = bench.copy(Bucket::assignment);
+        const std::size_t leader = leader_of(bench, {0, 1});
+        const std::size_t restarted = 1 - leader;
+        bench.feed(restarted, core::Stop{});  // and another in its place: the old records name its predecessor
+        ASSERT_TRUE(bench.run_until([&] { return bench.core(restarted).state() == State::stopped; }, 10s));
+        const std::size_t survivor = bench.add();
+        ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(survivor).tokens.size() == 6; }, 10s));
+        // Everybody hears of the loss; the first leader after it dies as soon as it has sealed.
+        bench.let_put = [&](std::size_t node, const core::Put& put) { return node == leader || put.key != head_key(); };
+        bench.roll_back(old);
+        ASSERT_TRUE(bench.run_until([&] { return bench.core(leader).leading(); }, 10s)) << seed;
+        bench.node(leader).dead = true;
+        bench.node(leader).tokens.clear();
+        const std::size_t stranger = bench.add();
+        bench.let_put = [&](std::size_t node, const core::Put& put) { return node == stranger || put.key != head_key(); };
+        int most = 0;
+        EXPECT_TRUE(bench.run_until(
+            [&] {
+                most = std::max(most, bench.owners_most());
+                return bench.covered();
+            },
+            20s))
+            << seed;
+        EXPECT_LE(most, 1) << seed;
+        followed += bench.core(stranger).leading() ? 1 : 0;
+    }
+    EXPECT_EQ(followed, 12);
+}
+
+TEST(CoreLoss, ASessionWhoseLeaseWasRemovedIsWaitedForWhenTheAssignmentsAreLostToo) {
+    CoreBench bench(config(), 12);
+    for (int i = 0; i < 3; ++i) bench.add();
+    ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(2).tokens.size() == 4; }, 10s));
+    const std::size_t victim = leader_of(bench, {0, 1, 2}) == 2 ? 1 : 2;
+    bench.run_for(50ms);
+    bench.cut(victim);  // it lives on, with what it owns, until its lease is over
+    bench.scribble(Bucket::lease, worker_key(*bench.core(victim).number()), Absent{});
+    bench.roll_back({Bucket::assignment, {}, 0});
+    int most = 0;
+    const auto owned_by_others = [&] {
+        most = std::max(most, bench.owners_most());
+        std::size_t owned = 0;
+        for (std::size_t i = 0; i < 3; ++i) owned += i == victim ? 0 : bench.node(i).tokens.size();
+        return owned == 12;
+    };
+    EXPECT_TRUE(bench.run_until(owned_by_others, 20s));
+    EXPECT_LE(most, 1);
+}
+
+TEST(CoreLoss, AnOldRecordThatSomebodyPutsBackWhileNobodyLeadsGivesNothingThatAnotherHas) {
+    CoreBench bench(config(), 12);
+    for (int i = 0; i < 2; ++i) bench.add();
+    ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(1).tokens.size() == 6; }, 10s));
+    const std::size_t leader = leader_of(bench, {0, 1});
+    const std::size_t other = 1 - leader;
+    const Key key = worker_key(*bench.core(other).number());
+    const RecordValue old = bench.store().at({Bucket::assignment, key}).value;
+    const std::size_t third = bench.add();
+    ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(third).tokens.size() == 4; }, 10s));
+    bench.node(third).release_at_once = false;  // what it has to give back it keeps for a while
+    bench.node(leader).dead = true;
+    bench.node(leader).tokens.clear();
+    bench.scribble(Bucket::assignment, key, old);  // two of these are the third's now
+    int most = 0;
+    // Draining counts: its user has not released it.
+    std::map<std::uint64_t, std::string> before = bench.node(third).tokens;
+    const auto done = [&] {
+        most = std::max(most, bench.owners_most());
+        for (const auto& [grant, partition] : bench.node(other).tokens) {
+            const bool draining = std::any_of(bench.node(third).unreleased.begin(), bench.node(third).unreleased.end(),
+                                              [&](std::uint64_t g) { return before.contains(g) && before.at(g) == partition; });
+            if (draining && bench.core(third).stats().draining > 0) most = std::max(most, 2);
+        }
+        return bench.leaders() == 1 && bench.core(other).applied().epoch > Epoch{1} && bench.covered();
+    };
+    EXPECT_TRUE(bench.run_until(done, 30s));
+    EXPECT_LE(most, 1);
+}
+
 }  // namespace
 }  // namespace parti::test
