@@ -158,7 +158,9 @@ void Leader::find_doubly_listed(Env& env) {
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
         if (!slot.record || Membership::fate(env, number, slot.record->incarnation, slot.record->session) == Fate::gone) continue;
         for (const std::uint32_t partition : slot.owned) list(partition);
-        for (const Revoking& item : slot.revoking) list(item.partition);
+        for (const Revoking& item : slot.revoking) {
+            if (!acknowledged(env, number, *slot.record, item.since)) list(item.partition);
+        }
     }
 }
 
