@@ -282,7 +282,7 @@ private:
             (*deliver)(std::move(event));
         }
         turn_.clear();
-        if (turn_.capacity() > kEventsKept) turn_ = {};
+        if (turn_.capacity() > kEventsKept) Events().swap(turn_);  // turn_ = {} would keep the room
         draining_ = false;
         if (!queue_.empty()) schedule_drain();
     }
@@ -512,15 +512,16 @@ private:
     }
 
     static constexpr std::uint64_t kForeignKeysLogged = 16;
-    static constexpr std::size_t kEventsKept = 256;  // room for so many events outlives a turn
+    static constexpr std::size_t kEventsKept = 64;  // room for so many events outlives a turn
 
     jetstream::Client& client_;
     HubShell shell_;
     BucketView views_[2];
     std::map<Hub::MemberId, Member> members_;
     Hub::MemberId last_member_ = 0;
-    std::vector<std::pair<Hub::MemberId, core::Event>> queue_;
-    std::vector<std::pair<Hub::MemberId, core::Event>> turn_;  // being delivered; lasts for its memory
+    using Events = std::vector<std::pair<Hub::MemberId, core::Event>>;
+    Events queue_;
+    Events turn_;  // being delivered; lasts for its memory
     bool draining_ = false;
     std::uint64_t foreign_keys_ = 0;
     std::shared_ptr<LargeRecords> large_;
