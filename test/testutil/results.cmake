@@ -18,6 +18,7 @@ add_library(parti_testresults STATIC
   expression.cpp
   fingerprint.cpp
   json_file.cpp
+  leak.cpp
   metric.cpp
   promote.cpp
   results.cpp
@@ -25,6 +26,7 @@ add_library(parti_testresults STATIC
   sessions.cpp
   side_by_side.cpp
   statistics.cpp
+  trend.cpp
   verdict.cpp)
 target_include_directories(parti_testresults PUBLIC "${PROJECT_SOURCE_DIR}/test")
 target_include_directories(parti_testresults SYSTEM PUBLIC "${PARTI_EXPECTED_INCLUDE_DIR}"
