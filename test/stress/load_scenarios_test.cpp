@@ -328,7 +328,11 @@ protected:
         Ladder ladder;
         for (double rung = lowest; ladder.failed == 0 && rung <= highest && !HasFailure(); rung *= 2) {
             Attempt made = attempt(rung);
-            if (!made.limit.empty()) made = attempt(rung);  // 2 of 2
+            if (!made.limit.empty()) {  // 2 of 2; a collapse, too, has to show twice
+                const double before = made.handled_per_s;
+                made = attempt(rung);
+                made.handled_per_s = std::max(made.handled_per_s, before);
+            }
             (made.limit.empty() ? ladder.carried : ladder.failed) = rung;
             (made.limit.empty() ? ladder.best : ladder.worst) = made;
         }
