@@ -80,6 +80,7 @@ void Leader::end(Env& env, const std::string& why) {
     slots_.shrink_to_fit();
     head_write_.abandon();
     head_pending_.reset();
+    planner_.end();
     env.note(LogLevel::info, "no longer leads epoch " + std::to_string(head_.epoch.value) + ": " + why);
     if (acting) ++env.stats.leaderships_lost;
     if (acting) env.emit(LeadershipChanged{false, head_.epoch});

@@ -38,12 +38,18 @@ void Planner::begin(std::vector<Member> inherited, bool fresh, bool unfinished, 
     unfinished_ = unfinished;
     last_full_plan_.reset();
     retry_at_ = {};
-    std::fill(target_.begin(), target_.end(), kUnassigned);
+    leads_ = true;
+    target_.assign(partitions_ ? partitions_->size() : 0, kUnassigned);
+}
+
+void Planner::end() {
+    leads_ = false;
+    std::vector<std::int64_t>().swap(target_);
 }
 
 void Planner::set_partitions(std::shared_ptr<const PartitionSet> partitions) {
-    std::vector<std::int64_t> target(partitions->size(), kUnassigned);
-    if (partitions_) {
+    std::vector<std::int64_t> target(leads_ ? partitions->size() : 0, kUnassigned);
+    if (leads_ && partitions_) {
         std::size_t old = 0;
         for (std::size_t i = 0; i < partitions->size(); ++i) {
             while (old < partitions_->size() && (*partitions_)[old] < (*partitions)[i]) ++old;

@@ -35,6 +35,7 @@ public:
     // A leadership begins. `inherited`: the members the records were written for; `fresh`: nothing was ever assigned in this group;
     // `unfinished`: the strategy works in steps; `request`: the operators' last request for a plan that was carried out.
     void begin(std::vector<Member> inherited, bool fresh, bool unfinished, std::uint64_t request);
+    void end();  // a leadership is over: the target goes, only a leader has one
     void set_partitions(std::shared_ptr<const PartitionSet> partitions);
     // After begin and set_partitions: what the records say; kUnassigned where nobody holds it.
     void inherit(std::size_t partition, WorkerNumber owner) { target_[partition] = owner.value; }
@@ -60,7 +61,8 @@ private:
     bool step_due(Env& env, bool in_force) const;
 
     std::shared_ptr<const PartitionSet> partitions_;
-    std::vector<std::int64_t> target_;
+    bool leads_ = false;
+    std::vector<std::int64_t> target_;  // while it leads; else empty
     std::vector<Member> planned_members_;
     std::shared_ptr<const PartitionSet> planned_partitions_;
     std::vector<Member> seen_members_;

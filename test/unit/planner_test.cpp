@@ -1,5 +1,6 @@
 // Planner: a strategy that works in steps is asked again until it is through, and no other; a fresh group always gets its plan.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include "core/planner.h"
 
@@ -149,6 +150,26 @@ TEST_F(PlannerTest, AFreshGroupGetsItsPlanUnderTheSecondLeaderToo) {
     EXPECT_EQ(owned_by(0), 10U);
     EXPECT_EQ(owned_by(1), 10U);
     EXPECT_TRUE(planner_.settled());
+}
+
+// Every worker of a process knows the partitions; what a plan needs for each of them only the leader may hold.
+TEST_F(PlannerTest, OnlyALeaderHoldsATarget) {
+    constexpr std::size_t kPartitions = 20'000;
+    const auto live = [] { return static_cast<double>(::mallinfo2().uordblks); };
+    if (live() == 0) GTEST_SKIP() << "the allocator of this build does not count";
+    std::vector<Partition> list;
+    for (std::size_t i = 0; i < kPartitions; ++i) list.push_back(Partition::from_id("p" + std::to_string(100'000 + i)).value());
+    const auto set = make_partition_set(std::move(list)).value();
+    make(sticky());
+    planner_.end();
+    const double before = live();
+    planner_.set_partitions(set);
+    EXPECT_LT(live() - before, kPartitions);
+    planner_.begin(members(2), false, false, 0);
+    EXPECT_GT(live() - before, kPartitions);
+    EXPECT_EQ(planner_.target(kPartitions - 1), Planner::kUnassigned);
+    planner_.end();
+    EXPECT_LT(live() - before, kPartitions);
 }
 
 }  // namespace
