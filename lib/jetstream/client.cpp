@@ -1,6 +1,7 @@
 #include "jetstream/client.h"
 
-#include <algorithm>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/post.hpp>
@@ -19,27 +20,32 @@ constexpr Duration kHeartbeatMin = std::chrono::milliseconds(100);
 constexpr std::size_t kHeaderBytesMax = 128;  // of a put: one expectation
 constexpr Duration kStopLimit = std::chrono::seconds(1);
 
+// What goes on, to be ended with the client. An entry goes with what it names: a weak pointer would keep its memory.
+template <class T>
+using Ongoing = std::map<const T*, std::weak_ptr<T>>;
+
 class WatchHandle final : public SubjectsWatch {
 public:
-    explicit WatchHandle(std::shared_ptr<WatchState> state) : state_(std::move(state)) {}
-    ~WatchHandle() override { state_->close(); }
+    WatchHandle(std::shared_ptr<WatchState> state, std::shared_ptr<Ongoing<WatchState>> all) : state_(std::move(state)), all_(std::move(all)) {
+        all_->emplace(state_.get(), state_);
+    }
+    ~WatchHandle() override {
+        all_->erase(state_.get());
+        state_->close();
+    }
     WatchHandle(const WatchHandle&) = delete;
     WatchHandle& operator=(const WatchHandle&) = delete;
     void reread() override { state_->reread(); }
 
 private:
     std::shared_ptr<WatchState> state_;
+    std::shared_ptr<Ongoing<WatchState>> all_;
 };
 
 // A watch that cannot be: its name breaks a rule. It says so once and stays silent.
 class DeadWatch final : public SubjectsWatch {
     void reread() override {}
 };
-
-template <class T>
-void drop_expired(std::vector<std::weak_ptr<T>>& list) {
-    list.erase(std::remove_if(list.begin(), list.end(), [](const auto& weak) { return weak.expired(); }), list.end());
-}
 
 class NatsClientImpl final : public NatsClient, public std::enable_shared_from_this<NatsClientImpl> {
 public:
@@ -53,8 +59,8 @@ public:
 
     void ensure_bucket(const BucketSpec& spec, Duration timeout, std::function<void(Result<BucketInfo>)> handler) override {
         auto operation = std::make_shared<EnsureBucket>(link_, spec, timeout, std::move(handler));
-        drop_expired(operations_);
-        operations_.push_back(operation);
+        std::erase_if(operations_, [](const auto& entry) { return entry.second.expired(); });
+        operations_.emplace(operation.get(), operation);
         operation->start();
     }
 
@@ -140,8 +146,8 @@ public:
         stop_waiters_.push_back(std::move(done));
         link_->fail_pending();
         boost::asio::post(link_->io(), [operations = std::exchange(operations_, {})] {
-            for (const auto& weak : operations) {
-                if (auto operation = weak.lock()) operation->abort();
+            for (const auto& entry : operations) {
+                if (auto operation = entry.second.lock()) operation->abort();
             }
         });
         close_watches();
@@ -160,10 +166,9 @@ private:
     std::unique_ptr<SubjectsWatch> open(SubjectsSpec spec, WatchHandlers handlers) {
         if (stopping_) return std::make_unique<DeadWatch>();
         auto state = std::make_shared<WatchState>(link_, reaper_, std::move(spec), std::move(handlers));
-        drop_expired(watches_);
-        watches_.push_back(state);
+        auto handle = std::make_unique<WatchHandle>(state, watches_);
         state->start();
-        return std::make_unique<WatchHandle>(std::move(state));
+        return handle;
     }
     static Error bad_name(const std::string& bucket, const std::string& key) {
         return {Errc::invalid_argument,
@@ -176,8 +181,8 @@ private:
         }
     }
     void close_watches() {
-        for (const auto& weak : std::exchange(watches_, {})) {
-            if (auto watch = weak.lock()) watch->close();
+        for (const auto& entry : std::exchange(*watches_, {})) {
+            if (auto watch = entry.second.lock()) watch->close();
         }
     }
     void abandon_all() {
@@ -187,8 +192,8 @@ private:
 
     std::shared_ptr<Link> link_;
     std::shared_ptr<Reaper> reaper_;
-    std::vector<std::weak_ptr<EnsureBucket>> operations_;
-    std::vector<std::weak_ptr<WatchState>> watches_;
+    Ongoing<EnsureBucket> operations_;
+    const std::shared_ptr<Ongoing<WatchState>> watches_ = std::make_shared<Ongoing<WatchState>>();
     std::vector<std::function<void()>> stop_waiters_;
     bool stopping_ = false;
     bool stopped_ = false;

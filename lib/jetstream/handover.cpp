@@ -12,6 +12,7 @@ namespace parti::jetstream {
 namespace {
 
 constexpr std::size_t kSlice = 256;
+constexpr std::size_t kUsual = 32;  // messages; the index of a queue that was longer is given back
 constexpr std::size_t kMessageOverhead = 256;  // nats.c's own allocation per message, about
 
 std::size_t cost_of(__natsMsg* message) {
@@ -62,6 +63,7 @@ std::size_t Handover::take_slice() {
             ++taken;
         }
         left = queue_.size();
+        if (left == 0 && taken > kUsual) std::deque<Item>().swap(queue_);
         if (was_full) space_.notify_all();
     }
     for (std::size_t i = 0; i < taken; ++i) {

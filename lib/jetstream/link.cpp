@@ -15,6 +15,7 @@ const char* const kNoResponders = ": no responders";
 // nats.c's own list of messages that wait for our callback. When it overflows, nats.c drops and watches see a gap.
 constexpr int kPendingMessagesMax = 262'144;
 constexpr int kPendingBytesMax = 256 << 20;
+constexpr std::size_t kPendingKept = 64;  // buckets; what a burst of requests needed beyond twice as many is given back
 
 std::string to_base62(Token token) {
     std::string text;
@@ -121,7 +122,9 @@ Link::Link(boost::asio::io_context& io, natsConnection* connection, ClientOption
       options_(std::move(options)),
       lose_answer_(std::move(lose_answer)),
       timer_(io),
-      rng_(options_.seed) {}
+      rng_(options_.seed) {
+    pending_.rehash(kPendingKept);
+}
 
 Link::~Link() {
     close();
@@ -307,6 +310,7 @@ void Link::answer(Token token, Message message) {
     Pending pending = std::move(found->second);
     pending_.erase(found);
     deadlines_.erase({pending.deadline, token});
+    if (pending_.empty() && pending_.bucket_count() > 2 * kPendingKept) pending_.rehash(kPendingKept);
     ++stats_.answers;
     if (payload(message).empty() && header(message, "Status") == "503") {
         pending.handler(fail(Errc::not_ready, pending.subject + kNoResponders));

@@ -3,13 +3,21 @@
 #include <nats/nats.h>
 #include <sys/random.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <future>
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/assert.h"
+#include "jetstream/link.h"
 #include "jetstream/server_version.h"
 #include "runtime/boot_clock.h"
 #include "runtime/group.h"
@@ -26,6 +34,7 @@ namespace {
 
 constexpr Duration kStopGrace = std::chrono::seconds(2);
 constexpr Duration kLinkPoll = std::chrono::milliseconds(200);
+constexpr std::size_t kScratchKept = 16;  // effects: always the same room, so that a context's memory does not depend on its past
 constexpr const char* kNatsThreads = "nats.c";
 thread_local const ContextImpl* context_of_this_io_thread = nullptr;
 
@@ -40,6 +49,17 @@ void destroy(ContextImpl* context) {
     }).detach();
 }
 
+// Asio's list of waiting timers keeps the room it ever needed. It has it from the beginning, so that a context's memory does not depend
+// on whether a burst of watches ever came together.
+void make_room_for_timers(boost::asio::io_context& io) {
+    constexpr std::size_t kTimers = 32;
+    std::vector<boost::asio::steady_timer> timers;
+    timers.reserve(kTimers);
+    for (std::size_t i = 0; i < kTimers; ++i) {
+        timers.emplace_back(io, std::chrono::hours(1)).async_wait([](const boost::system::error_code&) {});
+    }
+}
+
 }  // namespace
 
 std::uint64_t random_bits() {
@@ -49,7 +69,16 @@ std::uint64_t random_bits() {
 }
 
 ContextImpl::ContextImpl(LogSink log)
-    : log_(std::make_shared<Logger>(std::move(log))), process_(random_bits()), now_(boot_now()) {}
+    : log_(std::make_shared<Logger>(std::move(log))), process_(random_bits()), now_(boot_now()) {
+    scratch_.reserve(kScratchKept);
+}
+
+void ContextImpl::give_back_scratch() {
+    if (scratch_.capacity() <= kScratchKept) return;
+    core::Effects kept;
+    kept.reserve(kScratchKept);
+    scratch_.swap(kept);
+}
 
 LogSink ContextImpl::log_sink() const {
     if (!log_->on()) return {};
@@ -99,6 +128,7 @@ Result<void> ContextImpl::open(const ConnectOptions& options, natsConnection* bo
         jetstream::ClientOptions client_options;
         client_options.seed = random_bits();
         client_options.log = log_sink();
+        make_room_for_timers(io_.io());
         name_this_thread(kNatsThreads);  // for the delivery pool, which begins with the first subscription
         client = jetstream::make_nats_client(io_.io(), connection_->get(), client_options, {});
         name_this_thread(kIoThread);
@@ -219,6 +249,25 @@ void ContextImpl::poll_link() {
 void set_observer(const Context& context, std::shared_ptr<Observer> observer) {
     ContextImpl& impl = *context.impl();
     impl.run_on_io([&] { impl.set_observer(std::move(observer)); });
+}
+
+// Afterwards Asio keeps no memory for reuse on the io thread, so that the heap can be compared to the byte.
+std::size_t requests_pending(const Context& context) {
+    // More than Asio keeps for reuse: on its way it takes the place of what the io thread has kept, and leaves nothing itself.
+    struct Flush {
+        std::promise<void>* done = nullptr;
+        std::array<char, 1100> room{};
+        void operator()() const { done->set_value(); }
+    };
+    ContextImpl& impl = *context.impl();
+    std::size_t pending = 0;
+    std::promise<void> done;
+    impl.run_on_io([&] {
+        pending = impl.client().stats().pending_requests;
+        boost::asio::post(jetstream::link_of(impl.client())->io(), Flush{&done});
+    });
+    done.get_future().wait();
+    return pending;
 }
 
 }  // namespace parti::runtime

@@ -55,6 +55,7 @@ public:
     // The io thread.
     core::Instant now();  // never goes back
     core::Effects& scratch() { return scratch_; }
+    void give_back_scratch();  // what a leader's burst needed beyond the usual
     TimerQueue& timers() { return *timers_; }
     jetstream::NatsClient& client() { return *client_; }
     Result<std::shared_ptr<Group>> group(const Config& config);

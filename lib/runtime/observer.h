@@ -43,4 +43,7 @@ public:
 // Before the first worker of the context is started.
 void set_observer(const Context& context, std::shared_ptr<Observer> observer);
 
+// Requests to the server that wait for an answer; not on a thread of the context.
+std::size_t requests_pending(const Context& context);
+
 }  // namespace parti::runtime

@@ -43,7 +43,7 @@ struct TimerQueue::Impl {
         // other timers.
         for (auto next = armed.begin(); next != armed.end() && next->first <= now;) {
             const auto due = *next;
-            armed.erase(next);
+            due.second->spare_ = armed.extract(next);
             due.second->deadline_.reset();
             const std::shared_ptr<const std::function<void()>> handler =
                 due.second->handler_;  // the handler may destroy the timer
@@ -95,14 +95,13 @@ TimerQueue::Timer::~Timer() {
 void TimerQueue::Timer::set(std::optional<Instant> deadline) {
     if (deadline == deadline_) return;
     Impl& impl = *queue_.impl_;
-    if (deadline_) {
-        auto node = impl.armed.extract({*deadline_, this});
-        deadline_ = deadline;
-        if (!deadline) return;
-        node.value() = {*deadline, this};
-        impl.armed.insert(std::move(node));
+    if (deadline_) spare_ = impl.armed.extract({*deadline_, this});
+    deadline_ = deadline;
+    if (!deadline) return;
+    if (spare_) {
+        spare_.value() = {*deadline, this};
+        impl.armed.insert(std::move(spare_));
     } else {
-        deadline_ = deadline;
         impl.armed.insert({*deadline, this});
     }
     impl.program();

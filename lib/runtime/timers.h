@@ -4,12 +4,14 @@
 // Errors    make: internal, when the kernel gives no timerfd.
 // Threads   The io thread.
 // Lifetime  Timers die before their queue. A Timer may be destroyed or set from inside its own handler.
-// Cost      One descriptor in all; one set node a timer that is set.
+// Cost      One descriptor in all; one set node a timer that was ever set.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include <parti/result.h>
 
@@ -23,6 +25,8 @@ namespace parti::runtime {
 
 class TimerQueue {
 public:
+    class Timer;
+
     static Result<std::unique_ptr<TimerQueue>> make(boost::asio::io_context& io);
     ~TimerQueue();
 
@@ -40,6 +44,7 @@ public:
         friend class TimerQueue;
         TimerQueue& queue_;
         std::shared_ptr<const std::function<void()>> handler_;
+        std::set<std::pair<core::Instant, Timer*>>::node_type spare_;  // while no deadline is set; so setting one allocates once
         std::optional<core::Instant> deadline_;
     };
 

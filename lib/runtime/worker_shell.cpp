@@ -11,12 +11,6 @@ namespace parti::runtime {
 
 using core::Instant;
 
-namespace {
-
-constexpr std::size_t kScratchKept = 64;  // effects; what a leader's burst needs beyond is given back
-
-}  // namespace
-
 WorkerShell::WorkerShell(ContextImpl& context, Config config, std::shared_ptr<Source> source,
                          std::shared_ptr<const Strategy> strategy, Callbacks callbacks)
     : context_(context),
@@ -115,7 +109,7 @@ void WorkerShell::feed(const core::Event& event) {
         std::visit([this](auto& e) { on(e); }, effect);
     }
     effects.clear();
-    if (effects.capacity() > kScratchKept) core::Effects().swap(effects);
+    context_.give_back_scratch();
     show();
     submit_tasks();
     if (stopped_seen_) {
