@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "configuration.h"
 #include "launch_test.h"
 #include "testutil/statistics.h"
 
@@ -13,14 +14,6 @@ namespace {
 
 constexpr double kSecondsEach = 4.6;         // server, start, quiet, 10 renewals, end
 constexpr double kLeastLivePerWorker = 512;  // bytes; a worker that costs less was not there
-
-struct Configuration {
-    std::uint32_t workers = 0, partitions = 0;
-};
-std::string case_name(const testing::TestParamInfo<Configuration>& info) {
-    return name_of({.workers = info.param.workers, .partitions = info.param.partitions});
-}
-void PrintTo(const Configuration& c, std::ostream* out) { *out << c.workers << "w_" << c.partitions << "p"; }
 
 class TestMemoryBenchmark_IsolatedParti : public LaunchTest, public testing::WithParamInterface<Configuration> {
 protected:

@@ -284,6 +284,7 @@ void StressTest::write_results() {
     protocol.launches = launches_made_;
     protocol.window = window_;
     protocol.seed = seed_;
+    protocol.mode = mode_;
     protocol.replay = replay_line();
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     protocol.filter = std::string(info->test_suite_name()) + "." + info->name();

@@ -61,6 +61,8 @@ protected:
     void fail_because(report::ExitCode cause, const std::string& text);
     double median_of(const std::string& name) const;               // 0: never recorded
     void set_window(const std::string& window) { window_ = window; }
+    const std::string& window() const { return window_; }
+    void set_mode(const std::string& mode) { mode_ = mode; }       // "exact": the measured process has a pinned allocator
     std::string result_name() const;                               // "TestScale_SmallCluster/3w_100p"
 
 private:
@@ -79,6 +81,7 @@ private:
     std::mt19937_64 random_;
     std::string not_measured_;
     std::string window_ = "none";
+    std::string mode_ = "prod";
     std::uint64_t launches_made_ = 1;
     report::Versions versions_;
     std::vector<report::Metric> metrics_;

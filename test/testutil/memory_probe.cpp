@@ -125,6 +125,19 @@ Outcome<double> parse_stat_cpu(std::string_view text) {
     return static_cast<double>(*user + *system) / ticks_per_second();
 }
 
+Outcome<double> parse_schedstat(std::string_view text) {
+    const auto words = proc::split(text, " \n");
+    const auto ns = words.size() >= 2 ? proc::number<std::uint64_t>(words[0]) : std::nullopt;
+    if (!ns) return failure("schedstat '" + std::string(text) + "' must begin with a time in ns");
+    return static_cast<double>(*ns) / 1e9;
+}
+
+Outcome<double> read_thread_cpu(pid_t pid, pid_t tid) {
+    const auto text = proc::read_text(proc::path_of(pid, "task/") + std::to_string(tid) + "/schedstat");
+    if (!text) return gone(pid, "schedstat");
+    return parse_schedstat(*text);
+}
+
 Outcome<ProcessTimes> read_times(pid_t pid) {
     const auto stat = proc::read_text(proc::path_of(pid, "stat"));
     if (!stat) return gone(pid, "stat");

@@ -58,6 +58,10 @@ struct ProcessTimes {
 Outcome<double> parse_stat_cpu(std::string_view text);  // /proc/PID/stat
 Outcome<ProcessTimes> read_times(pid_t pid);
 
+// CPU time of one thread: of the main thread when tid is pid.
+Outcome<double> parse_schedstat(std::string_view text);  // /proc/PID/task/TID/schedstat
+Outcome<double> read_thread_cpu(pid_t pid, pid_t tid);
+
 struct PressureLine {
     double avg10 = 0, avg60 = 0, avg300 = 0;  // per cent of time
     std::uint64_t total_us = 0;
@@ -104,6 +108,7 @@ public:
 
     std::vector<MemorySample> samples() const;
     Window window(Time from, Time to) const;  // samples with from <= time <= to
+    double cpu_seconds() const;  // that the sampling itself has cost so far
     std::optional<std::string> error() const; // why the sampling ended before it was stopped
     void stop();
 

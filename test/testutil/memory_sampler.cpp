@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <condition_variable>
+#include <ctime>
 #include <mutex>
 #include <thread>
 
@@ -56,6 +57,7 @@ struct Sampler::Impl {
     std::condition_variable wake;
     bool stopping = false;
     std::vector<MemorySample> samples;
+    double cpu_seconds = 0;
     std::optional<std::string> error;
     std::thread thread;
 
@@ -64,7 +66,10 @@ struct Sampler::Impl {
         for (std::uint64_t n = 0;; ++n) {
             const bool rollup = options.rollup_every != 0 && n % options.rollup_every == 0;
             auto sample = read_memory(pid, rollup ? Detail::rollup : Detail::status);
+            timespec cpu{};
+            ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
             std::unique_lock lock(mutex);
+            cpu_seconds = static_cast<double>(cpu.tv_sec) + static_cast<double>(cpu.tv_nsec) / 1e9;
             if (!sample) {
                 error = sample.error();
                 return;
@@ -107,6 +112,11 @@ Window Sampler::window(Time from, Time to) const {
         }
     }
     return window_of(inside);
+}
+
+double Sampler::cpu_seconds() const {
+    std::lock_guard lock(impl_->mutex);
+    return impl_->cpu_seconds;
 }
 
 std::optional<std::string> Sampler::error() const {

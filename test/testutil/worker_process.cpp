@@ -138,6 +138,12 @@ Outcome<void> WorkerProcess::set_partitions(std::uint32_t count, Milliseconds ti
     return {};
 }
 
+Outcome<double> WorkerProcess::change_partitions(std::uint32_t count, Milliseconds timeout) {
+    const auto line = ask("partitions " + std::to_string(count), "changed", timeout);
+    if (!line) return failure(line.error());
+    return get<double>(Json::parse(*line, nullptr, false), "ms", 0);
+}
+
 Outcome<ProcessStatus> WorkerProcess::status(Milliseconds timeout) {
     const auto line = ask("status", "status", timeout);
     if (!line) return failure(line.error());
@@ -204,6 +210,15 @@ Outcome<std::map<std::string, std::uint64_t>> WorkerProcess::stats(Milliseconds 
     }
     if (stats.count("renewals") == 0) return problem("stats without renewals: " + *line);
     return stats;
+}
+
+Outcome<std::uint64_t> WorkerProcess::cycle(Milliseconds rest, Milliseconds timeout) {
+    const auto line = ask("cycle " + std::to_string(rest.count()), "cycle", timeout);
+    if (!line) return failure(line.error());
+    const Json json = Json::parse(*line, nullptr, false);
+    if (!json.contains("live_bytes")) return problem("a cycle without live_bytes: " + *line);
+    milestones_.clear();  // of the cycle's workers, which are gone
+    return get<std::uint64_t>(json, "live_bytes", 0);
 }
 
 Outcome<std::string> WorkerProcess::consumed(Milliseconds timeout) { return ask("consumed", "consumed", timeout); }

@@ -83,10 +83,14 @@ public:
     Outcome<void> start_workers(std::uint32_t count);  // 0: all that remain; does not wait
     Outcome<void> stop_workers(std::uint32_t count);   // gracefully; does not wait
     Outcome<void> set_partitions(std::uint32_t count, Milliseconds timeout = Milliseconds(5000));  // of its source
+    // The source changes; waits until its workers own so many. How long that took, in ms.
+    Outcome<double> change_partitions(std::uint32_t count, Milliseconds timeout);
     Outcome<ProcessStatus> status(Milliseconds timeout = Milliseconds(5000));
     Outcome<std::vector<WorkerOwnership>> ownership(Milliseconds timeout = Milliseconds(5000));
     Outcome<ProcessMemory> memory(Milliseconds timeout = Milliseconds(5000));
     Outcome<std::map<std::string, std::uint64_t>> stats(Milliseconds timeout = Milliseconds(5000));
+    // One whole life of all its workers, which must not run; the live heap afterwards, once it has not changed for `rest`.
+    Outcome<std::uint64_t> cycle(Milliseconds rest, Milliseconds timeout);
     Outcome<std::string> consumed(Milliseconds timeout = Milliseconds(5000));  // the event as it came
     // "all_stable": every running worker is Stable. "covered": and all partitions are owned in this process. Each is reported once after
     // every `start`; a report that came earlier and was not taken yet counts.

@@ -51,6 +51,16 @@ TEST(MemoryProbe, ReadsCpuTimeBehindAnAwkwardName) {
     EXPECT_FALSE(parse_stat_cpu("nothing"));
 }
 
+TEST(MemoryProbe, ReadsTheCpuTimeOfOneThread) {
+    EXPECT_DOUBLE_EQ(parse_schedstat("1500000000 12 3\n").value_or(0), 1.5);
+    EXPECT_FALSE(parse_schedstat(""));
+    EXPECT_FALSE(parse_schedstat("x 1 2"));
+    const auto own = read_thread_cpu(::getpid(), ::getpid());
+    ASSERT_TRUE(own) << own.error();
+    EXPECT_GT(*own, 0);
+    EXPECT_FALSE(read_thread_cpu(::getpid(), 1));
+}
+
 TEST(MemoryProbe, ReadsPressure) {
     const auto pressure = parse_pressure("some avg10=1.50 avg60=2.25 avg300=0.00 total=123456\nfull avg10=0.10 avg60=0.20 avg300=0.30 total=99\n");
     ASSERT_TRUE(pressure) << pressure.error();

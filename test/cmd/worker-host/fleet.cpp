@@ -4,12 +4,25 @@
 #include <thread>
 #include <utility>
 
+#include "runtime/observer.h"
 #include "say.h"
 
 namespace parti::host {
 
+namespace {
+
+constexpr std::chrono::milliseconds kCycleLimit{30'000};
+constexpr std::chrono::milliseconds kSettleLimit{10'000};
+
+}  // namespace
+
 Fleet::Fleet(Context context, const Options& options, std::shared_ptr<StaticSource> source, std::shared_ptr<HandledLog> handled)
-    : context_(std::move(context)), options_(options), source_(std::move(source)), handled_(std::move(handled)), slots_(options.workers) {}
+    : context_(std::move(context)),
+      options_(options),
+      source_(std::move(source)),
+      partitions_(options.partitions),
+      handled_(std::move(handled)),
+      slots_(options.workers) {}
 
 Fleet::~Fleet() {
     if (!order_.empty()) static_cast<void>(stop(std::nullopt));
@@ -31,6 +44,7 @@ Callbacks Fleet::callbacks_of(std::size_t index) {
         delay();
         slot(index).owned -= static_cast<std::int64_t>(lost.size());
         done();
+        look_for_milestones();  // the set of partitions may have become smaller
     };
     c.on_state = [this, index](State from, State to) {
         const std::int64_t t = now_ns();
@@ -70,6 +84,7 @@ Result<void> Fleet::start_one(std::size_t index) {
         s.consumer.emplace(std::move(*consumer));
         if (auto ok = s.consumer->start(); !ok) return ok;
     }
+    if (options_.inject_leak > 0) leaked_.add(options_.inject_leak);
     s.running = true;
     order_.push_back(index);
     return {};
@@ -139,14 +154,14 @@ void Fleet::stop_these(const std::vector<std::size_t>& indexes) {
 
 void Fleet::expect_milestones() {
     const std::lock_guard lock(milestones_mutex_);
-    milestones_ = {now_ns(), false, false, false};
+    milestones_ = {now_ns(), false, false, false, milestones_.changing_since_ns};
 }
 
 void Fleet::look_for_milestones() {
     const std::int64_t t = now_ns();
     const std::lock_guard lock(milestones_mutex_);
     Milestones& m = milestones_;
-    if (m.stable && m.covered && m.balanced) return;
+    if (m.stable && m.covered && m.balanced && m.changing_since_ns == 0) return;
     std::uint64_t running = 0;
     std::int64_t total = 0;
     std::int64_t least = INT64_MAX;
@@ -173,15 +188,46 @@ void Fleet::look_for_milestones() {
         m.stable = said("all_stable");
     }
     const bool covered = stable && total == static_cast<std::int64_t>(options_.partitions);
-    if (!m.covered && covered) m.covered = said("covered");
+    if (!m.covered && covered) {
+        m.covered = said("covered");
+        milestone_said_.notify_all();
+    }
+    if (m.changing_since_ns != 0 && stable && total == static_cast<std::int64_t>(partitions_)) {
+        Line("changed").add("workers", running).add("ms", static_cast<double>(t - m.changing_since_ns) / 1e6).add("t_ns", t).say();
+        m.changing_since_ns = 0;
+    }
     if (!m.balanced && covered && most - least <= 1) m.balanced = said("balanced");
 }
 
 Result<void> Fleet::set_partitions(std::size_t count) {
-    constexpr std::size_t most = 1'000'000;
-    if (count > most) return fail(Errc::invalid_argument, "partitions " + std::to_string(count) + ": at most " + std::to_string(most));
-    if (auto ok = source_->update(partitions_of(static_cast<std::uint32_t>(count), options_.id_bytes)); !ok) return ok;
+    if (count > kPartitionsMax) return fail(Errc::invalid_argument, "partitions " + std::to_string(count) + ": too many");
+    if (options_.inject_leak > 0) leaked_.add(options_.inject_leak);
+    {
+        const std::lock_guard lock(milestones_mutex_);
+        partitions_ = static_cast<std::uint32_t>(count);
+        milestones_.changing_since_ns = now_ns();
+    }
+    if (auto ok = source_->update(partitions_of(partitions_, options_.id_bytes)); !ok) return ok;
     Line("partitions").add("count", std::uint64_t{count}).add("t_ns", now_ns()).say();
+    look_for_milestones();  // nothing may have to move
+    return {};
+}
+
+bool Fleet::wait_covered(std::chrono::milliseconds limit) {
+    std::unique_lock lock(milestones_mutex_);
+    return milestone_said_.wait_for(lock, limit, [this] { return milestones_.covered; });
+}
+
+Result<void> Fleet::cycle(std::chrono::milliseconds rest) {
+    if (!order_.empty()) return fail(Errc::invalid_argument, "cycle: " + std::to_string(order_.size()) + " workers run already");
+    if (auto ok = start(std::nullopt); !ok) return ok;
+    const bool covered = wait_covered(kCycleLimit);
+    static_cast<void>(stop(std::nullopt));  // all there are: cannot be refused
+    if (!covered) return fail(Errc::timeout, "cycle: not Stable and covered within " + std::to_string(kCycleLimit.count()) + " ms");
+    const auto live = settled_live_bytes([this] { return runtime::requests_pending(context_) == 0; }, rest, kSettleLimit + 3 * rest);
+    if (!live) return fail(Errc::timeout, "cycle: the heap still changes, or requests are pending, after " +
+                                              std::to_string(kSettleLimit.count()) + " ms");
+    Line("cycle").add("t_ns", now_ns()).add("cycle", ++cycles_).add("workers", std::uint64_t{slots_.size()}).add("live_bytes", *live).say();
     return {};
 }
 

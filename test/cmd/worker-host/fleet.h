@@ -8,6 +8,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -30,7 +32,11 @@ public:
     Result<void> start(std::optional<std::size_t> count);  // nothing: all that do not run
     Result<void> stop(std::optional<std::size_t> count);   // the newest; nothing: all
     Result<void> stop_worker(std::size_t index);
-    Result<void> set_partitions(std::size_t count);  // of the source; `covered` and `balanced` go on meaning the first set
+    // One whole life of all workers: start, Stable and covered, stop, joined; then the heap, once it has not changed for `rest`.
+    Result<void> cycle(std::chrono::milliseconds rest);
+    // The source changes to so many partitions; `changed` is said when so many are owned here. `covered` and `balanced` go on meaning
+    // the first set.
+    Result<void> set_partitions(std::size_t count);
     void say_status() const;
     void say_ownership() const;
     void say_stats() const;
@@ -49,6 +55,7 @@ private:
         bool stable = true;  // said, or not wanted
         bool covered = true;
         bool balanced = true;
+        std::int64_t changing_since_ns = 0;  // 0: no change of the partitions is under way
     };
 
     Result<void> start_one(std::size_t index);
@@ -56,19 +63,24 @@ private:
     Callbacks callbacks_of(std::size_t index);
     void expect_milestones();
     void look_for_milestones();
+    bool wait_covered(std::chrono::milliseconds limit);
     void delay() const;
     Slot& slot(std::size_t index) { return slots_[index]; }
 
     Context context_;
     const Options& options_;
     std::shared_ptr<StaticSource> source_;
+    std::atomic<std::uint32_t> partitions_;
     std::shared_ptr<HandledLog> handled_;  // nullptr: nothing is consumed
     std::deque<Slot> slots_;          // does not move
     std::vector<std::size_t> order_;  // indexes that run, in the order they were started
     mutable std::mutex milestones_mutex_;
     Milestones milestones_;
+    std::condition_variable milestone_said_;
     Ballast ballast_;
     bool ballast_taken_ = false;
+    LeakedBlocks leaked_;
+    std::uint64_t cycles_ = 0;
 };
 
 }  // namespace parti::host

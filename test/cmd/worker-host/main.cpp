@@ -12,13 +12,14 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "client_only.h"
+#include "commands.h"
 #include "fleet.h"
 #include "history.h"
 #include "memory.h"
@@ -93,6 +94,7 @@ parti::Result<bool> execute(const Command& command, Fleet& fleet) {
     if (command.name == "stop") return going_on(fleet.stop(command.number));
     if (command.name == "stop_worker" && command.number) return going_on(fleet.stop_worker(*command.number));
     if (command.name == "partitions" && command.number) return going_on(fleet.set_partitions(*command.number));
+    if (command.name == "cycle") return going_on(fleet.cycle(std::chrono::milliseconds(command.number.value_or(100))));
     if (command.name == "quit") return false;
     if (command.name == "status") {
         fleet.say_status();
@@ -114,7 +116,8 @@ parti::Result<bool> execute(const Command& command, Fleet& fleet) {
 
 int serve(Fleet& fleet) {
     std::string line;
-    while (std::getline(std::cin, line)) {
+    Commands commands;
+    while (commands.next(line)) {
         const auto command = parse(line);
         const auto outcome = command ? execute(*command, fleet) : parti::Result<bool>(tl::unexpected(command.error()));
         if (!outcome) {
@@ -167,14 +170,13 @@ int run(Options options) {
 
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
-    std::ios::sync_with_stdio(false);
     auto options = parse_options({argv + 1, argv + argc});
     if (!options) return complain(exit_bad_option, options.error().message());
     if (options->help) {
         std::fputs(usage, stdout);
         return 0;
     }
-    const int code = run(std::move(*options));
+    const int code = options->client_only ? run_client_only(*options) : run(std::move(*options));
     if (code == 0) Line("bye").say();  // the connection is closed: nothing is left on the server
     return code;
 }

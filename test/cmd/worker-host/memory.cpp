@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <new>
+#include <thread>
 
 #include "say.h"
 
@@ -22,6 +24,35 @@ void say_memory() {
         .add("free_bytes", static_cast<std::uint64_t>(m.fordblks))
         .add("releasable_bytes", static_cast<std::uint64_t>(m.keepcost))
         .say();
+}
+
+std::uint64_t live_bytes() {
+    const struct mallinfo2 m = ::mallinfo2();
+    return static_cast<std::uint64_t>(m.uordblks + m.hblkhd);
+}
+
+void LeakedBlocks::add(std::size_t bytes) {
+    void* block = ::operator new(bytes < sizeof last_ ? sizeof last_ : bytes);
+    std::memset(block, 0x5a, bytes);  // touched, so that anonymous memory sees it too
+    std::memcpy(block, &last_, sizeof last_);
+    last_ = block;
+}
+
+std::optional<std::uint64_t> settled_live_bytes(const std::function<bool()>& at_rest, std::chrono::milliseconds rest,
+                                                std::chrono::milliseconds limit) {
+    constexpr int kSame = 20;  // looks in a row
+    const std::chrono::milliseconds poll = rest / kSame + std::chrono::milliseconds(1);
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    std::uint64_t last = 0;
+    for (int same = 0; std::chrono::steady_clock::now() < deadline;) {
+        const bool nothing_pending = at_rest();
+        const std::uint64_t now = live_bytes();
+        same = nothing_pending && now == last ? same + 1 : 0;
+        last = now;
+        if (same == kSame) return last;
+        std::this_thread::sleep_for(poll);  // the interval of a poll with a deadline
+    }
+    return std::nullopt;
 }
 
 std::optional<std::uint64_t> anonymous_bytes() {

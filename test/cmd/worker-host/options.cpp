@@ -34,14 +34,16 @@ const char* const usage =
     "                         --consume-mode per_partition (default) or per_worker, --ack automatic (default) or confirmed,\n"
     "                         --max-ack-pending N, --ack-wait MS, --work US (a handler's), --fail-every N (first deliveries)\n"
     "  --inject-memory P%     waste P % of the anonymous memory once all are Stable (to test the alarms)\n"
+    "  --inject-leak BYTES    every start of a worker and change of the partitions leaks (to test the alarms); 1..1000000\n"
     "  --label TEXT           repeated in the ready event\n"
     "  --log LEVEL            debug, info, warning (default), error or off; to stderr\n"
     "  --user U --password P --token T --credentials FILE --nkey-public K --nkey-seed FILE\n"
     "  --tls-ca FILE --tls-cert FILE --tls-key FILE --tls-hostname NAME\n"
+    "  --client-only          a nats.c connection and nothing of parti; takes the commands memory and quit\n"
     "  --autostart            as the command `start`\n"
     "\n"
-    "Commands: start [K] | stop [K] | stop_worker I | partitions P (the source changes) | status | ownership | memory | stats | consumed |\n"
-    "trim | quit. End of stdin: quit at once.\n"
+    "Commands: start [K] | stop [K] | stop_worker I | cycle [REST MS] | partitions P (the source changes) | status | ownership | memory |\n"
+    "stats | consumed | trim | quit. End of stdin: quit at once.\n"
     "Exit codes: 0, 100 set-up failed, 102 the parent is gone, 104 bad option.\n";
 
 namespace {
@@ -105,8 +107,8 @@ public:
                 options_.help = true;
                 return options_;
             }
-            if (name == "--autostart") {
-                options_.autostart = true;
+            if (name == "--autostart" || name == "--client-only") {
+                (name == "--autostart" ? options_.autostart : options_.client_only) = true;
                 continue;
             }
             const auto setter = setters_.find(name);
@@ -190,6 +192,7 @@ private:
             options_.inject_memory = *share;
             return {};
         };
+        number("--inject-leak", options_.inject_leak, 1, 1'000'000);
         text("--label", options_.label);
         setters_["--log"] = [this](Text value) -> Result<void> {
             const std::vector<std::string> known = {"debug", "info", "warning", "error", "off"};

@@ -33,11 +33,13 @@ struct Options {
     std::shared_ptr<const Strategy> strategy;
     std::chrono::milliseconds callback_delay{0};  // every on_assigned and on_revoked takes so long
     std::string history;                          // path of the NDJSON history; empty = none
+    std::uint64_t inject_leak = 0;                // bytes that every start of a worker and every change of the partitions leaks
     double inject_memory = 0;                     // share of the anonymous memory to waste once all are Stable
     ConsumeOptions consume;
     std::string label;
     std::string log = "warning";
     bool autostart = false;
+    bool client_only = false;
     bool help = false;
 };
 

@@ -1,0 +1,208 @@
+// TestMemoryBenchmark_Soak: a fleet at work for a long time keeps nothing. Renewals go on all the time, and the set of partitions changes
+// once a second.
+//
+// The verdict is testutil/trend.h's: growth that is suspected over the run and again over an extension of equal length. A third part, at
+// twice the rate of changes, then tells whether the growth follows the changes. PARTI_SOAK_MINUTES sets another length, to try it;
+// PARTI_SOAK_LEAK=BYTES lets every change leak, which the test must then find (and passes when it does).
+#include <gtest/gtest.h>
+
+#include <cinttypes>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "leak_exit.h"
+#include "stress_test.h"
+#include "testutil/memory_probe.h"
+#include "testutil/trend.h"
+
+namespace parti::stress {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using test::Milliseconds;
+using Points = std::vector<report::Point>;
+
+constexpr std::uint32_t kWorkers = 20;
+constexpr std::uint32_t kPartitions = 200;
+constexpr std::uint32_t kFewer = 180;
+constexpr double kChangesPerSecond = 1;
+constexpr Milliseconds kChange{30000};
+
+struct Part {
+    Points rss_anon, live_heap, threads, fds, server;
+    double seconds = 0;
+    std::uint64_t changes = 0;
+    double rate() const { return static_cast<double>(changes) / seconds; }
+};
+
+// What is watched, and the least growth that counts.
+struct Watched {
+    const char* name;
+    Points Part::*points;
+    double floor;
+    double floor_relative;
+    bool gate;
+};
+constexpr Watched kWatched[] = {
+    {"rss_anon", &Part::rss_anon, 1 << 20, 0.05, true}, {"live_heap", &Part::live_heap, 64 << 10, 0.05, true},
+    {"threads", &Part::threads, 1, 0, true},            {"fds", &Part::fds, 1, 0, true},
+    {"server_rss_anon", &Part::server, 4 << 20, 0.1, false},
+};
+
+class TestMemoryBenchmark_Soak : public StressTest {
+protected:
+    static double minutes() {
+        const char* given = std::getenv("PARTI_SOAK_MINUTES");
+        return given != nullptr ? std::strtod(given, nullptr) : static_cast<double>(soak_length().count()) / 60;
+    }
+
+    // Changes and samples for so long; empty points: it failed.
+    Part run(test::Fleet& fleet, test::WorkerProcess& process, double seconds, double rate) {
+        Part part;
+        const auto begin = Clock::now();
+        const auto since = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+        const double interval = std::min(1.0, seconds / 600);
+        double next_sample = 0, next_change = 0;
+        while (since() < seconds && !HasFailure()) {
+            if (since() >= next_change) {
+                next_change = std::max(next_change + 1 / rate, since());  // a change that takes longer is not made up for
+                const auto took = process.change_partitions(part.changes % 2 == 0 ? kFewer : kPartitions, kChange);
+                if (!took) ADD_FAILURE() << "change " << part.changes + 1 << ": " << took.error();
+                ++part.changes;
+            }
+            if (since() >= next_sample) {
+                next_sample = std::max(next_sample + interval, since());
+                sample(fleet, process, since(), part);
+            }
+            const double pause = std::min(next_sample, next_change) - since();
+            if (pause > 0) process.listen_for(Milliseconds(static_cast<int>(std::ceil(pause * 1000))));
+        }
+        part.seconds = since();
+        if (part.changes % 2 == 1 && !HasFailure()) {
+            const auto back = process.change_partitions(kPartitions, kChange);
+            EXPECT_TRUE(back) << back.error();
+        }
+        return part;
+    }
+
+    // One line per watched metric; true: a gated one is suspected.
+    bool judge(const char* what, const Part& part, double skip, std::vector<report::Trend>& trends) {
+        std::printf("%s: %.0f s, %" PRIu64 " changes (%.2f a second)\n", what, part.seconds, part.changes, part.rate());
+        bool suspect = false;
+        for (const Watched& watched : kWatched) {
+            const report::TrendRule rule{.floor = watched.floor, .floor_relative = watched.floor_relative};
+            trends.push_back(report::judge_trend(part.*watched.points, rule, skip, skip > 0));
+            const report::Trend& t = trends.back();
+            std::printf("  %-16s median %12.0f  slope %+10.1f /min (at least %+.1f)  floor %.0f  first %.0f %% left out  %s%s\n", watched.name,
+                        t.median, t.slope * 60, t.lower * 60, t.floor, t.skipped * 100, t.suspect ? "SUSPECT: " : "", t.why.c_str());
+            EXPECT_GE(t.bins, 16U) << watched.name << ": too few samples to judge";
+            suspect = suspect || (t.suspect && watched.gate);
+        }
+        std::fflush(stdout);
+        return suspect;
+    }
+
+    void record_part(const Part& part, const std::vector<report::Trend>& trends) {
+        for (std::size_t i = 0; i < std::size(kWatched); ++i) {
+            const bool bytes = kWatched[i].floor > 1;
+            record_companion(std::string(kWatched[i].name) + "_median", bytes ? report::Unit::bytes : report::Unit::count, trends[i].median);
+            record_companion(std::string(kWatched[i].name) + "_per_hour", report::Unit::ratio, trends[i].slope * 3600, trends[i].why);
+        }
+        record_companion("seconds", report::Unit::count, part.seconds);
+        record_companion("changes", report::Unit::count, static_cast<double>(part.changes));
+    }
+
+private:
+    static void sample(test::Fleet& fleet, test::WorkerProcess& process, double at, Part& part) {
+        const auto live = process.memory();
+        const auto memory = test::read_memory(process.pid(), test::Detail::status);
+        const auto fds = test::count_fds(process.pid());
+        const auto server = test::read_memory(fleet.server().pid(), test::Detail::status);
+        if (!live || !memory || !fds || !server) {
+            ADD_FAILURE() << "sample at " << at << " s: " << (live ? "" : live.error()) << (memory ? "" : memory.error())
+                          << (fds ? "" : fds.error()) << (server ? "" : server.error());
+            return;
+        }
+        part.live_heap.push_back({at, static_cast<double>(live->live_bytes)});
+        part.rss_anon.push_back({at, static_cast<double>(memory->rss_anon)});
+        part.threads.push_back({at, static_cast<double>(memory->threads)});
+        part.fds.push_back({at, static_cast<double>(*fds)});
+        part.server.push_back({at, static_cast<double>(server->rss_anon)});
+    }
+};
+
+struct Verdict {
+    bool leak = false;
+    std::string text;
+};
+
+// Anonymous memory alone may also be the allocator's drift: then it must follow the changes.
+Verdict conclude(const std::vector<report::Trend>& run, const std::vector<report::Trend>& extension, const std::vector<report::Trend>& twice,
+                 double rate, double rate_twice) {
+    Verdict verdict;
+    for (std::size_t i = 0; i < std::size(kWatched); ++i) {
+        const auto soak = report::judge_soak(run[i], extension[i]);
+        if (soak == report::SoakVerdict::steady) continue;
+        const bool follows = report::proportional(extension[i].slope, rate, twice[i].slope, rate_twice);
+        const bool drift = std::string(kWatched[i].name) == "rss_anon" && !follows;
+        const bool leak = soak == report::SoakVerdict::leak && kWatched[i].gate && !drift;
+        verdict.leak = verdict.leak || leak;
+        char text[256];
+        std::snprintf(text, sizeof text, "%s: %s, %s; %.1f a change; %s\n", kWatched[i].name, std::string(report::name(soak)).c_str(),
+                      leak ? "a leak" : "not confirmed as one", extension[i].slope / rate,
+                      follows ? "it follows the changes of the partitions" : "it does not follow the changes of the partitions");
+        verdict.text += text;
+    }
+    return verdict;
+}
+
+// Of a run without suspicion; its extension and the third part still fit into the TIMEOUT.
+const Budget of_soak("TestMemoryBenchmark_Soak.Churn", {.nightly = 930, .soak = 3660, .soak4h = 14'500}, "soak");
+
+TEST_F(TestMemoryBenchmark_Soak, Churn) {
+    const double seconds = minutes() * 60;
+    const char* leak = std::getenv("PARTI_SOAK_LEAK");
+    set_window(std::to_string(static_cast<int>(seconds)) + " s");
+    std::printf("budget: %.0f s, up to three times that when growth is suspected\n", seconds);
+    auto fleet = new_fleet({.partitions = kPartitions});
+    ASSERT_TRUE(fleet);
+    test::WorkerProcessOptions options;
+    options.workers = kWorkers;
+    options.expected_workers = kWorkers;
+    if (leak != nullptr) options.args = {"--inject-leak", leak};
+    const auto index = fleet->add(options);
+    ASSERT_TRUE(index) << index.error();
+    test::WorkerProcess& process = fleet->process(*index);
+    ASSERT_TRUE(process.start_workers(0));
+    const auto covered = process.wait_milestone("covered", kChange);
+    ASSERT_TRUE(covered) << covered.error();
+
+    std::vector<report::Trend> run_trends, extension_trends, twice_trends;
+    const Part part = run(*fleet, process, seconds, kChangesPerSecond);
+    ASSERT_FALSE(HasFailure());
+    Verdict verdict;
+    if (judge("run", part, report::kWarmUp, run_trends) && measures()) {
+        const Part extension = run(*fleet, process, seconds, kChangesPerSecond);
+        if (judge("extension", extension, 0, extension_trends)) {
+            const Part twice = run(*fleet, process, std::min(seconds / 2, 900.0), 2 * kChangesPerSecond);
+            judge("at twice the rate", twice, 0, twice_trends);
+            verdict = conclude(run_trends, extension_trends, twice_trends, extension.rate(), twice.rate());
+        } else {
+            verdict.text = "WARN: growth was suspected once, and not again in the extension\n";
+        }
+    }
+    std::printf("%s", verdict.text.empty() ? "steady\n" : verdict.text.c_str());
+    record_part(part, run_trends);
+    static_cast<void>(fleet->wait_balanced(kChange, kWorkers));
+    end_fleet(std::move(fleet));
+    if (leak != nullptr) {
+        EXPECT_TRUE(verdict.leak) << "the leak of " << leak << " bytes a change was not found";
+        return;
+    }
+    if (verdict.leak) end_with_leak_code();
+    EXPECT_FALSE(verdict.leak) << verdict.text;
+}
+
+}  // namespace
+}  // namespace parti::stress
