@@ -84,7 +84,7 @@ private:
     }
 };
 
-const Budget of_accounts("TestMemoryBenchmark_CompareWithEmbedded.Accounts/*", {.standard = 30, .nightly = 30});
+const Budget of_accounts("TestMemoryBenchmark_CompareWithEmbedded.Accounts/*", {.nightly = 30});
 
 TEST_P(TestMemoryBenchmark_CompareWithEmbedded, Accounts) {
     const LaunchPlan plan{.workers = GetParam().workers, .partitions = GetParam().partitions};

@@ -13,7 +13,7 @@ protected:
     TestExactLeakAlarm() : ExactLeakTest(false) {}
 };
 
-const Budget of_alarm("TestExactLeakAlarm.*", {.standard = 8, .nightly = 120});
+const Budget of_alarm("TestExactLeakAlarm.*", {.standard = 8, .nightly = 60});
 
 TEST_F(TestExactLeakAlarm, SixteenBytesAWorkerAndCycleAreFound) {
     // The allocator of a sanitizer counts nothing that could grow.

@@ -4,6 +4,9 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <vector>
+
+#include "testutil/trend.h"
 
 namespace parti::stress {
 namespace {
@@ -13,10 +16,9 @@ using test::Milliseconds;
 using test::Outcome;
 using Clock = std::chrono::steady_clock;
 
-constexpr Milliseconds kStart{30000};
+constexpr Milliseconds kStart{60000};
 constexpr Milliseconds kQuiet{20000};
 constexpr Milliseconds kPoll{100};
-constexpr Milliseconds kPerRenewal{3000};  // ten times the heartbeat of the test timing
 constexpr double kBusy = 1.25;             // wall / cpu of the probe
 constexpr double kSteal = 0.02;            // of the window's time
 constexpr double kMemoryPressure = 0.01;   // of the window's time, "full"
@@ -26,6 +28,9 @@ double seconds(clockid_t clock) {
     ::clock_gettime(clock, &t);
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
 }
+
+// For so many renewals of every worker: ten times as long as they take.
+Milliseconds time_limit(const LaunchPlan& plan, std::uint64_t renewals) { return 10 * plan.heartbeat * static_cast<int>(renewals); }
 
 using Stats = std::map<std::string, std::uint64_t>;
 
@@ -48,14 +53,14 @@ Outcome<Stats> wait_renewals(test::WorkerProcess& process, std::uint64_t target,
 }
 
 // Nothing moves while every worker renews twice.
-Outcome<Stats> wait_quiet(test::WorkerProcess& process, std::uint64_t workers) {
-    const auto deadline = Clock::now() + kQuiet;
+Outcome<Stats> wait_quiet(test::WorkerProcess& process, const LaunchPlan& plan) {
+    const auto deadline = Clock::now() + kQuiet + 10 * plan.heartbeat;
     const auto activity = [](const Stats& s) {
         return std::array{of(s, "partitions_gained"), of(s, "partitions_lost"), of(s, "plans"), of(s, "records_written")};
     };
     auto before = process.stats();
     while (before) {
-        auto now = wait_renewals(process, of(*before, "renewals") + 2 * workers, kPerRenewal * 2);
+        auto now = wait_renewals(process, of(*before, "renewals") + 2 * plan.workers, time_limit(plan, 2));
         if (!now) return now;
         if (activity(*now) == activity(*before)) return now;
         if (Clock::now() > deadline) return failure(process.label() + ": assignments still change after 20 s");
@@ -68,6 +73,7 @@ struct Surroundings {
     test::MachineTimes machine;
     std::optional<test::Pressure> memory;
     test::ProcessTimes process;
+    double answering = 0;  // CPU seconds of the process's main thread, which does nothing but answer
     test::ServerStats server;
     double at = 0;
 };
@@ -81,6 +87,9 @@ Outcome<Surroundings> look_around(test::Fleet& fleet, pid_t pid) {
     const auto times = test::read_times(pid);
     if (!times) return failure(times.error());
     now.process = *times;
+    const auto answering = test::read_thread_cpu(pid, pid);
+    if (!answering) return failure(answering.error());
+    now.answering = *answering;
     auto server = test::read_server_stats(fleet.server().monitor_url());
     if (!server) return failure(server.error());
     now.server = std::move(*server);
@@ -132,25 +141,44 @@ Outcome<void> read_process(test::WorkerProcess& process, LaunchSample& sample) {
     return {};
 }
 
+report::Plateau plateau_of(const test::Sampler& sampler, Clock::time_point from, Clock::time_point to) {
+    std::vector<report::Point> points;
+    for (const test::MemorySample& s : sampler.samples()) {
+        if (s.time < from || s.time > to) continue;
+        points.push_back({std::chrono::duration<double>(s.time - from).count(), static_cast<double>(s.rss_anon)});
+    }
+    return report::judge_plateau(points);
+}
+
 Outcome<void> measure_window(test::Fleet& fleet, test::WorkerProcess& process, const LaunchPlan& plan, LaunchSample& sample) {
-    const auto quiet = wait_quiet(process, plan.workers);
+    const auto quiet = wait_quiet(process, plan);
     if (!quiet) return failure(quiet.error());
     if (auto reset = test::reset_hwm(process.pid()); !reset) return reset;
     const auto before = look_around(fleet, process.pid());
     if (!before) return failure(before.error());
     test::Sampler sampler(process.pid(), {});
-    const auto from = Clock::now();
-    const auto done = wait_renewals(process, of(*quiet, "renewals") + plan.window_renewals * plan.workers,
-                                    kPerRenewal * static_cast<int>(plan.window_renewals));
-    const auto to = Clock::now();
+    const double sampling = sampler.cpu_seconds();
+    auto from = Clock::now(), to = from;
+    std::uint64_t renewals = of(*quiet, "renewals");
+    for (int window = 0; window == 0 || (window == 1 && !sample.plateau); ++window) {
+        from = Clock::now();
+        const auto done = wait_renewals(process, renewals + plan.window_renewals * plan.workers,
+                                        time_limit(plan, plan.window_renewals));
+        if (!done) return failure(done.error());
+        to = Clock::now();
+        renewals = of(*done, "renewals");
+        const report::Plateau plateau = plateau_of(sampler, from, to);
+        sample.plateau = plateau.reached;
+        sample.drift = plateau.drift;
+    }
     sampler.stop();
-    if (!done) return failure(done.error());
     if (const auto error = sampler.error()) return failure(*error);
     const auto after = look_around(fleet, process.pid());
     if (!after) return failure(after.error());
     sample.window = sampler.window(from, to);
     if (sample.window.samples < 5) return failure("only " + std::to_string(sample.window.samples) + " samples in the window");
     compare(*before, *after, sample);
+    sample.sampling_share = (sampler.cpu_seconds() - sampling + after->answering - before->answering) / sample.window_seconds;
     return {};
 }
 
@@ -198,7 +226,7 @@ Outcome<LaunchSample> run_launch(test::Fleet& fleet, const LaunchPlan& plan) {
     if (plan.window_renewals > 0) {
         if (auto measured = measure_window(fleet, process, plan, sample); !measured) return failure(measured.error());
     } else {
-        const auto quiet = wait_quiet(process, plan.workers);
+        const auto quiet = wait_quiet(process, plan);
         if (!quiet) return failure(quiet.error());
         const auto memory = test::read_memory(process.pid());
         if (!memory) return failure(memory.error());

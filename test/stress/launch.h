@@ -2,12 +2,14 @@
 //
 // Model     fresh server and store -> fresh worker-host -> all Stable and covered -> quiet (nothing gained, lost or planned while every
 //           worker renewed twice) -> window of so many renewals a worker, sampled every 100 ms -> live heap -> balance checked -> end.
+//           A window in which memory still drifts is followed by one more, which then counts.
 //           Questions that make the measured process build long answers (ownership) come after the window.
 // Units     As named; kB of 1024 bytes, as the kernel's.
 // Errors    Outcome; a launch that fails has failed its test.
 // Cost      Some 5 s for a window of 10 renewals at a heartbeat of 300 ms.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,6 +25,8 @@ struct LaunchPlan {
     bool expected_workers = true;
     std::uint64_t window_renewals = 10;  // of every worker; 0: no window, memory is read once
     std::string inject_memory{};         // "15%"; empty: none
+    std::chrono::milliseconds heartbeat{300};  // what config says, for the time limits
+    std::string config{};                // JSON over the fast test timing; empty: as it is
 };
 std::string name_of(const LaunchPlan& plan);  // "10w_500p"
 
@@ -40,6 +44,9 @@ struct LaunchSample {
     std::int64_t balanced_by_ns = 0;     // seen balanced; exact times are in the history
     test::Balance balance;
     double window_seconds = 0;
+    bool plateau = true;                 // memory drifted by less than 1 % over the window, or over its one extension
+    double drift = 0;                    // relative, signed
+    double sampling_share = 0;           // CPU the sampling cost over the window, in cores: here, and in the process for its answers
     std::uint64_t server_in = 0, server_out = 0, server_api = 0;  // messages and API calls the server counted over the window
     std::uint64_t server_mem = 0;
     std::string contamination;           // why this launch's times are doubtful; empty: they are not

@@ -22,7 +22,7 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, con
     if (plan.inject_memory.empty() && injected != nullptr) plan.inject_memory = injected;
     if (!plan.inject_memory.empty()) std::printf("  worker-host wastes %s of its memory on purpose\n", plan.inject_memory.c_str());
     for (int attempt = 1;; ++attempt) {
-        auto fleet = new_fleet({.partitions = plan.partitions});
+        auto fleet = new_fleet({.partitions = plan.partitions, .config = plan.config});
         if (!fleet) return std::nullopt;
         auto sample = run_launch(*fleet, plan);
         if (!sample) ADD_FAILURE() << name_of(plan) << ": " << sample.error();
@@ -34,7 +34,13 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, con
         Launched launched{sample ? std::move(*sample) : LaunchSample{}, end_fleet(std::move(fleet))};
         if (HasFailure()) return std::nullopt;
         print(plan, launched.sample);
-        const bool doubtful = subject == Subject::memory ? launched.sample.memory_doubtful : !launched.sample.contamination.empty();
+        const bool unsettled = measures() && !launched.sample.plateau;
+        if (unsettled) {
+            char text[64];
+            std::snprintf(text, sizeof text, "memory drifts by %+.1f %% in the window; ", launched.sample.drift * 100);
+            launched.sample.contamination += text;
+        }
+        const bool doubtful = subject == Subject::memory ? launched.sample.memory_doubtful || unsettled : !launched.sample.contamination.empty();
         if (!measures() || !doubtful) return launched;
         if (attempt == kMostTries || repeats_ == kMostRepeats) return launched;
         ++repeats_;
@@ -56,8 +62,13 @@ void LaunchTest::print(const LaunchPlan& plan, const LaunchSample& s) const {
 
 void LaunchTest::record_launch(const LaunchSample& s) {
     const double live = static_cast<double>(s.live_bytes);
-    record_memory("rss_anon", Unit::kB, kilobytes(s.window.rss_anon.median), true);
-    record_memory("live_heap", Unit::kB, kilobytes(live), true);
+    // A launch that did not come to rest says nothing about memory; when fewer than four are left, the verdict is INCONCLUSIVE.
+    if (s.plateau) {
+        record_memory("rss_anon", Unit::kB, kilobytes(s.window.rss_anon.median), true);
+        record_memory("live_heap", Unit::kB, kilobytes(live), true);
+    }
+    record_companion("memory_drift", Unit::ratio, s.drift, "of anonymous memory over the window");
+    record_companion("sampling_cpu", Unit::ratio, s.sampling_share, "cores: the sampler's thread and the answers of the process");
     record_companion("threads_by_name", Unit::count, static_cast<double>(s.threads.size()), text_of(s.threads));
     record_count("threads", static_cast<double>(s.thread_count));
     record_companion("rss", Unit::kB, kilobytes(s.window.rss.median));

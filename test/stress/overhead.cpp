@@ -41,10 +41,12 @@ bool OverheadTest::measure(std::vector<Size> sizes, std::uint64_t rounds, double
     for (auto& round : rounds_) {
         std::shuffle(sizes.begin(), sizes.end(), random());
         for (const Size& size : sizes) {
-            const auto launched = launch({.workers = size.workers, .partitions = size.partitions, .window_renewals = window_renewals()}, Subject::memory);
+            const auto launched = launch({.workers = size.workers, .partitions = size.partitions}, Subject::memory);
             if (!launched) return false;
             const LaunchSample& s = launched->sample;
             round.push_back({size.x, s.window.rss_anon.median, static_cast<double>(s.live_bytes)});
+            if (!threads_) threads_ = s.threads;
+            EXPECT_EQ(*threads_, s.threads) << "threads depend on the size: " << text_of(s.threads);
             record_count("threads", static_cast<double>(s.thread_count));
         }
     }
@@ -65,8 +67,14 @@ report::Line OverheadTest::fit(const std::string& metric, const std::string& wha
         slope.unit = report::Unit::bytes;
         slope.kind = report::Kind::anon_memory;
         slope.stat = "Theil-Sen slope of a round";
-        slope.floor = 1024;
+        slope.floor = what == "worker" ? 1024 : 32;
         record(slope, std::max(line.slope, 0.0));
+        report::Metric first;
+        first.name = metric + "_first_" + what;
+        first.unit = report::Unit::kB;
+        first.kind = report::Kind::anon_memory;
+        first.stat = "intercept + slope";
+        record(first, kilobytes(line.intercept + line.slope));
     }
     const report::Line line = line_of(all_);
     record_companion(metric + "_per_" + what + "_low", report::Unit::ratio, line.lower, "bytes; lower end of the 95 % interval, all launches");

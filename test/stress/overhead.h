@@ -35,6 +35,7 @@ private:
     std::vector<Point> reused(const Size& size) const;
     report::Line fit(const std::string& metric, const std::string& what, double Point::*value);
 
+    std::optional<test::ThreadNames> threads_;
     std::vector<std::vector<Point>> rounds_;
     std::vector<Point> all_;
     report::Line anonymous_line_, live_line_;

@@ -54,7 +54,7 @@ class TestMemoryBenchmark_Soak : public StressTest {
 protected:
     static double minutes() {
         const char* given = std::getenv("PARTI_SOAK_MINUTES");
-        return given != nullptr ? std::strtod(given, nullptr) : static_cast<double>(soak_length().count()) / 60;
+        return given != nullptr ? std::strtod(given, nullptr) : profile() == Profile::nightly ? 3 : 6;
     }
 
     // Changes and samples for so long; empty points: it failed.
@@ -157,8 +157,8 @@ Verdict conclude(const std::vector<report::Trend>& run, const std::vector<report
     return verdict;
 }
 
-// Of a run without suspicion; its extension and the third part still fit into the TIMEOUT.
-const Budget of_soak("TestMemoryBenchmark_Soak.Churn", {.nightly = 930, .soak = 3660, .soak4h = 14'500}, "soak");
+// The long profiles' hours belong to TestScenario_Sustained; PARTI_SOAK_MINUTES=240 makes this one as long. Of a run without suspicion; its extension and the third part still fit into the TIMEOUT.
+const Budget of_soak("TestMemoryBenchmark_Soak.Churn", {.nightly = 190, .soak = 380, .soak4h = 380}, "soak");
 
 TEST_F(TestMemoryBenchmark_Soak, Churn) {
     const double seconds = minutes() * 60;
