@@ -136,7 +136,7 @@ TEST_F(Program, ABadResultIs104) {
 }
 
 TEST_F(Program, ABadCommandLineIs104) {
-    expect(run({}), ExitCode::bad_input, {"begin, diff, ab"});
+    expect(run({}), ExitCode::bad_input, {"begin, preflight, diff, ab"});
     expect(run({"conpare"}), ExitCode::bad_input, {"'conpare'", "compare"});
     expect(run({"compare", "x"}), ExitCode::setup, {"x", "does not exist"});
     expect(run({"compare", write({usual_result()})}), ExitCode::bad_input, {"at least two"});
