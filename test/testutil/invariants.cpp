@@ -105,6 +105,7 @@ void Invariants::session_started(Nanos now, WorkerId worker, WorkerNumber number
     w.id = session;
     w.deadline = deadline;
     w.applied = {};
+    if (taken_before_start_ == session) w.taken_over = true;
     numbers_[number.value].push_back(worker);
     check_number(now, worker);
     check_incarnation(now, w, incarnation);

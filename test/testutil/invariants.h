@@ -224,6 +224,7 @@ private:
     bool keep_ = false;
     bool trust_ = false;
     std::uint64_t takeovers_ = 0;
+    std::optional<SessionId> taken_before_start_;  // stored and taken over before its worker said that it had begun
     std::optional<Nanos> lost_at_;         // the last loss, of either bucket
     Nanos notice_until_ = 0;
     std::optional<Nanos> leases_lost_at_;  // likewise, of the leases

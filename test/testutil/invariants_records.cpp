@@ -32,6 +32,8 @@ void Invariants::lease_stored(Nanos now, WorkerNumber number, Revision revision,
         if (old != workers_.end()) {
             old->taken_over = true;
             ++takeovers_;
+        } else {
+            taken_before_start_ = last.session;
         }
     }
     last = {record.incarnation, record.session, ended, record.instance, record.state};
