@@ -176,6 +176,8 @@ Outcome<void> measure_window(test::Fleet& fleet, test::WorkerProcess& process, c
     const auto after = look_around(fleet, process.pid());
     if (!after) return failure(after.error());
     sample.window = sampler.window(from, to);
+    sample.memory = sampler.samples();
+    sample.window_from = from;
     if (sample.window.samples < 5) return failure("only " + std::to_string(sample.window.samples) + " samples in the window");
     compare(*before, *after, sample);
     sample.sampling_share = (sampler.cpu_seconds() - sampling + after->answering - before->answering) / sample.window_seconds;
@@ -214,6 +216,7 @@ Outcome<LaunchSample> run_launch(test::Fleet& fleet, const LaunchPlan& plan) {
     if (!index) return failure(index.error());
     test::WorkerProcess& process = fleet.process(*index);
 
+    sample.started = Clock::now();
     sample.started_ns = test::boot_now_ns();
     if (auto started = process.start_workers(0); !started) return failure(started.error());
     const auto stable = process.wait_milestone("all_stable", kStart);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "testutil/fleet.h"
 #include "testutil/memory_probe.h"
@@ -47,6 +48,8 @@ struct LaunchSample {
     bool plateau = true;                 // memory drifted by less than 1 % over the window, or over its one extension
     double drift = 0;                    // relative, signed
     double sampling_share = 0;           // CPU the sampling cost over the window, in cores: here, and in the process for its answers
+    std::vector<test::MemorySample> memory;  // of the window and its extension; for the report
+    test::Sampler::Time started, window_from;
     std::uint64_t server_in = 0, server_out = 0, server_api = 0;  // messages and API calls the server counted over the window
     std::uint64_t server_mem = 0;
     std::string contamination;           // why this launch's times are doubtful; empty: they are not

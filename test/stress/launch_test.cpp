@@ -1,5 +1,6 @@
 #include "launch_test.h"
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -44,6 +45,7 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, con
         if (!measures() || !doubtful) return launched;
         if (attempt == kMostTries || repeats_ == kMostRepeats) return launched;
         ++repeats_;
+        note_anomaly(name_of(plan) + ": a launch was made again: " + launched.sample.contamination);
         std::printf("  made again: %s\n", launched.sample.contamination.c_str());
     }
 }
@@ -60,7 +62,27 @@ void LaunchTest::print(const LaunchPlan& plan, const LaunchSample& s) const {
     std::fflush(stdout);
 }
 
+void LaunchTest::record_memory_series(const LaunchSample& s) {
+    using Milliseconds = std::chrono::duration<double, std::milli>;
+    if (s.memory.empty()) return;
+    char note[96];
+    std::snprintf(note, sizeof note, "first launch, from the start of the workers; the measured window begins at %.0f ms",
+                  Milliseconds(s.window_from - s.started).count());
+    report::Series anonymous{"rss_anon", Unit::kB, {}, {}, note};
+    report::Series resident{"rss", Unit::kB, {}, {}, note};
+    for (const test::MemorySample& sample : s.memory) {
+        const double at = std::round(Milliseconds(sample.time - s.started).count());
+        anonymous.times_ms.push_back(at);
+        anonymous.values.push_back(std::round(kilobytes(static_cast<double>(sample.rss_anon))));
+        resident.values.push_back(std::round(kilobytes(static_cast<double>(sample.rss))));
+    }
+    resident.times_ms = anonymous.times_ms;
+    record_series(std::move(anonymous));
+    record_series(std::move(resident));
+}
+
 void LaunchTest::record_launch(const LaunchSample& s) {
+    record_memory_series(s);
     const double live = static_cast<double>(s.live_bytes);
     // A launch that did not come to rest says nothing about memory; when fewer than four are left, the verdict is INCONCLUSIVE.
     if (s.plateau) {

@@ -32,6 +32,8 @@ protected:
     void record_server_at_rest(test::Fleet& fleet);
 
 private:
+    void record_memory_series(const LaunchSample& sample);
+
     std::uint64_t repeats_ = 0;
 };
 

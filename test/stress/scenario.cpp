@@ -410,6 +410,9 @@ void ScenarioTest::record_quantiles(const std::string& prefix, std::vector<std::
     };
     std::sort(taken_ns.begin(), taken_ns.end());
     std::string text;
+    std::string what = prefix.empty() ? "publish_to_handled" : prefix;
+    what.erase(what.find_last_not_of('_') + 1);
+    report::Distribution shown{what, report::Unit::us, taken_ns.size(), {}, note};
     for (const Quantile& quantile : {Quantile{"p50", 0.5, 10}, {"p95", 0.95, 200}, {"p99", 0.99, 1000}, {"p99.9", 0.999, 10'000}, {"max", 1, 1}}) {
         if (taken_ns.size() < quantile.least) {
             text += std::string(" ") + quantile.name + " not measured";
@@ -420,7 +423,9 @@ void ScenarioTest::record_quantiles(const std::string& prefix, std::vector<std::
         std::snprintf(value, sizeof value, " %s %.2f ms", quantile.name, static_cast<double>(ns) / 1e6);
         text += value;
         record_companion(prefix + quantile.name, report::Unit::us, static_cast<double>(ns / 1000));
+        shown.percentiles[quantile.q * 100] = static_cast<double>(ns / 1000);
     }
+    if (!shown.percentiles.empty()) record_distribution(std::move(shown));
     std::printf("  %s (n = %zu):%s%s\n", prefix.c_str(), taken_ns.size(), text.c_str(), note.c_str());
     std::fflush(stdout);
 }

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "testutil/environment.h"
 #include "testutil/preflight.h"
 #include "testutil/run_folder.h"
 #include "testutil/statistics.h"
@@ -92,7 +93,9 @@ void StressTest::SetUp() {
         if (run) read_limits();
     }
     if (records_ && measures()) cool_down();
-    if (records_) writer_ = std::make_unique<report::ResultWriter>(result_name());
+    if (!records_) return;
+    writer_ = std::make_unique<report::ResultWriter>(result_name());
+    for (const auto& [fact, text] : report::read_environment(writer_->file().parent_path())) writer_->set_environment(fact, text);
 }
 
 void StressTest::TearDown() {
@@ -175,7 +178,10 @@ test::Timeline StressTest::end_fleet(std::unique_ptr<test::Fleet> fleet, const t
     if (!judgement.violations.empty()) ADD_FAILURE() << test::describe(judgement.violations);
     // A history that says nothing would satisfy every rule.
     EXPECT_EQ(judgement.timeline.partitions.size(), fleet->options().partitions + options.more_partitions) << "partitions ever owned";
-    if (HasFailure()) keep_files(*fleet);
+    if (HasFailure()) {
+        keep_files(*fleet);
+        if (!judgement.violations.empty()) note_anomaly("an oracle found a violation", test::describe(judgement.violations));
+    }
     return std::move(judgement.timeline);
 }
 
@@ -276,6 +282,32 @@ double StressTest::median_of(const std::string& name) const {
         if (metric.name == name) return report::median(metric.launches);
     }
     return 0;
+}
+
+namespace {
+template <class T>
+bool is_known(const std::vector<T>& items, const std::string& name) {
+    return std::any_of(items.begin(), items.end(), [&](const T& item) { return item.name == name; });
+}
+}  // namespace
+
+void StressTest::record_series(report::Series series) {
+    if (!writer_ || !measures() || is_known(writer_->result().details.series, series.name)) return;
+    writer_->add_series(std::move(series));
+}
+
+void StressTest::record_fit(report::Fit fit) {
+    if (!writer_ || !measures() || is_known(writer_->result().details.fits, fit.name)) return;
+    writer_->add_fit(std::move(fit));
+}
+
+void StressTest::record_distribution(report::Distribution distribution) {
+    if (!writer_ || !measures() || is_known(writer_->result().details.distributions, distribution.name)) return;
+    writer_->add_distribution(std::move(distribution));
+}
+
+void StressTest::note_anomaly(const std::string& text, const std::string& excerpt) {
+    if (writer_) writer_->add_anomaly(text, excerpt);
 }
 
 void StressTest::write_results() {

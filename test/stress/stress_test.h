@@ -60,6 +60,12 @@ protected:
     // A failure with a cause of its own. The cause counts when nothing else failed before.
     void fail_because(report::ExitCode cause, const std::string& text);
     double median_of(const std::string& name) const;               // 0: never recorded
+    // For the report, beside the metrics (testutil/details.h). The first series, fit or distribution of a name counts; nothing is kept
+    // in a build that does not measure, except anomalies.
+    void record_series(report::Series series);
+    void record_fit(report::Fit fit);
+    void record_distribution(report::Distribution distribution);
+    void note_anomaly(const std::string& text, const std::string& excerpt = {});
     void set_window(const std::string& window) { window_ = window; }
     const std::string& window() const { return window_; }
     void set_mode(const std::string& mode) { mode_ = mode; }       // "exact": the measured process has a pinned allocator

@@ -14,7 +14,10 @@ add_library(parti_testresults STATIC
   common_mode.cpp
   confirm.cpp
   criteria.cpp
+  details.cpp
+  details_file.cpp
   diff.cpp
+  environment.cpp
   expression.cpp
   fingerprint.cpp
   json_file.cpp

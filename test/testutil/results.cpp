@@ -10,6 +10,7 @@
 #include <nats/version.h>
 #include <unistd.h>
 
+#include "testutil/details_file.h"
 #include "testutil/json_file.h"
 #include "testutil/run_folder.h"
 
@@ -151,6 +152,7 @@ Outcome<TestResult> read_result(const std::filesystem::path& file) {
         else if (status != "started") top.fail("status", "'" + status + "' must be started, passed or failed");
     }
     if (!problem) read_metrics(top, result);
+    if (!problem && top.has("details")) result.details = read_details(top.inside("details"));
     if (problem) return tl::unexpected<Problem>(std::move(*problem));
     return result;
 }
@@ -185,6 +187,7 @@ Outcome<void> write_result(const std::filesystem::path& file, const TestResult& 
                   {"metrics", std::move(metrics)}};
     if (!result.finished.empty()) document["finished"] = result.finished;
     if (result.cause != ExitCode::test_failed) document["cause"] = static_cast<int>(result.cause);
+    if (!result.details.empty()) document["details"] = json_of(result.details);
     return write_json(file, document);
 }
 
@@ -227,6 +230,30 @@ void ResultWriter::not_measured(Metric metric, std::string why) {
     metric.launches.clear();
     metric.note = std::move(why);
     add_metric(std::move(metric));
+}
+
+template <class T>
+void ResultWriter::add_detail(T item, std::vector<T>& into) {
+    const auto place = [&] {
+        if constexpr (std::is_same_v<T, Anomaly>) return result_.test + ": an anomaly: ";
+        else return result_.test + "/" + item.name + ": ";
+    };
+    std::string broken = check(item);
+    if constexpr (!std::is_same_v<T, Anomaly>) {
+        const bool twice = std::any_of(into.begin(), into.end(), [&](const T& other) { return other.name == item.name; });
+        if (broken.empty() && twice) broken = "a name must be unique among its kind in its test";
+    }
+    if (!broken.empty()) return keep({ExitCode::bad_input, place() + broken});
+    into.push_back(std::move(item));
+}
+
+void ResultWriter::add_series(Series series) { add_detail(thinned(std::move(series)), result_.details.series); }
+void ResultWriter::add_fit(Fit fit) { add_detail(std::move(fit), result_.details.fits); }
+void ResultWriter::add_distribution(Distribution distribution) { add_detail(std::move(distribution), result_.details.distributions); }
+
+void ResultWriter::add_anomaly(std::string text, std::string excerpt) {
+    if (excerpt.size() > kMostExcerpt) excerpt.resize(kMostExcerpt);
+    add_detail(Anomaly{utc_now(), std::move(text), std::move(excerpt)}, result_.details.anomalies);
 }
 
 void ResultWriter::set_versions(const Versions& versions) {

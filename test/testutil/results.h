@@ -6,6 +6,7 @@
 //               ResultWriter out("TestScale_SmallCluster/3w_100p");
 //               out.add_metric({.name = "rss_anon", .unit = Unit::kB, .kind = Kind::anon_memory, .launches = {...}});
 //               out.not_measured({.name = "live_heap", .unit = Unit::bytes, .kind = Kind::anon_memory}, "sanitizer build");
+//               out.add_series({.name = "rss_anon", .unit = Unit::kB, .times_ms = {...}, .values = {...}});
 //               const auto written = out.finish(!HasFailure());
 //           The run folder is $PARTI_STRESS_RUN_DIR (a run folder, or a root whose `current` names one), else a folder `manual` of the
 //           build's stress-results that each process starts anew.
@@ -22,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "testutil/details.h"
 #include "testutil/fingerprint.h"
 #include "testutil/metric.h"
 #include "testutil/problem.h"
@@ -60,6 +62,7 @@ struct TestResult {
     Versions versions;
     Protocol protocol;
     std::vector<Metric> metrics;  // names unique
+    Details details;              // for the report; never judged
 
     std::chrono::seconds duration() const;  // 0: not known
     const Metric* find(std::string_view metric_name) const;
@@ -88,6 +91,12 @@ public:
     void set_versions(const Versions& versions);  // added to local_versions()
     void set_fingerprint(std::string_view key, std::string value) { result_.fingerprint.set(key, std::move(value)); }
     void set_cause(ExitCode cause) { result_.cause = cause; }
+    // For the report. A series is thinned to kMostPoints; an excerpt is cut at kMostExcerpt.
+    void add_series(Series series);
+    void add_fit(Fit fit);
+    void add_distribution(Distribution distribution);
+    void add_anomaly(std::string text, std::string excerpt = {});  // happened now
+    void set_environment(const std::string& fact, std::string text) { result_.details.environment[fact] = std::move(text); }
     // Call it once, last.
     Outcome<void> finish(bool passed);
 
@@ -96,6 +105,8 @@ public:
 
 private:
     void keep(Problem problem);
+    template <class T>
+    void add_detail(T item, std::vector<T>& into);
 
     TestResult result_;
     std::filesystem::path file_;
