@@ -1,6 +1,8 @@
 // worker-host as a program: options, exit codes, events, commands, the waste of memory on purpose.
+#include <algorithm>
 #include <fstream>
 
+#include "testutil/tcp_text.h"
 #include "worker_fixture.h"
 
 namespace parti::test {
@@ -39,6 +41,7 @@ TEST_F(WorkerHost, RefusesWhatItDoesNotUnderstand) {
         {with({"--config", "/nowhere.json"}), "/nowhere.json"},
         {with({"--config", "{\"timing\":{\"ttl\":\"1ms\"}}"}), "ttl"},
         {with({"--log", "loud"}), "loud"},
+        {with({"--status", "70000"}), "--status '70000'"},
         {{"--group", "g"}, "--url"},
         {{"--url", server_->url(), "--group", "no good"}, "no good"},
         {with({"--url", "http://x"}), "http"},
@@ -144,6 +147,72 @@ TEST_F(WorkerHost, DelaysItsCallbacks) {
     ASSERT_TRUE(covered_at);
     EXPECT_GE(covered_at->at("ms").get<double>(), 300);
     EXPECT_TRUE(h.ask("quit", "bye"));
+}
+
+TEST_F(WorkerHost, TellsItsStatusOverHttp) {
+    Host h = host({"--workers", "3", "--partitions", "12", "--label", "x\"y", "--status", "0"});
+    const auto at = h.wait("status_at");
+    ASSERT_TRUE(at);
+    const std::string url = at->at("url");
+    const auto get = [&](const std::string& path) {
+        auto answer = http_get(url, path, kPatience);
+        EXPECT_TRUE(answer) << answer.error();
+        return answer ? *answer : HttpAnswer{};
+    };
+    const auto before = nlohmann::json::parse(get("/").body, nullptr, false);
+    ASSERT_TRUE(before.is_object());
+    EXPECT_EQ(before.at("health"), "stopped");
+    EXPECT_EQ(before.at("pid"), h.process().pid());
+    EXPECT_EQ(before.at("label"), "x\"y");
+    EXPECT_EQ(get("/health").status, 503);
+    h.send("start");
+    ASSERT_TRUE(h.wait("balanced"));
+    EXPECT_EQ(get("/health").status, 200);
+    const auto now = nlohmann::json::parse(get("/").body, nullptr, false);
+    ASSERT_TRUE(now.is_object());
+    EXPECT_EQ(now.at("health"), "stable");
+    EXPECT_EQ(now.at("workers"), (nlohmann::json{{"all", 3}, {"running", 3}}));
+    EXPECT_EQ(now.at("states"), (nlohmann::json{{"stable", 3}})) << now;
+    EXPECT_EQ(now.at("counters").at("owned"), 12);
+    EXPECT_GE(now.at("counters").at("partitions_gained"), 12);
+    EXPECT_GT(now.at("memory").at("anonymous_bytes"), 0);
+    EXPECT_EQ(now.at("threads").at("status"), 1) << "one thread, by name";
+    ASSERT_TRUE(eventually([&] { return nlohmann::json::parse(get("/").body).at("counters").at("renewals") > now.at("counters").at("renewals"); }));
+
+    EXPECT_EQ(get("/nothing").status, 404);
+    const std::vector<std::pair<std::string, std::string>> requests = {
+        {"nonsense\r\n\r\n", "HTTP/1.1 400"},
+        {"GET / HTTP/9.9\r\n\r\n", "HTTP/1.1 400"},
+        {"GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n", "HTTP/1.1 400"},
+        {"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "HTTP/1.1 403"},
+        {"DELETE / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 405"},
+        {"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 200"}};
+    for (const auto& [request, status] : requests) {
+        auto raw = TcpText::connect(*parse_url(url), kPatience);
+        ASSERT_TRUE(raw) << raw.error();
+        ASSERT_TRUE(raw->send(request, kPatience));
+        const auto line = raw->read_line(kPatience);
+        ASSERT_TRUE(line) << request.substr(0, 40) << ": " << line.error();
+        EXPECT_TRUE(line->starts_with(status)) << request.substr(0, 40) << ": " << *line;
+    }
+    // A second page on the same port cannot be had, and says so.
+    const auto ended = run({"--url", server_->url(), "--group", "g", "--status", url.substr(url.rfind(':') + 1)});
+    EXPECT_EQ(ended.first, 100);
+    EXPECT_NE(ended.second.find("--status"), std::string::npos) << ended.second;
+
+    h.send("stop");
+    ASSERT_TRUE(h.wait("stopped"));
+    EXPECT_EQ(nlohmann::json::parse(get("/").body).at("health"), "stopped");
+    h.send("quit");
+    ASSERT_TRUE(h.wait("bye"));
+    EXPECT_FALSE(http_get(url, "/", kPatience)) << "the page must end with the process";
+}
+
+TEST_F(WorkerHost, HasNoThreadForAStatusNobodyAskedFor) {
+    Host h = host({"--workers", "1", "--partitions", "1"});
+    ASSERT_TRUE(h.wait("ready"));
+    const auto names = thread_names(h.process().pid());
+    EXPECT_EQ(std::count(names.begin(), names.end(), "status"), 0);
 }
 
 }  // namespace

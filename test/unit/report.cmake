@@ -3,7 +3,7 @@ find_package(nlohmann_json 3.9 REQUIRED)
 
 add_executable(report_test report_fingerprint_test.cpp report_statistics_test.cpp report_files_test.cpp report_diff_test.cpp
   report_promote_test.cpp report_benchmark_test.cpp report_confirm_test.cpp report_criteria_test.cpp report_sessions_test.cpp
-  report_leak_test.cpp report_trend_test.cpp)
+  report_leak_test.cpp report_trend_test.cpp
   report_details_test.cpp)
 target_compile_definitions(report_test PRIVATE CRITERIA_FILE="${PROJECT_SOURCE_DIR}/test/stress/criteria.json")
 target_link_libraries(report_test PRIVATE parti_testresults parti_options parti_base nlohmann_json::nlohmann_json GTest::gtest_main)

@@ -77,7 +77,10 @@ Result<void> Fleet::start_one(std::size_t index) {
     Slot& s = slot(index);
     s.state = State::init;
     s.owned = 0;
-    s.worker.emplace(std::move(*made));
+    {
+        const std::lock_guard lock(slots_mutex_);
+        s.worker.emplace(std::move(*made));
+    }
     if (handled_) {
         auto consumer = Consumer::make(*s.worker, options_.consume.config, handler_of(options_.consume, handled_));
         if (!consumer) return tl::unexpected(consumer.error());
@@ -138,6 +141,7 @@ void Fleet::stop_these(const std::vector<std::size_t>& indexes) {
                 .add("t_ns", now_ns())
                 .say();
         }
+        const std::lock_guard lock(slots_mutex_);
         s.running = false;
         s.consumer.reset();  // after the worker: leaving must end the pulls by itself
         s.worker.reset();
@@ -316,11 +320,8 @@ void Fleet::say_consumed() const {
         .say();
 }
 
-void Fleet::say_stats() const {
+WorkerStats Fleet::sum_of_stats(std::uint64_t& running) const {
     WorkerStats sum;
-    std::uint64_t running = 0;
-    std::uint64_t owned = 0;
-    std::uint64_t draining = 0;
     for (const Slot& s : slots_) {
         if (!s.running) continue;
         ++running;
@@ -337,9 +338,15 @@ void Fleet::say_stats() const {
         sum.partitions_lost += one.partitions_lost;
         sum.drain_timeouts += one.drain_timeouts;
         sum.malformed_records += one.malformed_records;
-        owned += one.owned;
-        draining += one.draining;
+        sum.owned += one.owned;
+        sum.draining += one.draining;
     }
+    return sum;
+}
+
+void Fleet::say_stats() const {
+    std::uint64_t running = 0;
+    const WorkerStats sum = sum_of_stats(running);
     Line("stats")
         .add("t_ns", now_ns())
         .add("workers", running)
@@ -355,8 +362,8 @@ void Fleet::say_stats() const {
         .add("partitions_lost", sum.partitions_lost)
         .add("drain_timeouts", sum.drain_timeouts)
         .add("malformed_records", sum.malformed_records)
-        .add("owned", owned)
-        .add("draining", draining)
+        .add("owned", std::uint64_t{sum.owned})
+        .add("draining", std::uint64_t{sum.draining})
         .say();
 }
 

@@ -42,6 +42,10 @@ public:
     void say_stats() const;
     void say_consumed() const;
 
+    // For the status page: health, workers, counters; from any thread. Members of a JSON object, without its braces.
+    std::string status_members() const;
+    bool all_stable() const;
+
 private:
     struct Slot {
         std::optional<Worker> worker;
@@ -58,6 +62,7 @@ private:
         std::int64_t changing_since_ns = 0;  // 0: no change of the partitions is under way
     };
 
+    WorkerStats sum_of_stats(std::uint64_t& running) const;
     Result<void> start_one(std::size_t index);
     void stop_these(const std::vector<std::size_t>& indexes);
     Callbacks callbacks_of(std::size_t index);
@@ -73,6 +78,7 @@ private:
     std::atomic<std::uint32_t> partitions_;
     std::shared_ptr<HandledLog> handled_;  // nullptr: nothing is consumed
     std::deque<Slot> slots_;          // does not move
+    mutable std::mutex slots_mutex_;  // held while a worker appears or goes, and by other threads that look at them
     std::vector<std::size_t> order_;  // indexes that run, in the order they were started
     mutable std::mutex milestones_mutex_;
     Milestones milestones_;

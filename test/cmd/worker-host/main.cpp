@@ -25,6 +25,7 @@
 #include "memory.h"
 #include "options.h"
 #include "say.h"
+#include "status_page.h"
 
 namespace {
 
@@ -157,6 +158,13 @@ int run(Options options) {
         .add("t_ns", now_ns())
         .say();
     Fleet fleet(*context, options, *source, handled);
+    std::unique_ptr<StatusPage> page;  // ends before the fleet
+    if (options.status_port) {
+        auto opened = StatusPage::open(*options.status_port, options.label, fleet);
+        if (!opened) return complain(exit_setup, opened.error().message());
+        page = std::move(*opened);
+        Line("status_at").add("url", page->url()).say();
+    }
     if (options.autostart) {
         if (auto ok = fleet.start(std::nullopt); !ok) return complain(exit_setup, ok.error().message());
     }

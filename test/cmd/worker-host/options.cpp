@@ -35,6 +35,8 @@ const char* const usage =
     "                         --max-ack-pending N, --ack-wait MS, --work US (a handler's), --fail-every N (first deliveries)\n"
     "  --inject-memory P%     waste P % of the anonymous memory once all are Stable (to test the alarms)\n"
     "  --inject-leak BYTES    every start of a worker and change of the partitions leaks (to test the alarms); 1..1000000\n"
+    "  --status PORT          health, memory, threads and counters as JSON on http://127.0.0.1:PORT/; 0: any that is free (see the\n"
+    "                         event status_at)\n"
     "  --label TEXT           repeated in the ready event\n"
     "  --log LEVEL            debug, info, warning (default), error or off; to stderr\n"
     "  --user U --password P --token T --credentials FILE --nkey-public K --nkey-seed FILE\n"
@@ -193,6 +195,12 @@ private:
             return {};
         };
         number("--inject-leak", options_.inject_leak, 1, 1'000'000);
+        setters_["--status"] = [this](Text value) -> Result<void> {
+            auto n = number_of("--status", value, 0, 65'535);
+            if (!n) return tl::unexpected(n.error());
+            options_.status_port = static_cast<std::uint16_t>(*n);
+            return {};
+        };
         text("--label", options_.label);
         setters_["--log"] = [this](Text value) -> Result<void> {
             const std::vector<std::string> known = {"debug", "info", "warning", "error", "off"};

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct Options {
     ConsumeOptions consume;
     std::string label;
     std::string log = "warning";
+    std::optional<std::uint16_t> status_port;     // of the loopback status page; nothing: none, and no thread for it
     bool autostart = false;
     bool client_only = false;
     bool help = false;
