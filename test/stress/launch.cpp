@@ -8,6 +8,8 @@
 
 #include "testutil/trend.h"
 
+#include "progress.h"
+
 namespace parti::stress {
 namespace {
 
@@ -43,6 +45,7 @@ Outcome<Stats> wait_renewals(test::WorkerProcess& process, std::uint64_t target,
     const auto deadline = Clock::now() + timeout;
     while (true) {
         auto stats = process.stats();
+        if (stats) progress().counted("renewals", of(*stats, "renewals"));
         if (!stats || of(*stats, "renewals") >= target) return stats;
         if (Clock::now() > deadline) {
             return failure(process.label() + ": " + std::to_string(of(*stats, "renewals")) + " of " + std::to_string(target) +
@@ -218,11 +221,13 @@ Outcome<LaunchSample> run_launch(test::Fleet& fleet, const LaunchPlan& plan) {
 
     sample.started = Clock::now();
     sample.started_ns = test::boot_now_ns();
+    progress().workers(0, plan.workers);
     if (auto started = process.start_workers(0); !started) return failure(started.error());
     const auto stable = process.wait_milestone("all_stable", kStart);
     if (!stable) return failure(stable.error());
     const auto covered = process.wait_milestone("covered", kStart);
     if (!covered) return failure(covered.error());
+    progress().workers(plan.workers, plan.workers);
     sample.stable_ms = stable->ms;
     sample.covered_ms = covered->ms;
 

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "progress.h"
+
 namespace parti::stress {
 
 using report::Unit;
@@ -22,7 +24,9 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, con
     const char* injected = std::getenv("PARTI_STRESS_INJECT_MEMORY");
     if (plan.inject_memory.empty() && injected != nullptr) plan.inject_memory = injected;
     if (!plan.inject_memory.empty()) std::printf("  worker-host wastes %s of its memory on purpose\n", plan.inject_memory.c_str());
+    ++launches_begun_;
     for (int attempt = 1;; ++attempt) {
+        progress().phase("launch " + std::to_string(launches_begun_) + " (" + name_of(plan) + (attempt > 1 ? ", made again)" : ")"));
         auto fleet = new_fleet({.partitions = plan.partitions, .config = plan.config});
         if (!fleet) return std::nullopt;
         auto sample = run_launch(*fleet, plan);

@@ -34,7 +34,7 @@ protected:
 private:
     void record_memory_series(const LaunchSample& sample);
 
-    std::uint64_t repeats_ = 0;
+    std::uint64_t repeats_ = 0, launches_begun_ = 0;
 };
 
 double kilobytes(double bytes);

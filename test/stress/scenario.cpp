@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "progress.h"
 #include "testutil/tcp_text.h"
 
 namespace parti::stress {
@@ -132,6 +133,8 @@ bool ScenarioTest::begin(Live& live) {
     options.partitions = live.plan.partitions;
     options.config = live.plan.config;
     options.server.binary = live.plan.server;
+    progress().phase("start");
+    progress().workers(0, std::uint64_t{live.plan.processes} * live.plan.workers);
     live.fleet = new_fleet(options);
     if (!live.fleet) return false;
     const auto made = api(live.fleet->server().url(), std::string("STREAM.CREATE.") + kStream,
@@ -143,6 +146,7 @@ bool ScenarioTest::begin(Live& live) {
     if (!made || live.plan.processes == 0) return made.has_value();
     const auto balanced = live.fleet->wait_balanced(kPatience, std::uint64_t{live.plan.processes} * live.plan.workers);
     live.balanced = balanced.has_value();
+    if (balanced) progress().workers(std::uint64_t{live.plan.processes} * live.plan.workers, std::uint64_t{live.plan.processes} * live.plan.workers);
     EXPECT_TRUE(balanced || live.plan.may_stay_behind) << balanced.error();
     return balanced || live.plan.may_stay_behind;
 }
@@ -343,6 +347,8 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
         ADD_FAILURE() << generator.error();
         return std::nullopt;
     }
+    std::optional<Progress::Counter> counted(std::in_place, progress(), "messages", [&generator] { return generator->confirmed(); });
+    progress().phase("load");
     if (plan.after_warmup) {
         load_quarter(plan, *generator);
         plan.after_warmup(*live.fleet);
@@ -350,6 +356,8 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     inject_all(live, *generator);
     ScenarioResult result;
     result.load = generator->finish();
+    counted.reset();
+    progress().phase("drain");
     result.start_ns = generator->start_ns();
     result.end_ns = test::boot_now_ns();
     std::printf("  load: %s\n", test::describe(result.load).c_str());

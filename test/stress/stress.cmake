@@ -3,9 +3,11 @@ find_package(GTest REQUIRED)
 find_package(natsc REQUIRED)
 
 # The frame of all of them.
-add_library(parti_stress STATIC launch.cpp launch_test.cpp stress_test.cpp)
+find_package(nlohmann_json 3.9 REQUIRED)
+add_library(parti_stress STATIC launch.cpp launch_test.cpp progress.cpp stress_test.cpp)
 target_compile_definitions(parti_stress PRIVATE "PARTI_STRESS_KEPT=\"${PROJECT_BINARY_DIR}/stress-failures\"")
-target_link_libraries(parti_stress PUBLIC parti_testfleet parti_testresults parti_testbudget parti_testpreflight GTest::gtest PRIVATE parti_options)
+target_link_libraries(parti_stress PUBLIC parti_testfleet parti_testresults parti_testbudget parti_testpreflight GTest::gtest
+  PRIVATE parti_options nlohmann_json::nlohmann_json)
 
 function(parti_stress_program target)
   add_executable(${target} ${ARGN})
@@ -25,6 +27,10 @@ parti_add_stress_tests(parti_scale_tests)
 parti_add_stress_tests(parti_conflict_tests)
 parti_add_stress_tests(large_stress_test)  # of test/integration
 parti_gtest(parti_stress_smoke LABELS smoke TIMEOUT 60)
+
+add_executable(progress_test progress_test.cpp)
+target_link_libraries(progress_test PRIVATE parti_options parti_stress nlohmann_json::nlohmann_json)
+parti_gtest(progress_test LABELS unit TIMEOUT 60)
 
 add_executable(stress_oracle_selftest oracle_selftest.cpp)
 parti_use_fleet(stress_oracle_selftest)

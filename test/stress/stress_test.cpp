@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "progress.h"
 #include "testutil/environment.h"
 #include "testutil/preflight.h"
 #include "testutil/run_folder.h"
@@ -93,7 +94,14 @@ void StressTest::SetUp() {
         if (run) read_limits();
     }
     if (records_ && measures()) cool_down();
-    if (!records_) return;
+    if (records_) begin_records();
+    progress().begin(result_name(), writer_ ? writer_->file().parent_path() : std::filesystem::path(), measures());
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    const auto declared = budget_of(std::string(info->test_suite_name()) + "." + info->name());
+    if (declared && declared->of(profile()) > 0) progress().budget(declared->of(profile()));
+}
+
+void StressTest::begin_records() {
     writer_ = std::make_unique<report::ResultWriter>(result_name());
     for (const auto& [fact, text] : report::read_environment(writer_->file().parent_path())) writer_->set_environment(fact, text);
 }
@@ -104,6 +112,7 @@ void StressTest::TearDown() {
     if (!left.empty()) fail_because(report::ExitCode::orphan, test::describe(left));
     if (writer_) write_results();
     print_time();
+    progress().end(HasFailure() ? "failed" : (IsSkipped() ? "skipped" : "passed"));
     if (HasFailure()) std::printf("replay: %s\n", replay_line().c_str());
 }
 
@@ -152,6 +161,7 @@ std::uint64_t StressTest::launches(std::uint64_t by_default) const {
 
 void StressTest::print_budget(std::uint64_t launches, double seconds_each) {
     launches_made_ = launches;
+    progress().budget(static_cast<double>(launches) * seconds_each);
     std::printf("budget: %" PRIu64 " launches x %.1f s = %.0f s\n", launches, seconds_each, static_cast<double>(launches) * seconds_each);
     std::fflush(stdout);
 }

@@ -76,6 +76,7 @@ private:
     void read_limits();
     void judge_live();
     void keep_files(const test::Fleet& fleet);
+    void begin_records();
     void write_results();
     void print_time() const;
     void cool_down();
