@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PROFILE ?= standard
 .DEFAULT_GOAL := help
-.PHONY: help setup newserver test simulation stress tsan bench alarms proof nightly pull-request baseline baseline-runs baseline-pull comment stale summary check format tidy clean
+.PHONY: help setup newserver test simulation stress report browser-test tsan bench alarms proof nightly pull-request baseline baseline-runs baseline-pull comment stale summary check format tidy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -34,9 +34,17 @@ simulation: setup ## build Release, simulate for an hour (MINUTES=60), with seed
 	$(call build,release)
 	@build/release/test/simulation/simulate --minutes $(or $(MINUTES),60) --jobs $(JOBS) --first "$$(date +%Y%m%d)000000"
 
-stress: newserver ## build Release, run the stress suite, compare with the baseline (PROFILE=smoke standard nightly soak soak4h)
+stress: newserver ## build Release, run the stress suite, compare with the baseline (PROFILE=smoke standard nightly soak soak4h; DASHBOARD=PORT: a live page)
 	$(call build,release,-DPARTI_STRESS_PROFILE=$(PROFILE))
-	@tools/stress.sh build/release
+	@STRESS_DASHBOARD="$(DASHBOARD)" tools/stress.sh build/release
+
+report: ## write the last run's report again: build/release/stress-results/report.html
+	@build/release/test/cmd/stress-report/stress-report report build/release/stress-results --html build/release/stress-results/report.html
+
+browser-test: setup ## install Chromium (300 MB) and look at the report and the live page with it
+	@tools/setup.sh --only chromium fonts-dejavu-core
+	$(call build,asan)
+	@PARTI_NEED_BROWSER=1 ctest --test-dir build/asan -L '^browser$$' --no-tests=error --output-on-failure
 
 bench: setup ## build Release, run the microbenchmarks, compare with the run before (BENCH_BASE=F: with another)
 	$(call build,release)

@@ -43,7 +43,7 @@ SOURCES = {".h", ".hpp", ".cpp", ".cc", ".c"}
 TEXT = SOURCES | {".cmake", ".txt", ".md", ".py", ".sh", ".yml", ".yaml", ".json", ""}
 LINES_MAX = 500
 SUITE_LABELS = {"stress", "soak", "ladder", "matrix"}  # of the stress suite; all but `stress` are kept out of `ctest -L stress`
-LABELS = {"unit", "simulation", "integration", "smoke", "selftest", "benchmark"} | SUITE_LABELS
+LABELS = {"unit", "simulation", "integration", "smoke", "selftest", "benchmark", "browser"} | SUITE_LABELS
 
 # Seconds of all tests of a profile. `standard` is what `ctest -L stress` runs; the others are all labels.
 PROFILE_LIMITS = {"smoke": 60, "standard": 15 * 60, "nightly": 90 * 60, "soak": 70 * 60, "soak4h": 250 * 60}

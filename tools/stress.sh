@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Runs the stress suite of a build folder with its output as it comes, then prints the diff against the baseline.
 # Usage: tools/stress.sh BUILD. The build folder's PARTI_STRESS_PROFILE says which tests there are.
-# STRESS_FILTER: a regular expression; only tests whose names match it run (and the diff of those).
+#   STRESS_FILTER      a regular expression; only tests whose names match it run (and the diff of those)
+#   STRESS_DASHBOARD   a port: a live page about the run on http://127.0.0.1:PORT/ (0: any that is free); ends with the run
+# The report of the run is written to BUILD/stress-results/report.html, and as Markdown to summary.md beside it.
 #
 # Exit code: 0 passed (also when nothing is comparable with the baseline, which is said), otherwise not 0.
 set -euo pipefail
 
 build=$1
+results=$build/stress-results
+report=$build/test/cmd/stress-report/stress-report
 filter=${STRESS_FILTER:-}
 log=$build/stress.log
-table=$build/stress-results/diff.txt
+table=$results/diff.txt
 rm -f -- "$log" "$table"  # of an earlier run
 
 # The long tests have labels of their own, and are part of every profile but the default one.
@@ -21,6 +25,16 @@ labels='^stress$'
 arguments=(-L "$labels" --timeout 900 --no-tests=error -j 1 -V)
 [[ -z $filter ]] || arguments+=(-R "$filter")
 echo "== stress: profile $profile: ctest ${arguments[*]} (in $build; everything is kept in $log)"
+
+# For the live page: how many tests there will be.
+mkdir -p "$results"
+(cd "$build" && ctest "${arguments[@]}" -N 2>/dev/null) | sed -n 's/^ *Test *#[0-9]*: //p' | grep -vxE 'stress_(begin|diff)' >"$results/planned.txt" || true
+dashboard=
+if [[ -n ${STRESS_DASHBOARD:-} ]]; then
+    "$report" dashboard "$results" --port "$STRESS_DASHBOARD" &
+    dashboard=$!
+    trap 'kill "$dashboard" 2>/dev/null || true; wait "$dashboard" 2>/dev/null || true' EXIT
+fi
 
 # ctest's own chatter is left out; the exit code that counts is ctest's.
 noise='^([0-9]+: (Test command|Working Directory|Environment variables|Test timeout computed to be):?|UpdateCTestConfiguration|'
@@ -53,5 +67,10 @@ case $verdict in
         ;;
     *) echo "stress_diff: $verdict" >&2 ;;
 esac
+if [[ -x $report && -e $results/current ]]; then
+    echo
+    echo "== report"
+    "$report" report "$results" --html "$results/report.html" --markdown "$results/summary.md" || { ((code != 0)) || code=1; }
+fi
 ((code == 0)) || echo "stress: FAILED (ctest exit code $code)" >&2
 exit "$code"

@@ -61,6 +61,12 @@ const char* usage() {
            "    Median, MAD, coefficient of variation, minimum and maximum of every metric over all launches given.\n"
            "stress-report summary RESULT\n"
            "    The run as Markdown, for a job summary.\n"
+           "stress-report report RESULT [--baseline FILE|FOLDER] [--html F] [--markdown F]\n"
+           "    What the run says, verdict first, as one HTML file that needs nothing else (by default RESULT/report.html) and as Markdown.\n"
+           "    Exit 0 whatever the verdict is: diff is the judge.\n"
+           "stress-report dashboard [RESULT] [--port P] [--baseline FILE|FOLDER]\n"
+           "    A live page about the run that is going on, on 127.0.0.1; port 0 (the default): any that is free; the first line of\n"
+           "    output is its address. Ends on SIGINT, SIGTERM and with its parent.\n"
            "\n"
            "exit: 0 pass, 1 a test failed, 97 regression, 98 leak, 99 criterion broken, 100 nothing to look at, 101 not comparable,\n"
            "      102 something survived its test, 104 bad input\n";

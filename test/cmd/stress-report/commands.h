@@ -23,6 +23,8 @@ Outcome<ExitCode> run_history(const Arguments& arguments);  // history.cpp
 Outcome<ExitCode> run_promote(const Arguments& arguments);
 Outcome<ExitCode> run_spread(const Arguments& arguments);
 Outcome<ExitCode> run_summary(const Arguments& arguments);
+Outcome<ExitCode> run_report(const Arguments& arguments);  // report_command.cpp
+Outcome<ExitCode> run_dashboard(const Arguments& arguments);  // dashboard.cpp
 const char* usage();
 
 }  // namespace parti::report

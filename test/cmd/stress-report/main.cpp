@@ -24,6 +24,8 @@ constexpr Command kCommands[] = {
     {"promote", parti::report::run_promote},
     {"spread", parti::report::run_spread},
     {"summary", parti::report::run_summary},
+    {"report", parti::report::run_report},
+    {"dashboard", parti::report::run_dashboard},
 };
 
 parti::report::Outcome<ExitCode> dispatch(const std::string& command, const Arguments& arguments) {

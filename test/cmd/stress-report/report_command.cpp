@@ -1,0 +1,93 @@
+// The command `report`: one run as a page of HTML and as Markdown.
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include "against.h"
+#include "commands.h"
+#include "report_pages.h"
+#include "testutil/baseline.h"
+#include "testutil/diff.h"
+#include "testutil/json_file.h"
+#include "testutil/run_folder.h"
+
+namespace parti::report {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ReportOptions {
+    std::string result, baseline, html, markdown;
+};
+
+Outcome<ReportOptions> parse_report(const Arguments& arguments) {
+    ReportOptions options;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const std::string& argument = arguments[i];
+        std::string* value = nullptr;
+        if (argument == "--baseline") value = &options.baseline;
+        if (argument == "--html") value = &options.html;
+        if (argument == "--markdown") value = &options.markdown;
+        if (value != nullptr) {
+            if (++i == arguments.size()) return bad_input(argument + ": needs a value");
+            *value = arguments[i];
+        } else if (argument.starts_with("--")) {
+            return bad_input(argument + ": is not an option of this command (--help explains them)");
+        } else if (!options.result.empty()) {
+            return bad_input("report: takes one RESULT, a run folder or a root; '" + argument + "' is a second one");
+        } else {
+            options.result = argument;
+        }
+    }
+    if (options.result.empty()) return bad_input("report: takes one RESULT, a run folder or a root");
+    return options;
+}
+
+}  // namespace
+
+Outcome<Against> baseline_for(const std::string& text, const Fingerprint& current) {
+    const fs::path path = text.empty() ? default_baselines() : fs::path(text);
+    std::error_code error;
+    if (!fs::exists(path, error)) {
+        if (text.empty()) return Against{std::nullopt, "none: " + path.string() + " does not exist"};
+        return bad_input(text + ": does not exist; make a baseline with: stress-report promote");
+    }
+    if (fs::is_directory(path, error)) {
+        auto choice = choose_baseline(path, current);
+        if (!choice) return tl::unexpected<Problem>(choice.error());
+        return Against{std::move(choice->baseline), choice->why};
+    }
+    auto baseline = read_baseline(path);
+    if (!baseline) return tl::unexpected<Problem>(baseline.error());
+    return Against{std::move(*baseline), path.string()};
+}
+
+Outcome<ExitCode> run_report(const Arguments& arguments) {
+    const auto options = parse_report(arguments);
+    if (!options) return tl::unexpected<Problem>(options.error());
+    const auto run = open_run(options->result);
+    if (!run) return tl::unexpected<Problem>(run.error());
+    const auto results = read_run(*run);
+    if (!results) return tl::unexpected<Problem>(results.error());
+    const auto against =
+        baseline_for(options->baseline, results->tests.empty() ? local_fingerprint() : results->tests.front().fingerprint);
+    if (!against) return tl::unexpected<Problem>(against.error());
+    const auto diff = compare(against->baseline, results->tests);
+    if (!diff) return tl::unexpected<Problem>(diff.error());
+
+    const ReportView view = view_of({&*results, &*diff, against->why, {}});
+    const std::string html = options->html.empty() && options->markdown.empty() ? (run->folder / "report.html").string() : options->html;
+    if (!html.empty()) {
+        if (const auto written = write_file(html, html_page(view)); !written) return tl::unexpected<Problem>(written.error());
+    }
+    if (!options->markdown.empty()) {
+        if (const auto written = write_file(options->markdown, markdown_page(view)); !written) return tl::unexpected<Problem>(written.error());
+    }
+    std::printf("%s: %s\n%s\n", std::string(name(view.grade)).c_str(), view.happened.c_str(), view.action.c_str());
+    for (const std::string& file : {html, options->markdown}) {
+        if (!file.empty()) std::printf("written: %s\n", file.c_str());
+    }
+    return ExitCode::pass;
+}
+
+}  // namespace parti::report
