@@ -172,7 +172,7 @@ TEST_F(WorkerHost, TellsItsStatusOverHttp) {
     ASSERT_TRUE(now.is_object());
     EXPECT_EQ(now.at("health"), "stable");
     EXPECT_EQ(now.at("workers"), (nlohmann::json{{"all", 3}, {"running", 3}}));
-    EXPECT_EQ(now.at("states"), (nlohmann::json{{"stable", 3}})) << now;
+    EXPECT_EQ(now.at("states"), (nlohmann::json{{"Stable", 3}})) << now;
     EXPECT_EQ(now.at("counters").at("owned"), 12);
     EXPECT_GE(now.at("counters").at("partitions_gained"), 12);
     EXPECT_GT(now.at("memory").at("anonymous_bytes"), 0);
