@@ -43,8 +43,10 @@ report: ## write the last run's report again: build/release/stress-results/repor
 
 browser-test: setup ## install Chromium (300 MB) and look at the report and the live page with it
 	@tools/setup.sh --only chromium fonts-dejavu-core
-	$(call build,asan)
-	@PARTI_NEED_BROWSER=1 ctest --test-dir build/asan -L '^browser$$' --no-tests=error --output-on-failure
+	@mkdir -p build/release
+	@cmake --preset release >build/release/configure.log 2>&1 || { cat build/release/configure.log; exit 1; }
+	@cmake --build --preset release -j $(JOBS) --target stress-report
+	@PARTI_NEED_BROWSER=1 ctest --test-dir build/release -L '^browser$$' --no-tests=error --output-on-failure
 
 bench: setup ## build Release, run the microbenchmarks, compare with the run before (BENCH_BASE=F: with another)
 	$(call build,release)
