@@ -27,6 +27,7 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, con
     ++launches_begun_;
     for (int attempt = 1;; ++attempt) {
         progress().phase("launch " + std::to_string(launches_begun_) + " (" + name_of(plan) + (attempt > 1 ? ", made again)" : ")"));
+        progress().workers(0, plan.workers);
         auto fleet = new_fleet({.partitions = plan.partitions, .config = plan.config});
         if (!fleet) return std::nullopt;
         auto sample = run_launch(*fleet, plan);

@@ -161,7 +161,6 @@ std::uint64_t StressTest::launches(std::uint64_t by_default) const {
 
 void StressTest::print_budget(std::uint64_t launches, double seconds_each) {
     launches_made_ = launches;
-    progress().budget(static_cast<double>(launches) * seconds_each);
     std::printf("budget: %" PRIu64 " launches x %.1f s = %.0f s\n", launches, seconds_each, static_cast<double>(launches) * seconds_each);
     std::fflush(stdout);
 }

@@ -122,8 +122,10 @@ void conclude(ReportView& view) {
     std::string happened = passed + ", and none of " + counted(diff.compared, "compared metric", "compared metrics") + " is worse than the baseline";
     if (diff.improved > 0) happened += "; " + counted(diff.improved, "is", "are") + " better";
     if (diff.inconclusive > 0) happened += "; " + counted(diff.inconclusive, "was", "were") + " too noisy to judge";
-    set(view, Grade::pass, happened + ".",
-        diff.improved > 0 ? "Nothing has to be done; a new baseline would hold the gain (make baseline)." : "Nothing has to be done.");
+    std::string action = "Nothing has to be done.";
+    if (diff.improved > 0) action = "Nothing has to be done; a new baseline would hold the gain (make baseline).";
+    if (diff.inconclusive > 0) action = "To judge the rest, run it again on a quiet machine, with at least 4 launches.";
+    set(view, Grade::pass, happened + ".", std::move(action));
 }
 
 void add_environment(ReportView& view) {
