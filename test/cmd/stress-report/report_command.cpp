@@ -5,6 +5,8 @@
 
 #include "against.h"
 #include "commands.h"
+#include "limits.h"
+#include "page_text.h"
 #include "report_pages.h"
 #include "testutil/baseline.h"
 #include "testutil/diff.h"
@@ -43,6 +45,18 @@ Outcome<ReportOptions> parse_report(const Arguments& arguments) {
     return options;
 }
 
+std::vector<CriterionView> criterion_views(const Report& diff) {
+    std::vector<CriterionView> views;
+    for (const CriterionResult& result : diff.criteria) {
+        const Grade grade = result.state == CriterionState::held ? Grade::pass : (result.state == CriterionState::broken ? Grade::fail : Grade::unsure);
+        const std::string note = result.why + (result.note.empty() ? "" : (result.why.empty() ? "" : "; ") + result.note);
+        const bool named = result.metric.empty() || result.expression.find(result.metric) != std::string::npos;
+        views.push_back({named ? result.expression : result.metric + ": " + result.expression, result.test,
+                         result.value ? shown_value(*result.value, result.unit) : std::string(kNotMeasured), std::string(name(result.state)), note, grade});
+    }
+    return views;
+}
+
 }  // namespace
 
 Outcome<Against> baseline_for(const std::string& text, const Fingerprint& current) {
@@ -72,10 +86,15 @@ Outcome<ExitCode> run_report(const Arguments& arguments) {
     const auto against =
         baseline_for(options->baseline, results->tests.empty() ? local_fingerprint() : results->tests.front().fingerprint);
     if (!against) return tl::unexpected<Problem>(against.error());
-    const auto diff = compare(against->baseline, results->tests);
+    auto diff = compare(against->baseline, results->tests);
     if (!diff) return tl::unexpected<Problem>(diff.error());
+    const auto criteria = criteria_of({}, run->folder);
+    if (!criteria) return tl::unexpected<Problem>(criteria.error());
+    if (*criteria) {
+        if (const auto applied = apply_criteria(*diff, **criteria, results->tests); !applied) return tl::unexpected<Problem>(applied.error());
+    }
 
-    const ReportView view = view_of({&*results, &*diff, against->why, {}});
+    const ReportView view = view_of({&*results, &*diff, against->why, criterion_views(*diff)});
     const std::string html = options->html.empty() && options->markdown.empty() ? (run->folder / "report.html").string() : options->html;
     if (!html.empty()) {
         if (const auto written = write_file(html, html_page(view)); !written) return tl::unexpected<Problem>(written.error());
