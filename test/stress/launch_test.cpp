@@ -73,8 +73,8 @@ void LaunchTest::record_memory_series(const LaunchSample& s) {
     char note[96];
     std::snprintf(note, sizeof note, "first launch, from the start of the workers; the measured window begins at %.0f ms",
                   Milliseconds(s.window_from - s.started).count());
-    report::Series anonymous{"rss_anon", Unit::kB, {}, {}, note};
-    report::Series resident{"rss", Unit::kB, {}, {}, note};
+    report::Curve anonymous{"rss_anon", Unit::kB, {}, {}, note};
+    report::Curve resident{"rss", Unit::kB, {}, {}, note};
     for (const test::MemorySample& sample : s.memory) {
         const double at = std::round(Milliseconds(sample.time - s.started).count());
         anonymous.times_ms.push_back(at);

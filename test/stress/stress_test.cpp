@@ -300,7 +300,7 @@ bool is_known(const std::vector<T>& items, const std::string& name) {
 }
 }  // namespace
 
-void StressTest::record_series(report::Series series) {
+void StressTest::record_series(report::Curve series) {
     if (!writer_ || !measures() || is_known(writer_->result().details.series, series.name)) return;
     writer_->add_series(std::move(series));
 }

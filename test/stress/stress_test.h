@@ -62,7 +62,7 @@ protected:
     double median_of(const std::string& name) const;               // 0: never recorded
     // For the report, beside the metrics (testutil/details.h). The first series, fit or distribution of a name counts; nothing is kept
     // in a build that does not measure, except anomalies.
-    void record_series(report::Series series);
+    void record_series(report::Curve series);
     void record_fit(report::Fit fit);
     void record_distribution(report::Distribution distribution);
     void note_anomaly(const std::string& text, const std::string& excerpt = {});

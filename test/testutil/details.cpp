@@ -19,7 +19,7 @@ std::string check_finite(const char* what, double value) {
 
 }  // namespace
 
-std::string check(const Series& series) {
+std::string check(const Curve& series) {
     if (auto bad = check_name(series.name); !bad.empty()) return bad;
     if (series.times_ms.empty()) return "times: a series must have at least one point";
     if (series.times_ms.size() != series.values.size()) {
@@ -82,11 +82,11 @@ std::string check(const Anomaly& anomaly) {
     return {};
 }
 
-Series thinned(Series series, std::size_t most) {
+Curve thinned(Curve series, std::size_t most) {
     const std::size_t n = std::min(series.times_ms.size(), series.values.size());
     if (n <= most || most < 2) return series;
     const std::size_t stretches = most / 2;
-    Series kept{series.name, series.unit, {}, {}, series.note};
+    Curve kept{series.name, series.unit, {}, {}, series.note};
     for (std::size_t s = 0; s < stretches; ++s) {
         const auto begin = static_cast<std::ptrdiff_t>(s * n / stretches);
         const auto end = static_cast<std::ptrdiff_t>((s + 1) * n / stretches);

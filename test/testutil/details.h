@@ -32,7 +32,7 @@ inline constexpr std::string_view kDetailsSchema = "parti-stress-details/1";
 inline constexpr std::size_t kMostPoints = 2000;
 inline constexpr std::size_t kMostExcerpt = 4000;  // bytes of an anomaly's excerpt
 
-struct Series {
+struct Curve {
     std::string name;  // "rss_anon"
     Unit unit = Unit::count;
     std::vector<double> times_ms;  // ascending
@@ -67,7 +67,7 @@ struct Anomaly {
 using Environment = std::map<std::string, std::string>;
 
 struct Details {
-    std::vector<Series> series;                // names unique, as those of fits and distributions
+    std::vector<Curve> series;                // names unique, as those of fits and distributions
     std::vector<Fit> fits;
     std::vector<Distribution> distributions;
     std::vector<Anomaly> anomalies;
@@ -79,13 +79,13 @@ struct Details {
 };
 
 // Empty when every rule is kept, else "VALUE ...: RULE".
-std::string check(const Series& series);
+std::string check(const Curve& series);
 std::string check(const Fit& fit);
 std::string check(const Distribution& distribution);
 std::string check(const Anomaly& anomaly);
 
 // At most `most` points: of each of most / 2 stretches the lowest and the highest, in their order.
-Series thinned(Series series, std::size_t most = kMostPoints);
+Curve thinned(Curve series, std::size_t most = kMostPoints);
 // The largest |y - fit| / |y| over the points; for `residual`.
 double largest_residual(const std::vector<std::pair<double, double>>& points, double intercept, double slope);
 // The smallest n that a percentile needs: 1 up to p95, 1,000 up to p99, 10,000 above; 1 for the maximum (100).

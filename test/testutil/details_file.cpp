@@ -19,8 +19,8 @@ Unit read_unit(Fields& fields) {
     return unit.value_or(Unit::count);
 }
 
-Series read_series(Fields& fields) {
-    Series series;
+Curve read_series(Fields& fields) {
+    Curve series;
     series.name = fields.text("name");
     series.unit = read_unit(fields);
     series.times_ms = fields.numbers("times");
@@ -98,7 +98,7 @@ void read_list(Fields& details, const char* key, T (*read)(Fields&), std::vector
     }
 }
 
-Json json_of(const Series& s) {
+Json json_of(const Curve& s) {
     Json json{{"name", s.name}, {"unit", name(s.unit)}, {"times", numbers(s.times_ms)}, {"values", numbers(s.values)}};
     if (!s.note.empty()) json["note"] = s.note;
     return json;

@@ -247,7 +247,7 @@ void ResultWriter::add_detail(T item, std::vector<T>& into) {
     into.push_back(std::move(item));
 }
 
-void ResultWriter::add_series(Series series) { add_detail(thinned(std::move(series)), result_.details.series); }
+void ResultWriter::add_series(Curve series) { add_detail(thinned(std::move(series)), result_.details.series); }
 void ResultWriter::add_fit(Fit fit) { add_detail(std::move(fit), result_.details.fits); }
 void ResultWriter::add_distribution(Distribution distribution) { add_detail(std::move(distribution), result_.details.distributions); }
 

@@ -92,7 +92,7 @@ public:
     void set_fingerprint(std::string_view key, std::string value) { result_.fingerprint.set(key, std::move(value)); }
     void set_cause(ExitCode cause) { result_.cause = cause; }
     // For the report. A series is thinned to kMostPoints; an excerpt is cut at kMostExcerpt.
-    void add_series(Series series);
+    void add_series(Curve series);
     void add_fit(Fit fit);
     void add_distribution(Distribution distribution);
     void add_anomaly(std::string text, std::string excerpt = {});  // happened now

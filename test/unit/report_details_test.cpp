@@ -123,20 +123,20 @@ TEST(ResultDetails, TheEnvironmentIsReadFromTheKernel) {
 TEST(ResultDetails, ThinningKeepsTheLowestAndTheHighest) {
     const std::uint64_t seed = test_seed();
     base::Rng rng(seed);
-    Series series{"memory", Unit::kB, {}, {}, "note"};
+    Curve series{"memory", Unit::kB, {}, {}, "note"};
     for (int i = 0; i < 12'345; ++i) {
         series.times_ms.push_back(i * 100.0);
         series.values.push_back(static_cast<double>(rng.next() % 1'000'000));
     }
     const auto [low, high] = std::minmax_element(series.values.begin(), series.values.end());
-    const Series kept = thinned(series);
+    const Curve kept = thinned(series);
     EXPECT_EQ(check(kept), "");
     EXPECT_GT(kept.values.size(), kMostPoints / 2);
     EXPECT_LE(kept.values.size(), kMostPoints);
     EXPECT_NE(std::find(kept.values.begin(), kept.values.end(), *low), kept.values.end());
     EXPECT_NE(std::find(kept.values.begin(), kept.values.end(), *high), kept.values.end());
     EXPECT_EQ(kept.note, "note");
-    const Series few{"memory", Unit::kB, {1, 2, 3}, {4, 5, 6}, ""};
+    const Curve few{"memory", Unit::kB, {1, 2, 3}, {4, 5, 6}, ""};
     EXPECT_EQ(thinned(few).values, few.values);
 }
 

@@ -36,7 +36,7 @@ std::string fits_of(const ReportView& view, bool memory) {
 std::string curves_of(const ReportView& view, bool memory) {
     std::string charts;
     for (const TestView& test : view.tests) {
-        for (const Series& series : test.test->details.series) {
+        for (const Curve& series : test.test->details.series) {
             if (is_memory(series.unit) == memory) charts += curve_chart(series.name + " over time (" + test.short_name + ")", series);
         }
     }

@@ -164,7 +164,7 @@ std::string fit_chart(const std::string& title, const Fit& fit) {
     return svg.done("Line: " + words + ". Largest distance of a point: " + residual + " of its value.");
 }
 
-std::string curve_chart(const std::string& title, const Series& series) {
+std::string curve_chart(const std::string& title, const Curve& series) {
     if (series.values.empty() || series.values.size() != series.times_ms.size()) return {};
     const auto [low, high] = std::minmax_element(series.values.begin(), series.values.end());
     const Axis x = Axis::linear(std::min(0.0, series.times_ms.front()), series.times_ms.back(), Unit::ms);

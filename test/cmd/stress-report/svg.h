@@ -25,7 +25,7 @@ struct DotRow {
 std::string dot_chart(const std::string& title, Unit unit, const std::vector<DotRow>& rows);
 // Points, the line, and "a + b for each further ...".
 std::string fit_chart(const std::string& title, const Fit& fit);
-std::string curve_chart(const std::string& title, const Series& series);
+std::string curve_chart(const std::string& title, const Curve& series);
 struct PercentileRow {
     std::string label;
     Distribution distribution;
