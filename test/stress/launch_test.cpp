@@ -71,7 +71,7 @@ void LaunchTest::record_memory_series(const LaunchSample& s) {
     using Milliseconds = std::chrono::duration<double, std::milli>;
     if (s.memory.empty()) return;
     char note[96];
-    std::snprintf(note, sizeof note, "first launch, from the start of the workers; the measured window begins at %.0f ms",
+    std::snprintf(note, sizeof note, "first launch, its measured window only; it begins %.0f ms after the start of the workers",
                   Milliseconds(s.window_from - s.started).count());
     report::Curve anonymous{"rss_anon", Unit::kB, {}, {}, note};
     report::Curve resident{"rss", Unit::kB, {}, {}, note};
