@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PROFILE ?= standard
 .DEFAULT_GOAL := help
-.PHONY: help setup newserver test simulation stress report browser-test tsan bench alarms proof nightly pull-request baseline baseline-runs baseline-pull comment stale summary check format tidy clean
+.PHONY: help setup newserver test simulation stress report browser-test tsan bench alarms proof nightly profile pull-request baseline baseline-runs baseline-pull comment stale summary check format tidy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -69,6 +69,10 @@ proof: newserver ## 20 unchanged runs and 20 with 15 % more memory, of two fleet
 
 nightly: newserver ## what the nightly workflow runs: TYPE=all memory scale scenario selftest, PROFILE as for stress
 	@tools/nightly.sh build/release
+
+profile: setup ## a rerun with a profiler on the workers: make profile TEST=Launches/10w_100p KIND=cpu (or heap)
+	$(call build,release)
+	@tools/profile.sh build/release
 
 pull-request: newserver ## what the pull request workflow runs
 	@tools/pull-request.sh build/release
