@@ -5,6 +5,7 @@ find_package(Boost 1.74 REQUIRED COMPONENTS system filesystem GLOBAL)
 find_package(GTest REQUIRED GLOBAL)
 
 add_library(parti_testproc STATIC
+  limits.cpp
   log_scan.cpp
   memory_probe.cpp
   memory_sampler.cpp
