@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PROFILE ?= standard
 .DEFAULT_GOAL := help
-.PHONY: help setup newserver test simulation stress report browser-test tsan bench alarms proof nightly profile pull-request baseline baseline-runs baseline-pull comment stale summary check format tidy clean
+.PHONY: help setup newserver test simulation stress report browser-test tsan bench alarms proof nightly profile pull-request baseline baseline-runs baseline-pull comment stale contract summary check format tidy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -92,6 +92,10 @@ comment: ## in GitHub Actions: the summary as a comment on the pull request
 stale: ## in GitHub Actions: fails, and opens an issue, when the last good nightly run is too old
 	@tools/setup.sh --only python3
 	@tools/github.py stale
+
+contract: setup ## hold a worker program to docs/WORKER-CONTRACT.md: make contract WORKER=PATH (default: worker-host)
+	$(call build,release)
+	@build/release/test/cmd/contract-check/contract-check $(or $(WORKER),build/release/test/cmd/worker-host/worker-host)
 
 summary: ## print the last results as Markdown (in GitHub Actions: into the job's summary)
 	@tools/summary.sh build/release

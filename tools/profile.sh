@@ -47,7 +47,7 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
 # What is started in the worker's place: it keeps its pid, and so does the worker. The profiler has nothing of its pipes.
-worker=$(realpath -- "${PARTI_WORKER_HOST:-$build/test/cmd/worker-host/worker-host}")
+worker=$(realpath -- "${PARTI_STRESS_WORKER:-$build/test/cmd/worker-host/worker-host}")
 {
     # shellcheck disable=SC2016  # $$ and $@ are the written script's
     printf '#!/bin/sh\nprintf "%%s " "$@" >"%s/$$.args"\n' "$work"
@@ -66,7 +66,7 @@ chmod +x "$work/profiled-worker"
 echo "== profile: $name again, with $tool on each worker process"
 code=0
 "$build/test/cmd/stress-report/stress-report" begin "$work/results" >/dev/null
-PARTI_STRESS_RUN_DIR="$work/results" PARTI_STRESS_LAUNCHES=1 PARTI_WORKER_HOST="$work/profiled-worker" "${command[@]:1}" ||
+PARTI_STRESS_RUN_DIR="$work/results" PARTI_STRESS_LAUNCHES=1 PARTI_STRESS_WORKER="$work/profiled-worker" "${command[@]:1}" ||
     code=$?
 
 entries=()

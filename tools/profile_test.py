@@ -13,7 +13,7 @@ TEST = r"""#!/usr/bin/env bash
 echo "$1 launches=$PARTI_STRESS_LAUNCHES" >>"$FAKE/test.log"
 [[ -s $PARTI_STRESS_RUN_DIR/current && $PARTI_STRESS_RUN_DIR != *"/stress-results" ]] || exit 9
 [[ ! -e $FAKE/starts-nothing ]] || exit 3
-"$PARTI_WORKER_HOST" --workers 1 --label a && "$PARTI_WORKER_HOST" --workers 10 --label b
+"$PARTI_STRESS_WORKER" --workers 1 --label a && "$PARTI_STRESS_WORKER" --workers 10 --label b
 """
 PERF = r"""#!/usr/bin/env bash
 case $1 in

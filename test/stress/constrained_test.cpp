@@ -17,7 +17,7 @@ namespace {
 using report::Unit;
 using test::Milliseconds;
 
-constexpr const char* kWorkerVariable = "PARTI_WORKER_HOST";
+constexpr const char* kWorkerVariable = "PARTI_STRESS_WORKER";
 constexpr Milliseconds kDeadline{60000};
 constexpr std::uint32_t kHosts = 2, kWorkersEach = 25, kPartitions = 500;
 constexpr std::uint64_t kGigabyte = 1ULL << 30U;

@@ -27,6 +27,11 @@ parti_add_stress_tests(parti_scale_tests)
 parti_add_stress_tests(parti_conflict_tests)
 parti_add_stress_tests(large_stress_test)  # of test/integration
 parti_gtest(parti_stress_smoke LABELS smoke TIMEOUT 60)
+# The same over the second program that keeps the worker contract.
+add_dependencies(parti_stress_smoke minimal-worker)
+add_test(NAME smoke_minimal_worker COMMAND parti_stress_smoke)
+set_tests_properties(smoke_minimal_worker PROPERTIES LABELS smoke TIMEOUT 60
+  ENVIRONMENT "PARTI_STRESS_WORKER=${PROJECT_BINARY_DIR}/test/cmd/minimal-worker/minimal-worker")
 
 add_executable(progress_test progress_test.cpp)
 target_link_libraries(progress_test PRIVATE parti_options parti_stress nlohmann_json::nlohmann_json)

@@ -45,6 +45,12 @@ std::string this_program() {
     return error ? "/proc/self/exe" : program.string();
 }
 
+// The program that is measured, if it is not worker-host; its figures are nobody's baseline.
+std::string foreign_worker() {
+    const std::string program = std::filesystem::path(test::worker_program()).filename();
+    return program == "worker-host" ? std::string() : program;
+}
+
 // Empty when it cannot be had; the result then says so by its absence.
 std::string sha256_of(const std::string& path) {
     test::ProcessOptions options;
@@ -332,8 +338,11 @@ void StressTest::write_results() {
     protocol.program = this_program();
     protocol.environment = report::suite_environment();
     writer_->set_cause(cause_);
+    const std::string foreign = foreign_worker();
+    if (!foreign.empty()) protocol.mode += ", worker " + foreign;
     writer_->set_protocol(std::move(protocol));
-    for (const Metric& metric : metrics_) {
+    for (Metric& metric : metrics_) {
+        metric.gate = metric.gate && foreign.empty();
         const double spread = report::coefficient_of_variation(metric.launches) * 100;
         const bool said = measures() || metric.kind == Kind::exact;
         std::printf("  %-28s %12s  CV %4.1f %%  n %zu%s\n", metric.name.c_str(),

@@ -7,6 +7,7 @@ add_library(parti_testfleet STATIC
   history_parse.cpp
   oracles.cpp
   timeline.cpp
+  worker_contract.cpp
   worker_process.cpp)
 target_compile_definitions(parti_testfleet PRIVATE
   "PARTI_WORKER_HOST_PATH=\"${PROJECT_BINARY_DIR}/test/cmd/worker-host/worker-host\"")

@@ -1,5 +1,7 @@
 #include "testutil/worker_process.h"
 
+#include "testutil/worker_contract.h"
+
 #include <algorithm>
 #include <ctime>
 #include <fstream>
@@ -33,6 +35,20 @@ T get(const Json& json, const char* key, T otherwise) {
     }
 }
 
+// What breaks docs/WORKER-CONTRACT.md is an error in these words, and an error event of the process.
+constexpr const char* kBreach = "breaks the worker contract (docs/WORKER-CONTRACT.md): ";
+
+// Empty: the line is an event of version 1.
+std::string breach_of_ready(const Json& json, std::int64_t pid) {
+    const auto contract = json.find("contract");
+    if (contract == json.end()) return "its 'ready' names no version of the contract: " + json.dump();
+    if (*contract != kWorkerContract) {
+        return "it speaks version " + contract->dump() + ", this suite speaks version " + std::to_string(kWorkerContract);
+    }
+    if (get<std::int64_t>(json, "pid", 0) != pid) return "its 'ready' must name its pid, which is measured, and names another: " + json.dump();
+    return {};
+}
+
 const Json* workers_of(const Json& json) {
     const auto found = json.find("workers");
     return found != json.end() && found->is_array() ? &*found : nullptr;
@@ -41,7 +57,7 @@ const Json* workers_of(const Json& json) {
 }  // namespace
 
 std::string worker_program() {
-    const char* given = std::getenv("PARTI_WORKER_HOST");
+    const char* given = std::getenv("PARTI_STRESS_WORKER");
     return given != nullptr && *given != '\0' ? given : PARTI_WORKER_HOST_PATH;
 }
 
@@ -83,9 +99,14 @@ Outcome<WorkerProcess> WorkerProcess::start(const std::string& url, const std::s
     worker.history_path_ = history;
     worker.log_path_ = log;
     auto ready = worker.await("ready", kReadyTimeout, "being started");
+    if (ready) {
+        const std::string broken = breach_of_ready(Json::parse(*ready, nullptr, false), worker.pid());
+        if (!broken.empty()) ready = worker.problem(kBreach + broken);
+    }
     if (!ready) {
         std::ifstream file(log);
         std::ostringstream said;
+        for (const std::string& event : worker.errors_) said << event << "\n";
         said << file.rdbuf();
         const auto status = worker.child_.terminate();
         return failure(ready.error() + " (" + status.text() + "); it said: " + said.str());
@@ -101,8 +122,12 @@ std::string WorkerProcess::ready_value(const std::string& key) const {
 
 std::string WorkerProcess::keep(const std::string& line) {
     const Json json = Json::parse(line, nullptr, false);
-    if (!json.is_object()) return {};
-    const auto event = get<std::string>(json, "event", "");
+    const auto named = json.is_object() ? json.find("event") : json.end();
+    if (!json.is_object() || named == json.end() || !named->is_string() || named->get<std::string>().empty()) {
+        errors_.push_back(kBreach + ("a line is no JSON object with a text 'event': '" + line.substr(0, 200) + "'"));
+        return {};
+    }
+    const auto event = named->get<std::string>();
     if (event == "error") errors_.push_back(line);
     if (event == "all_stable" || event == "covered") milestones_[event].push_back(line);
     return event;
@@ -116,7 +141,9 @@ Outcome<std::string> WorkerProcess::await(const std::string& event, Milliseconds
         if (read.state == ReadState::timeout) {
             return problem("no '" + event + "' within " + std::to_string(timeout.count()) + " ms after " + why);
         }
-        if (keep(read.text) == event) return read.text;
+        const std::string kept = keep(read.text);
+        if (kept.empty()) return problem(errors_.back());
+        if (kept == event) return read.text;
     }
 }
 

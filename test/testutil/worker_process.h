@@ -21,7 +21,7 @@
 namespace parti::test {
 
 std::int64_t boot_now_ns();
-// The program: PARTI_WORKER_HOST, else the build's worker-host.
+// The program: PARTI_STRESS_WORKER, else the build's worker-host.
 std::string worker_program();
 
 struct WorkerProcessOptions {

@@ -1,7 +1,6 @@
 // worker-host: the process that is measured. N workers, a control pipe and nothing of the harness; see `usage` in options.cpp.
 //
-// Protocol  stdin: one command a line. stdout: one JSON object a line: answers, and events as they happen; errors are
-//           {"event":"error","error":"..."}. Times are CLOCK_BOOTTIME in ns.
+// Protocol  docs/WORKER-CONTRACT.md: commands on stdin, one JSON object a line on stdout.
 // Lifetime  The end of stdin means that the parent is gone: the process ends at once, without leaving its group.
 #include <malloc.h>
 #include <nats/nats.h>
@@ -150,6 +149,8 @@ int run(Options options) {
     if (!context) return complain(exit_setup, context.error().message());
     if (history) parti::runtime::set_observer(*context, history);
     Line("ready")
+        .add("contract", std::uint64_t{1})
+        .add("program", "worker-host")
         .add("pid", static_cast<std::int64_t>(::getpid()))
         .add("label", options.label)
         .add("nats_c", nats_GetVersion())
