@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PROFILE ?= standard
 .DEFAULT_GOAL := help
-.PHONY: help setup newserver test simulation stress report browser-test tsan bench alarms proof nightly profile pull-request baseline baseline-runs baseline-pull comment stale contract summary check format tidy clean
+.PHONY: help setup newserver test simulation stress report browser-test tsan bench alarms proof nightly profile pull-request ab baseline baseline-runs baseline-pull comment stale contract summary check format tidy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -73,6 +73,10 @@ nightly: newserver ## what the nightly workflow runs: TYPE=all memory scale scen
 profile: setup ## a rerun with a profiler on the workers: make profile TEST=Launches/10w_100p KIND=cpu (or heap)
 	$(call build,release)
 	@tools/profile.sh build/release
+
+ab: setup ## this build's memory against the merge base's, launches taking turns (BASE_REF=main)
+	$(call build,release)
+	@tools/ab.sh build/release
 
 pull-request: newserver ## what the pull request workflow runs
 	@tools/pull-request.sh build/release

@@ -92,12 +92,48 @@ class Jobs(unittest.TestCase):
         (self.build / "stress-results/summary.md").write_text("new\n")
         self.assertEqual("new\n", self.script("summary.sh", self.build)[1])
 
-    def test_pull_request_runs_the_smoke_profile(self):
+    def test_pull_request_runs_the_smoke_profile_and_the_comparison(self):
         self.target("stress", report="| smoke | PASS |\n")
         self.assertEqual(0, self.script("pull-request.sh", self.build)[0])
-        self.assertEqual("stress profile=smoke filter=", self.calls()[0])
+        self.assertEqual(["stress profile=smoke filter=", "ab profile= filter="], self.calls())
         self.target("stress", code=1)
         self.assertEqual(1, self.script("pull-request.sh", self.build)[0])
+        self.assertEqual(4, len(self.calls()), "the comparison runs all the same")
+
+    def test_ab_builds_the_merge_base_and_compares(self):
+        work = self.fake / "work"
+        self.git("init", "--quiet", "--initial-branch=main", str(work), cwd=self.fake)
+        (work / ".gitignore").write_text("/build\n")
+        (work / "a").write_text("1\n")
+        self.git("add", ".")
+        self.git("commit", "--quiet", "-m", "base")
+        base = self.git("rev-parse", "HEAD").strip()
+        report = work / "build/release/test/cmd/stress-report/stress-report"
+        report.parent.mkdir(parents=True)
+        report.write_text('#!/bin/sh\necho "report $*" >>"$FAKE/make.log"\necho table >"$5"\nexit "$(cat "$FAKE/report.code")"\n')
+        report.chmod(0o755)
+        (self.fake / "bin").mkdir()
+        (self.fake / "bin/cmake").write_text('#!/bin/sh\necho "cmake $(cat build/base-source/a) $*" >>"$FAKE/make.log"\n')
+        (self.fake / "bin/cmake").chmod(0o755)
+        env = {"PATH": f"{self.fake}/bin:{os.environ['PATH']}"}
+        code, out, _ = self.script("ab.sh", "build/release", cwd=work, **env)
+        self.assertEqual((0, True, []), (code, "nothing to compare" in out, self.calls()))
+        self.git("switch", "--quiet", "--create", "change")
+        (work / "a").write_text("2\n")
+        self.git("commit", "--quiet", "-am", "change")
+        for said, expected in ((0, 0), (101, 0), (97, 97)):
+            (self.fake / "report.code").write_text(str(said))
+            (self.fake / "make.log").unlink(missing_ok=True)
+            code, out, err = self.script("ab.sh", "build/release", cwd=work, **env)
+            self.assertEqual((expected, ""), (code, err))
+            self.assertIn(base[:7], out)
+            configure, build, compare = self.calls()
+            self.assertTrue(configure.startswith("cmake 1 -S build/base-source -B build/base "), configure)
+            self.assertIn("--target worker-host nats-server-launcher parti_memory_tests", build)
+            self.assertEqual(f"report ab build/base {work}/build/release --markdown {work}/build/release/stress-results/summary.md", compare)
+        self.assertEqual("table\n", (work / "build/release/stress-results/summary.md").read_text())
+        code, _, err = self.script("ab.sh", "build/release", cwd=work, BASE_REF="nowhere", **env)
+        self.assertEqual((100, True), (code, "'nowhere'" in err))
 
     def failed(self, *tests):
         lines = "".join(f"\t{number:3} - {name} (Failed)\n" for number, name in enumerate(tests))
