@@ -27,8 +27,8 @@ protected:
     }
 };
 
-constexpr Seconds kLaunches{.standard = 35, .nightly = 290};
-const Budget of_1w_100p("TestMemoryBenchmark_IsolatedParti.Launches/1w_100p", {.smoke = 12, .standard = 35, .nightly = 290});
+constexpr Seconds kLaunches{.standard = 35, .nightly = 270};
+const Budget of_1w_100p("TestMemoryBenchmark_IsolatedParti.Launches/1w_100p", {.smoke = 12, .standard = 35, .nightly = 270});
 const Budget of_5w_100p("TestMemoryBenchmark_IsolatedParti.Launches/5w_100p", kLaunches);
 const Budget of_10w("TestMemoryBenchmark_IsolatedParti.Launches/10w_*", kLaunches);
 const Budget of_25w_500p("TestMemoryBenchmark_IsolatedParti.Launches/25w_500p", kLaunches);
@@ -36,7 +36,7 @@ const Budget of_50w_500p("TestMemoryBenchmark_IsolatedParti.Launches/50w_500p", 
 
 const Budget of_100w_1000p("TestMemoryBenchmark_IsolatedParti.Launches/100w_1000p", {.nightly = 50});
 const Budget of_250w_5000p("TestMemoryBenchmark_IsolatedParti.Launches/250w_5000p", {.nightly = 160});
-const Budget of_1000w_10000p("TestMemoryBenchmark_IsolatedParti.Launches/1000w_10000p", {.nightly = 200});
+const Budget of_1000w_10000p("TestMemoryBenchmark_IsolatedParti.Launches/1000w_10000p", {.nightly = 180});
 
 // More than 100 workers renew every 2 s, so that the machine measures memory and not its own load; their window is 10 renewals always.
 LaunchPlan plan_of(const Configuration& c, std::uint64_t window_renewals) {
