@@ -267,7 +267,7 @@ def check_budgets(build, ctest):
     problems += [f"{name}: [budget] is registered and no budget is listed" for name in registered if name not in known]
     for of, limit in PROFILE_LIMITS.items():
         if not 0 < sums[of] <= limit:
-            problems.append(f"[budget] profile {of} takes {sums[of]} s, must take at most {limit} s (and something)")
+            problems.append(f"[budget] profile {of} takes {sums[of]} s, must take at most {limit} s, and more than 0")
     return problems, sums
 
 

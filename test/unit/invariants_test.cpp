@@ -87,7 +87,7 @@ TEST_F(InvariantsTest, AfterALossTwoOwnersAreAllowedForAsLongAsItTakesToNotice) 
     give(a_, 1, fence(1, 1), "p");
     judge_.session_extended(now_, a_, 60 * kSecond);
     judge_.session_extended(now_, b_, 60 * kSecond);
-    judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
+    judge_.lost(now_, Bucket::lease, 0, kNotice, kSecond);
     judge_.error_told(now_);
     now_ += kNotice;
     give(b_, 1, fence(1, 1), "p");
@@ -95,6 +95,14 @@ TEST_F(InvariantsTest, AfterALossTwoOwnersAreAllowedForAsLongAsItTakesToNotice) 
     EXPECT_GT(judge_.doubles(), 0U);
     now_ += 1;
     judge_.full_check(now_);
+    expect(Promise::p3_owners);
+}
+
+TEST_F(InvariantsTest, ALossOfTheAssignmentsAloneExcusesNobody) {
+    give(a_, 1, fence(1, 1), "p");
+    judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
+    judge_.error_told(now_);
+    give(b_, 1, fence(1, 1), "p");
     expect(Promise::p3_owners);
 }
 
@@ -111,7 +119,7 @@ TEST_F(InvariantsTest, ALeaseFromBeforeTheLossMayRunOut) {
 
 TEST_F(InvariantsTest, ALossThatNobodyReportsIsNoticed) {
     give(a_, 1, fence(1, 1), "p");
-    judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
+    judge_.lost(now_, Bucket::lease, 0, kNotice, kSecond);
     give(b_, 1, fence(1, 1), "p");
     judge_.session_ended(now_, b_);
     release_all(b_);
