@@ -95,10 +95,10 @@ class Jobs(unittest.TestCase):
     def test_pull_request_runs_the_smoke_profile_and_the_comparison(self):
         self.target("stress", report="| smoke | PASS |\n")
         self.assertEqual(0, self.script("pull-request.sh", self.build)[0])
-        self.assertEqual(["stress profile=smoke filter=", "ab profile= filter="], self.calls())
+        self.assertEqual(["stress profile=smoke filter=", "stress profile=standard filter=ExactLeak", "ab profile= filter="], self.calls())
         self.target("stress", code=1)
         self.assertEqual(1, self.script("pull-request.sh", self.build)[0])
-        self.assertEqual(4, len(self.calls()), "the comparison runs all the same")
+        self.assertEqual(6, len(self.calls()), "the comparison runs all the same")
 
     def test_ab_builds_the_merge_base_and_compares(self):
         work = self.fake / "work"
