@@ -274,11 +274,12 @@ void Invariants::revoked(Nanos now, WorkerId worker, std::span<const std::uint64
         if (w.leaving || w.relinquishing || !w.session || !held->current) continue;
         bool taken = false;
         const auto& history = history_[w.number.value];
-        for (auto r = history.rbegin(); r != history.rend() && r->fence > held->fence; ++r) {
-            taken =
-                taken || (r->session == w.id && !std::binary_search(r->partitions.begin(), r->partitions.end(), held->partition));
+        // Not in the order of fences: a store goes back, and operators put old records there.
+        for (auto r = history.rbegin(); r != history.rend() && !taken; ++r) {
+            taken = r->fence > held->fence && r->session == w.id &&
+                    !std::binary_search(r->partitions.begin(), r->partitions.end(), held->partition);
         }
-        if (!taken) {
+        if (!taken && !torn_.contains(w.number.value)) {
             report(now, Promise::p5_untouched,
                    w.name + " revokes " + partitions_[held->partition].name + " " + text_of(held->fence) +
                        " although its lease is valid and no later record takes it away");

@@ -37,6 +37,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -99,6 +100,8 @@ public:
     void stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record);
     // An operator removed or overwrote an assignment record.
     void record_void(WorkerNumber number);
+    // A record was stored in chunks that the store has lost: nobody but its writer knows what it says, until the next one.
+    void record_torn(WorkerNumber number) { torn_.insert(number.value); }
     // Its leader has sealed this epoch, and plans from here on.
     void sealed(Nanos now, Epoch epoch);
     // The epoch that this session leads by the newest head; nothing when it does not.
@@ -225,6 +228,7 @@ private:
     bool trust_ = false;
     std::uint64_t takeovers_ = 0;
     std::optional<SessionId> taken_before_start_;  // stored and taken over before its worker said that it had begun
+    std::set<std::uint32_t> torn_;         // numbers whose newest record is torn
     std::optional<Nanos> lost_at_;         // the last loss, of either bucket
     Nanos notice_until_ = 0;
     std::optional<Nanos> leases_lost_at_;  // likewise, of the leases

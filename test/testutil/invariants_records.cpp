@@ -57,6 +57,7 @@ void Invariants::head_stored(Nanos now, Revision revision, const HeadRecord& rec
 }
 
 void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const AssignmentRecord& record) {
+    torn_.erase(number.value);
     auto& history = history_[number.value];
     const auto before = std::find_if(history.rbegin(), history.rend(), [](const Written& w) { return !w.lost; });
     // The very same record again, at a new revision: so ends a write in chunks that somebody else has begun.

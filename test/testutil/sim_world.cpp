@@ -80,6 +80,7 @@ void SimWorld::Impl::build() {
         // Its chunks were confirmed, then the store forgot them: readers see that, and the leader writes it anew.
         if (record == nullptr && chunked && shared.judge.after_a_loss(scheduler.now())) {
             torn[key] = *message.bytes;
+            shared.judge.record_torn(parsed->number);
             return;
         }
         // A leader writes what an operator left there once more, so that nobody else's chunks can be committed on it.

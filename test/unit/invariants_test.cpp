@@ -106,6 +106,17 @@ TEST_F(InvariantsTest, ALossOfTheAssignmentsAloneExcusesNobody) {
     expect(Promise::p3_owners);
 }
 
+TEST_F(InvariantsTest, WhatATornRecordTakesAwayOnlyItsWriterKnowsUntilTheNextRecord) {
+    give(a_, 1, fence(1, 1), "p");
+    give(a_, 2, fence(1, 2), "q");
+    judge_.record_torn({1});
+    revoke(a_, 1);
+    expect_nothing();
+    stored({1}, kA, fence(1, 3), {"q"});
+    revoke(a_, 2);
+    expect(Promise::p5_untouched);
+}
+
 TEST_F(InvariantsTest, ALeaseFromBeforeTheLossMayRunOut) {
     judge_.lost(now_, Bucket::lease, 0, 1, kDeadline - now_);
     judge_.error_told(now_);
