@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "base/assert.h"
 #include "wire/fields.h"
@@ -24,6 +25,25 @@ Digest digest_of(std::string_view bytes) {
     return {hash.high64, hash.low64};
 }
 
+// As compress2(), with a window no larger than the input: zlib clears 256 kB for each stream of full size.
+int deflate_all(std::string_view input, std::string& out) {
+    constexpr int kMemoryLevelDefault = 8;
+    const int window_bits = std::clamp(static_cast<int>(std::bit_width(input.size())), 9, MAX_WBITS);  // 8 is zlib's own trap
+    z_stream stream{};
+    int status = deflateInit2(&stream, kLevel, Z_DEFLATED, window_bits, std::min(window_bits - 7, kMemoryLevelDefault), Z_DEFAULT_STRATEGY);
+    if (status != Z_OK) return status;
+    out.resize(deflateBound(&stream, static_cast<uLong>(input.size())));
+    stream.next_in = reinterpret_cast<z_const Bytef*>(const_cast<char*>(input.data()));
+    stream.avail_in = static_cast<uInt>(input.size());
+    stream.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream.avail_out = static_cast<uInt>(out.size());
+    status = deflate(&stream, Z_FINISH);
+    out.resize(stream.total_out);
+    out.shrink_to_fit();
+    deflateEnd(&stream);
+    return status == Z_STREAM_END ? Z_OK : Z_BUF_ERROR;
+}
+
 }  // namespace
 
 std::string to_string(const Digest& digest) {
@@ -36,13 +56,8 @@ Result<Packed> pack(std::string_view lists) {
                                                 std::to_string(kRecordBytesMax) + " are allowed");
     }
     Packed out;
-    uLongf bytes = compressBound(static_cast<uLong>(lists.size()));
-    out.blob.resize(bytes);
-    const int status = compress2(reinterpret_cast<Bytef*>(out.blob.data()), &bytes, reinterpret_cast<const Bytef*>(lists.data()),
-                                 static_cast<uLong>(lists.size()), kLevel);
-    if (status != Z_OK) return fail(Errc::internal, "zlib cannot compress a record: status " + std::to_string(status));
-    out.blob.resize(bytes);
-    out.blob.shrink_to_fit();
+    if (const int status = deflate_all(lists, out.blob); status != Z_OK)
+        return fail(Errc::internal, "zlib cannot compress a record: status " + std::to_string(status));
     out.packing = {lists.size(), out.blob.size(), digest_of(lists), ChunkSet::none, 0};
     return out;
 }

@@ -95,6 +95,25 @@ TEST(Packed, IdsThatAreAlikePackToLittle) {
     EXPECT_LT(packed(r).size() * 4, plain);
 }
 
+// The window follows the size: both sides of each power of two, text and what does not compress.
+TEST(Packed, ListsOfEverySizeComeBack) {
+    base::Rng rng(20261128);
+    for (std::size_t power = 0; power <= 17; ++power) {
+        for (const std::size_t size : {(std::size_t{1} << power) - 1, std::size_t{1} << power, (std::size_t{1} << power) + 1}) {
+            std::string alike(size, 'p');
+            std::string random(size, ' ');
+            for (char& c : random) c = static_cast<char>(rng.between(0, 255));
+            for (const std::string& lists : {alike, random}) {
+                const auto packed = pack(lists);
+                ASSERT_TRUE(packed) << packed.error().message();
+                const auto back = unpack(packed->blob, packed->packing);
+                ASSERT_TRUE(back) << size << " bytes: " << back.error().message();
+                ASSERT_TRUE(*back == lists) << size << " bytes";
+            }
+        }
+    }
+}
+
 TEST(Packed, ChunksNameTheirWriteAndPlace) {
     const Chunk chunk{{{1, 2}, 3}, 65535, "a piece\nwith\0bytes"};
     const std::string bytes = encode_chunk(chunk);
