@@ -1,5 +1,6 @@
 #include "preflight.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -118,7 +119,8 @@ double busy_share() {
     std::this_thread::sleep_for(std::chrono::milliseconds(500));  // what is measured is a span of time
     const auto after = read_machine_times();
     if (!before || !after || after->total_seconds <= before->total_seconds) return 0;
-    return 1 - (after->idle_seconds - before->idle_seconds) / (after->total_seconds - before->total_seconds);
+    // Clamped: of a machine that is wholly idle rounding leaves a little less than nothing, and the kernel's iowait may go back (proc(5)).
+    return std::clamp(1 - (after->idle_seconds - before->idle_seconds) / (after->total_seconds - before->total_seconds), 0.0, 1.0);
 }
 
 std::optional<std::chrono::milliseconds> quiet_within(std::chrono::milliseconds limit) {

@@ -25,7 +25,9 @@ std::vector<double> with_step(Launches& source, double noise, double step, std::
     return values;
 }
 
-// The size at which anonymous memory is noisy between nights (1 %): a step of 6 % after 20 of them.
+// The size at which anonymous memory is noisy between nights (1 %): a step of 6 % after 20 of them. A night beside the step that errs by
+// more than half of it (3 standard deviations) falls to the other side. Of 150 drawn seeds: 992.6 +- 2.8 exact of 1,000, 996.5 +- 1.9 near;
+// the limits are eight standard deviations below.
 TEST(ChangePoints, FindsASixPercentStepAfterTwentyPoints) {
     Launches source(test_seed());
     int exact = 0, near = 0;
@@ -34,8 +36,8 @@ TEST(ChangePoints, FindsASixPercentStepAfterTwentyPoints) {
         exact += points.size() == 1 && points.front().index == 20 ? 1 : 0;
         near += points.size() == 1 && points.front().index >= 19 && points.front().index <= 21 && points.front().change > 0.05 ? 1 : 0;
     }
-    EXPECT_GE(exact, kSeries * 99 / 100);
-    EXPECT_GE(near, kSeries * 99 / 100);
+    EXPECT_GE(exact, kSeries * 97 / 100);
+    EXPECT_GE(near, kSeries * 98 / 100);
 }
 
 TEST(ChangePoints, FindsItWithinAWeekOfNights) {

@@ -115,7 +115,6 @@ function onVerdicts(message) {
 
 function onRun(message) {
   memory.length = rate.length = 0;
-  ended = 0;
   planned = message.planned;
   byId("run").textContent = "run " + message.run;
   byId("test").textContent = "No test has begun";
@@ -124,9 +123,11 @@ function onRun(message) {
   byId("state").textContent = "? waiting";
   for (const id of ["elapsed", "workers", "memory", "rate"]) byId(id).textContent = "not measured";
   byId("left").textContent = "not known";
-  draw("memory_chart", memory);
-  draw("rate_chart", rate);
-  showDone();
+  for (const name of ["memory", "rate"]) {
+    draw(name + "_chart", []);
+    byId(name + "_note").textContent = "not measured";
+  }
+  onVerdicts({ tests: [] });  // the last run's are not this one's
 }
 
 // After a break the server tells everything again, beginning with `run`.
