@@ -3,13 +3,13 @@
 
 #include <sys/prctl.h>
 
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
 
 #include "against.h"
+#include "arguments.h"
 #include "commands.h"
 #include "report_pages.h"
 #include "testutil/diff.h"
@@ -37,28 +37,13 @@ struct DashboardOptions {
 };
 
 Outcome<DashboardOptions> parse_dashboard(const Arguments& arguments) {
-    DashboardOptions options;
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-        const std::string& argument = arguments[i];
-        if (argument == "--port" || argument == "--baseline") {
-            if (++i == arguments.size()) return bad_input(argument + ": needs a value");
-            const std::string& value = arguments[i];
-            if (argument == "--baseline") {
-                options.baseline = value;
-                continue;
-            }
-            const auto parsed = std::from_chars(value.data(), value.data() + value.size(), options.port);
-            if (value.empty() || parsed.ec != std::errc() || parsed.ptr != value.data() + value.size()) {
-                return bad_input("--port: '" + value + "' must be a number in 0..65535 (0: any that is free)");
-            }
-        } else if (argument.starts_with("--") || !options.folder.empty()) {
-            return bad_input("dashboard: '" + argument + "' is not understood (--help explains)");
-        } else {
-            options.folder = argument;
-        }
-    }
-    if (options.folder.empty()) options.folder = default_root().string();
-    return options;
+    const auto line = parse_arguments(arguments, {"--port", "--baseline"}, {});
+    if (!line) return tl::unexpected<Problem>(line.error());
+    if (line->positional.size() > 1) return bad_input("dashboard: takes one RESULT; '" + line->positional[1] + "' is a second one");
+    const auto port = whole_number(*line, "--port", 0, 0, 65535);  // 0: any that is free
+    if (!port) return tl::unexpected<Problem>(port.error());
+    return DashboardOptions{line->positional.empty() ? default_root().string() : line->positional[0], line->get("--baseline"),
+                            static_cast<std::uint16_t>(*port)};
 }
 
 }  // namespace

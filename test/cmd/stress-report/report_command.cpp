@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "against.h"
+#include "arguments.h"
 #include "commands.h"
 #include "limits.h"
 #include "page_text.h"
@@ -23,26 +24,13 @@ struct ReportOptions {
 };
 
 Outcome<ReportOptions> parse_report(const Arguments& arguments) {
-    ReportOptions options;
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-        const std::string& argument = arguments[i];
-        std::string* value = nullptr;
-        if (argument == "--baseline") value = &options.baseline;
-        if (argument == "--html") value = &options.html;
-        if (argument == "--markdown") value = &options.markdown;
-        if (value != nullptr) {
-            if (++i == arguments.size()) return bad_input(argument + ": needs a value");
-            *value = arguments[i];
-        } else if (argument.starts_with("--")) {
-            return bad_input(argument + ": is not an option of this command (--help explains them)");
-        } else if (!options.result.empty()) {
-            return bad_input("report: takes one RESULT, a run folder or a root; '" + argument + "' is a second one");
-        } else {
-            options.result = argument;
-        }
+    const auto line = parse_arguments(arguments, {"--baseline", "--html", "--markdown"}, {});
+    if (!line) return tl::unexpected<Problem>(line.error());
+    if (line->positional.size() != 1) {
+        return bad_input("report: takes one RESULT, a run folder or a root" +
+                         (line->positional.empty() ? "" : "; '" + line->positional[1] + "' is a second one"));
     }
-    if (options.result.empty()) return bad_input("report: takes one RESULT, a run folder or a root");
-    return options;
+    return ReportOptions{line->positional[0], line->get("--baseline"), line->get("--html"), line->get("--markdown")};
 }
 
 std::vector<CriterionView> criterion_views(const Report& diff) {
