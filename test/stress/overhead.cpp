@@ -55,13 +55,13 @@ bool OverheadTest::measure(std::vector<Size> sizes, std::uint64_t rounds, double
 }
 
 report::Line OverheadTest::fit(const std::string& metric, const std::string& what, double Point::*value) {
-    const auto line_of = [&](const std::vector<Point>& points) {
+    const auto points_of = [&](const std::vector<Point>& points) {
         std::vector<report::Point> out;
         for (const Point& point : points) out.push_back({point.x, point.*value});
-        return report::theil_sen(out);
+        return out;
     };
     for (const auto& round : rounds_) {
-        const report::Line line = line_of(round);
+        const report::Line line = report::theil_sen(points_of(round));
         report::Metric slope;
         slope.name = metric + "_per_" + what;
         slope.unit = report::Unit::bytes;
@@ -76,7 +76,11 @@ report::Line OverheadTest::fit(const std::string& metric, const std::string& wha
         first.stat = "intercept + slope";
         record(first, kilobytes(line.intercept + line.slope));
     }
-    const report::Line line = line_of(all_);
+    const std::vector<report::Point> points = points_of(all_);
+    const report::Line line = report::theil_sen(points);
+    // A partition costs some bytes, a worker some kilobytes.
+    const bool kilobyte = what == "worker";
+    record_fit(report::fit_of(metric, what + "s", kilobyte ? report::Unit::kB : report::Unit::bytes, points, line, kilobyte ? kilobytes(1) : 1));
     record_companion(metric + "_per_" + what + "_low", report::Unit::ratio, line.lower, "bytes; lower end of the 95 % interval, all launches");
     record_companion(metric + "_per_" + what + "_high", report::Unit::ratio, line.upper, "bytes; upper end");
     record_companion(metric + "_intercept", report::Unit::kB, kilobytes(line.intercept), "of the line: a process without any");

@@ -108,6 +108,14 @@ double largest_residual(const std::vector<std::pair<double, double>>& points, do
     return largest;
 }
 
+Fit fit_of(std::string name, std::string x, Unit unit, const std::vector<Point>& points, const Line& line, double scale) {
+    Fit fit{std::move(name), std::move(x), unit, {}, line.intercept * scale, line.slope * scale, {}, 0};
+    for (const Point& point : points) fit.points.emplace_back(point.x, point.y * scale);
+    fit.bound = std::max({line.upper - line.slope, line.slope - line.lower, 0.0}) * scale;
+    fit.residual = largest_residual(fit.points, fit.intercept, fit.slope);
+    return fit;
+}
+
 std::uint64_t fewest_for(double percent) {
     if (percent <= 95 || percent >= 100) return 1;
     return percent <= 99 ? 1000 : 10'000;

@@ -5,8 +5,8 @@
 // Model     {"schema": "parti-stress-details/1", "series": [...], "fits": [...], "distributions": [...], "anomalies": [...],
 //           "environment": {...}}; each part may be absent, and all of it: programs of an earlier date ignore `details`.
 //           Series         one quantity over the time of one launch or run.
-//           Fit            y = intercept + slope * x over points; bound: half width of the slope's 95 % interval; residual: the largest
-//                          |y - fit| relative to |y|.
+//           Fit            y = intercept + slope * x over points; bound: half width of the slope's 95 % interval (of its larger half);
+//                          residual: the largest |y - fit| relative to |y|.
 //           Distribution   percentiles of n observations. p99 needs n >= 1,000 and p99.9 n >= 10,000, else it says nothing.
 //           Anomaly        something odd that a reader must know: when, what, and an excerpt of a log.
 //           environment    facts about the machine and the pre-flight, name to text.
@@ -25,6 +25,7 @@
 
 #include "testutil/metric.h"
 #include "testutil/problem.h"
+#include "testutil/trend.h"
 
 namespace parti::report {
 
@@ -88,6 +89,8 @@ std::string check(const Anomaly& anomaly);
 Curve thinned(Curve series, std::size_t most = kMostPoints);
 // The largest |y - fit| / |y| over the points; for `residual`.
 double largest_residual(const std::vector<std::pair<double, double>>& points, double intercept, double slope);
+// A line with the points it was fitted through, both in `unit`; of the points and the line's y given, 1 is `scale` of it.
+Fit fit_of(std::string name, std::string x, Unit unit, const std::vector<Point>& points, const Line& line, double scale = 1);
 // The smallest n that a percentile needs: 1 up to p95, 1,000 up to p99, 10,000 above; 1 for the maximum (100).
 std::uint64_t fewest_for(double percent);
 // "p50", "p99.9", "max"

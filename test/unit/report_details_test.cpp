@@ -111,6 +111,25 @@ TEST(ResultDetails, TheWriterRefusesTheSame) {
     EXPECT_TRUE(read->details.series.empty());
 }
 
+TEST(ResultDetails, AFitHasItsLinesPointsAndTheWiderHalfOfItsInterval) {
+    // 1 MB + 10 kB a worker, in bytes, with one point off the line by 2 kB.
+    std::vector<Point> points;
+    for (const double workers : {1.0, 5.0, 10.0, 20.0, 30.0}) points.push_back({workers, 1024 * (1000 + 10 * workers)});
+    points.push_back({30, 1024 * 1302});
+    Line line = theil_sen(points);
+    line.lower = 9 * 1024;
+    line.upper = 10.5 * 1024;
+    const Fit fit = fit_of("rss_anon", "workers", Unit::kB, points, line, 1.0 / 1024);
+    EXPECT_EQ(check(fit), "");
+    EXPECT_EQ(fit.name + " " + fit.x, "rss_anon workers");
+    EXPECT_NEAR(fit.slope, 10, 0.1);
+    EXPECT_NEAR(fit.intercept, 1000, 1);
+    ASSERT_EQ(fit.points.size(), points.size());
+    EXPECT_EQ(fit.points.front(), (std::pair<double, double>(1, 1010)));
+    EXPECT_NEAR(*fit.bound, 1, 0.1) << "the interval is 9 to 10.5 around 10";
+    EXPECT_NEAR(fit.residual, 2.0 / 1302, 0.001);
+}
+
 TEST(ResultDetails, TheEnvironmentIsReadFromTheKernel) {
     const Environment facts = read_environment(std::filesystem::temp_directory_path());
     for (const char* fact : {"memory in all", "memory available", "disk available", "load average"}) {
