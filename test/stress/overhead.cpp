@@ -80,7 +80,8 @@ report::Line OverheadTest::fit(const std::string& metric, const std::string& wha
     const report::Line line = report::theil_sen(points);
     // A partition costs some bytes, a worker some kilobytes.
     const bool kilobyte = what == "worker";
-    record_fit(report::fit_of(metric, what + "s", kilobyte ? report::Unit::kB : report::Unit::bytes, points, line, kilobyte ? kilobytes(1) : 1));
+    record_fit(report::fit_of(metric, what + "s", kilobyte ? report::Unit::kB : report::Unit::bytes, points, line,
+                              kilobyte ? kilobytes(1) : 1));
     record_companion(metric + "_per_" + what + "_low", report::Unit::ratio, line.lower, "bytes; lower end of the 95 % interval, all launches");
     record_companion(metric + "_per_" + what + "_high", report::Unit::ratio, line.upper, "bytes; upper end");
     record_companion(metric + "_intercept", report::Unit::kB, kilobytes(line.intercept), "of the line: a process without any");

@@ -23,7 +23,7 @@ protected:
     };
     // Measures what no earlier test of this run has, in shuffled rounds. False: it failed.
     bool measure(std::vector<Size> sizes, std::uint64_t rounds, double seconds_each);
-    // Records and prints "<metric>_per_<what>" of anonymous memory and live heap; the lines with their points, too, for the report.
+    // Records and prints "<metric>_per_<what>" of anonymous memory and live heap; for the report also the lines.
     void conclude(const std::string& what);
     const report::Line& anonymous_line() const { return anonymous_line_; }
     const report::Line& live_line() const { return live_line_; }

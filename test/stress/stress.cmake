@@ -37,6 +37,14 @@ add_executable(progress_test progress_test.cpp)
 target_link_libraries(progress_test PRIVATE parti_options parti_stress nlohmann_json::nlohmann_json)
 parti_gtest(progress_test LABELS unit TIMEOUT 60)
 
+# One process for all its cases: they are one run.
+parti_stress_program(stress_records_selftest overhead.cpp records_selftest.cpp)
+target_compile_definitions(stress_records_selftest PRIVATE "STRESS_REPORT=\"$<TARGET_FILE:stress-report>\"")
+target_link_libraries(stress_records_selftest PRIVATE GTest::gmock nlohmann_json::nlohmann_json)
+add_dependencies(stress_records_selftest stress-report)
+add_test(NAME stress_records_selftest COMMAND stress_records_selftest)
+set_tests_properties(stress_records_selftest PROPERTIES LABELS selftest TIMEOUT 60)
+
 add_executable(stress_oracle_selftest oracle_selftest.cpp)
 parti_use_fleet(stress_oracle_selftest)
 target_link_libraries(stress_oracle_selftest PRIVATE parti_options parti::natsc GTest::gmock GTest::gtest_main)

@@ -10,6 +10,7 @@
 #include "progress.h"
 #include "testutil/environment.h"
 #include "testutil/preflight.h"
+#include "testutil/preflight_record.h"
 #include "testutil/run_folder.h"
 #include "testutil/statistics.h"
 
@@ -99,8 +100,9 @@ void StressTest::SetUp() {
         if (!why.empty()) GTEST_SKIP() << "the run was aborted: " << why;  // a criterion with abort_on_fail: nothing after it is worth its time
         if (run) read_limits();
     }
-    if (records_ && measures()) cool_down();
+    const std::string busy = records_ && measures() ? cool_down() : "";
     if (records_) begin_records();
+    if (!busy.empty()) note_anomaly(busy);
     progress().begin(result_name(), writer_ ? writer_->file().parent_path() : std::filesystem::path(), measures());
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     const auto declared = budget_of(std::string(info->test_suite_name()) + "." + info->name());
@@ -109,7 +111,15 @@ void StressTest::SetUp() {
 
 void StressTest::begin_records() {
     writer_ = std::make_unique<report::ResultWriter>(result_name());
-    for (const auto& [fact, text] : report::read_environment(writer_->file().parent_path())) writer_->set_environment(fact, text);
+    const std::filesystem::path folder = writer_->file().parent_path();
+    for (const auto& [fact, text] : report::read_environment(folder)) writer_->set_environment(fact, text);
+    const auto preflight = report::read_preflight(folder);
+    if (!preflight) ADD_FAILURE() << preflight.error().text;
+    if (!preflight || !*preflight) return;  // there was none
+    for (const auto& [fact, text] : (*preflight)->facts) writer_->set_environment(fact, text);
+    if (!report::is_first_of_run(writer_->file())) return;  // the first test of a run tells what was found before it
+    for (const std::string& finding : (*preflight)->findings)
+        writer_->add_anomaly("preflight: " + finding, {}, (*preflight)->time);
 }
 
 void StressTest::TearDown() {
@@ -132,15 +142,20 @@ void StressTest::print_time() const {
                 took > declared->of(profile()) ? " (exceeded)" : "");
 }
 
-// What ran before this test may still keep the machine busy; a machine that others keep busy is not waited for.
-void StressTest::cool_down() {
+// What ran before this test may still keep the machine busy; a machine that others keep busy is not waited for. What it was busy
+// with in the end; empty: it became quiet.
+std::string StressTest::cool_down() {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     const auto declared = budget_of(std::string(info->test_suite_name()) + "." + info->name());
     const int share = declared ? declared->of(profile()) / 4 : 0;  // of the test's time, so that its TIMEOUT still holds
     const auto limit = std::chrono::seconds(profile() == Profile::smoke ? 1 : std::clamp(share, 5, profile() == Profile::standard ? 5 : 60));
-    const auto quiet = test::quiet_within(limit);
-    if (!quiet) std::printf("the machine is not quiet after %lld s: others use its processors\n", static_cast<long long>(limit.count()));
+    const test::Quiet quiet = test::quiet_within(limit);
+    if (quiet.reached) return {};
+    const std::string text =
+        "the machine is not quiet after " + std::to_string(limit.count()) + " s: " + test::text_of(quiet.last);
+    std::printf("%s\n", text.c_str());
     std::fflush(stdout);
+    return text;
 }
 
 // Every fleet's server, as sampled beside it.

@@ -79,7 +79,7 @@ private:
     void begin_records();
     void write_results();
     void print_time() const;
-    void cool_down();
+    std::string cool_down();
     void record_server();
 
     const bool records_;

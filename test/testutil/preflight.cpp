@@ -6,9 +6,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #include "memory_probe.h"
+#include "proc_text.h"
 #include "process.h"
 
 namespace parti::test {
@@ -66,6 +68,14 @@ void judge_space(const char* what, const std::optional<std::uint64_t>& bytes, st
     }
 }
 
+// A process may call itself anything; a terminal and a report get what can be printed.
+std::string printable(std::string name) {
+    for (char& c : name) {
+        if (c < ' ' || c > '~') c = '?';
+    }
+    return name;
+}
+
 }  // namespace
 
 std::vector<PreflightFinding> judge_preflight(const PreflightFacts& facts) {
@@ -84,16 +94,14 @@ std::vector<PreflightFinding> judge_preflight(const PreflightFacts& facts) {
         out.push_back({true, "process " + std::to_string(process.pid) + " (" + process.command +
                                  ") is left of an earlier test run: kill " + std::to_string(process.pid)});
     }
-    if (facts.busy > kQuiet) {
-        std::array<char, 200> text{};
-        std::snprintf(text.data(), text.size(), "the machine is busy: other programs use %.0f %% of its processors; times will be doubtful%s",
-                      facts.busy * 100, facts.quiet_required ? ": end them (PARTI_STRESS_REQUIRE_QUIET is set)" : "");
-        out.push_back({facts.quiet_required, text.data()});
+    if (facts.busy.share > kQuiet) {
+        out.push_back({facts.quiet_required, "the machine is busy: " + text_of(facts.busy) + "; times will be doubtful" +
+                                                 (facts.quiet_required ? ": end them (PARTI_STRESS_REQUIRE_QUIET is set)" : "")});
     }
     return out;
 }
 
-PreflightFacts look_before_run(const std::string& folder, std::chrono::milliseconds patience) {
+PreflightFacts look_before_run(const std::string& folder, std::chrono::milliseconds patience, const OnBusy& on_busy) {
     PreflightFacts facts;
     const char* const named = std::getenv("PARTI_NATS_SERVER");
     if (const auto program = find_program(named != nullptr && *named != '\0' ? named : "nats-server")) {
@@ -110,26 +118,76 @@ PreflightFacts look_before_run(const std::string& folder, std::chrono::milliseco
     facts.stale = orphans();
     const char* const required = std::getenv("PARTI_STRESS_REQUIRE_QUIET");
     facts.quiet_required = required != nullptr && std::string(required) == "1";
-    facts.busy = quiet_within(patience) ? 0 : busy_share();
+    Quiet quiet = quiet_within(patience, on_busy);
+    facts.waited = quiet.took;
+    if (!quiet.reached) facts.busy = std::move(quiet.last);
     return facts;
 }
 
-double busy_share() {
-    const auto before = read_machine_times();
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // what is measured is a span of time
-    const auto after = read_machine_times();
-    if (!before || !after || after->total_seconds <= before->total_seconds) return 0;
-    // Clamped: of a machine that is wholly idle rounding leaves a little less than nothing, and the kernel's iowait may go back (proc(5)).
-    return std::clamp(1 - (after->idle_seconds - before->idle_seconds) / (after->total_seconds - before->total_seconds), 0.0, 1.0);
+std::string text_of(const Busy& busy) {
+    std::array<char, 80> text{};
+    std::snprintf(text.data(), text.size(), "other programs use %.0f %% of its processors", busy.share * 100);
+    std::string out = text.data();
+    for (const auto& [name, share] : busy.programs) {
+        std::snprintf(text.data(), text.size(), "%.15s %.0f %%", name.c_str(), share * 100);
+        out += (&name == &busy.programs.front().first ? " (" : ", ") + std::string(text.data());
+    }
+    return busy.programs.empty() ? out : out + ")";
 }
 
-std::optional<std::chrono::milliseconds> quiet_within(std::chrono::milliseconds limit) {
+std::optional<MachineUse> read_machine_use() {
+    const auto times = read_machine_times();
+    if (!times) return std::nullopt;
+    MachineUse use{times->total_seconds, times->idle_seconds, {}};
+    for (const pid_t pid : proc::all_pids()) {
+        const auto stat = proc::read_text(proc::path_of(pid, "stat"));
+        const auto cpu = stat ? parse_stat_cpu(*stat) : failure("gone");
+        if (!cpu) continue;
+        const auto open = stat->find('('), close = stat->rfind(')');
+        use.programs[std::to_string(pid)] = {printable(stat->substr(open + 1, close - open - 1)), *cpu};
+    }
+    return use;
+}
+
+Busy busy_between(const MachineUse& before, const MachineUse& after) {
+    constexpr double kNamed = 0.01;
+    constexpr std::size_t kMostNamed = 3;
+    Busy busy;
+    const double total = after.total_seconds - before.total_seconds;
+    if (total <= 0) return busy;
+    busy.share = std::clamp(1 - (after.idle_seconds - before.idle_seconds) / total, 0.0, 1.0);
+    std::map<std::string, double> shares;
+    for (const auto& [pid, program] : after.programs) {
+        const auto earlier = before.programs.find(pid);
+        const double used = program.seconds - (earlier == before.programs.end() ? 0 : earlier->second.seconds);
+        if (used > 0) shares[program.name] += used / total;  // less than before: the number of one that ended, given again
+    }
+    for (const auto& [name, share] : shares) {
+        if (share >= kNamed) busy.programs.emplace_back(name, std::min(share, 1.0));
+    }
+    std::stable_sort(busy.programs.begin(), busy.programs.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    if (busy.programs.size() > kMostNamed) busy.programs.resize(kMostNamed);
+    return busy;
+}
+
+Busy busy_now() {
+    const auto before = read_machine_use();
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // what is measured is a span of time
+    const auto after = read_machine_use();
+    return before && after ? busy_between(*before, *after) : Busy();
+}
+
+Quiet quiet_within(std::chrono::milliseconds limit, const OnBusy& on_busy, const std::function<Busy()>& look) {
     const auto begin = Clock::now();
+    bool said = false;
     while (true) {
-        const double busy = busy_share();
-        const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
-        if (busy <= kQuiet) return took;
-        if (took >= limit) return std::nullopt;
+        Quiet quiet;
+        quiet.last = look();
+        quiet.took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+        quiet.reached = quiet.last.share <= kQuiet;
+        if (quiet.reached || quiet.took >= limit) return quiet;
+        if (on_busy && !said) on_busy(quiet.last);
+        said = true;
     }
 }
 

@@ -23,6 +23,7 @@ add_library(parti_testresults STATIC
   json_file.cpp
   leak.cpp
   metric.cpp
+  preflight_record.cpp
   promote.cpp
   results.cpp
   run_folder.cpp

@@ -251,9 +251,9 @@ void ResultWriter::add_series(Curve series) { add_detail(thinned(std::move(serie
 void ResultWriter::add_fit(Fit fit) { add_detail(std::move(fit), result_.details.fits); }
 void ResultWriter::add_distribution(Distribution distribution) { add_detail(std::move(distribution), result_.details.distributions); }
 
-void ResultWriter::add_anomaly(std::string text, std::string excerpt) {
+void ResultWriter::add_anomaly(std::string text, std::string excerpt, std::string time) {
     if (excerpt.size() > kMostExcerpt) excerpt.resize(kMostExcerpt);
-    add_detail(Anomaly{utc_now(), std::move(text), std::move(excerpt)}, result_.details.anomalies);
+    add_detail(Anomaly{std::move(time), std::move(text), std::move(excerpt)}, result_.details.anomalies);
 }
 
 void ResultWriter::set_versions(const Versions& versions) {

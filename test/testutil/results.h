@@ -95,7 +95,7 @@ public:
     void add_series(Curve series);
     void add_fit(Fit fit);
     void add_distribution(Distribution distribution);
-    void add_anomaly(std::string text, std::string excerpt = {});  // happened now
+    void add_anomaly(std::string text, std::string excerpt = {}, std::string time = utc_now());
     void set_environment(const std::string& fact, std::string text) { result_.details.environment[fact] = std::move(text); }
     // Call it once, last.
     Outcome<void> finish(bool passed);

@@ -188,6 +188,16 @@ std::vector<fs::path> run_folders(const fs::path& root) {
     return folders;
 }
 
+bool is_first_of_run(const fs::path& result_file) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(result_file.parent_path(), error)) {
+        const fs::path& file = entry.path();
+        if (file.extension() == ".json" && file.filename() != "run.json" && file.filename() != result_file.filename())
+            return false;
+    }
+    return true;
+}
+
 Outcome<Run> run_of_this_process() {
     static const Outcome<Run> run = []() -> Outcome<Run> {
         const char* const set = std::getenv("PARTI_STRESS_RUN_DIR");

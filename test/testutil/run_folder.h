@@ -50,6 +50,9 @@ std::filesystem::path criteria_file(const std::filesystem::path& run_folder);
 Outcome<void> abort_run(const std::filesystem::path& run_folder, const std::string& why);
 std::string why_aborted(const std::filesystem::path& run_folder);  // empty: it was not
 
+// No other test has written a result beside this file.
+bool is_first_of_run(const std::filesystem::path& result_file);
+
 // Where ResultWriter writes; the same for the whole life of the process.
 Outcome<Run> run_of_this_process();
 

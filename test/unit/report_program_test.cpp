@@ -4,6 +4,7 @@
 #include "report_helpers.h"
 #include "testutil/fingerprint.h"
 #include "testutil/json_file.h"
+#include "testutil/preflight_record.h"
 
 namespace parti::report {
 namespace {
@@ -160,6 +161,30 @@ TEST_F(Program, TheCausesOfFailedTestsAreExitCodes) {
         failed.cause = cause;
         expect(run({"diff", baseline_, write({failed})}), cause, {"TestScale_Small/3w"});
     }
+}
+
+TEST_F(Program, WhatThePreflightFoundGoesIntoTheRunThatBeginsNext) {
+    const auto looked = run({"preflight", root_.path(), "0"});
+    expect(looked, ExitCode::pass, {"nats-server", "of memory free", "whether the machine is quiet"});
+    EXPECT_EQ(looked.output.find("waits up to"), std::string::npos) << "there is no patience, so it does not wait";
+    for (const bool taken : {true, false}) {
+        expect(run({"begin", root_.path()}), ExitCode::pass, {});
+        const auto current = open_run(root_.path());
+        ASSERT_TRUE(current) << current.error().text;
+        const auto record = read_preflight(current->folder);
+        ASSERT_TRUE(record) << record.error().text;
+        ASSERT_EQ(record->has_value(), taken) << "only the next run has it";
+        if (taken) {
+            EXPECT_EQ((*record)->facts.at("preflight: nats-server").find("none"), std::string::npos);
+            EXPECT_EQ((*record)->findings.empty(), looked.output.find("the machine is busy") == std::string::npos);
+        }
+    }
+    const auto current = open_run(root_.path());
+    spill(root_ / "preflight.json", "{\"schema\": \"parti-stress-preflight/1\", \"time\": 3}");
+    ASSERT_TRUE(take_preflight(root_.path(), current->folder));
+    const auto broken = read_preflight(current->folder);
+    ASSERT_FALSE(broken);
+    EXPECT_NE(broken.error().text.find("time"), std::string::npos) << broken.error().text;
 }
 
 TEST_F(Program, CriteriaAreCheckedAtTheBeginningAndJudgedAtTheEnd) {

@@ -15,6 +15,7 @@
 #include "testutil/baseline.h"
 #include "testutil/diff.h"
 #include "testutil/json_file.h"
+#include "testutil/preflight_record.h"
 #include "testutil/promote.h"
 #include "testutil/run_folder.h"
 #include "testutil/statistics.h"
@@ -79,6 +80,8 @@ Outcome<ExitCode> run_begin(const Arguments& arguments) {
     if (const auto checked = check_criteria(*line); !checked) return tl::unexpected<Problem>(checked.error());
     const auto run = begin_run(line->positional.front());
     if (!run) return tl::unexpected<Problem>(run.error());
+    if (const auto taken = take_preflight(line->positional.front(), run->folder); !taken)
+        return tl::unexpected<Problem>(taken.error());
     if (line->has("--criteria")) {
         if (const auto kept = keep_criteria(line->get("--criteria"), run->folder); !kept) return tl::unexpected<Problem>(kept.error());
     }

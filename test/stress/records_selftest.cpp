@@ -1,0 +1,143 @@
+// What the tests of the suite leave for the report beside their metrics: the findings from before the run, and the lines of the slopes.
+// Three tests of one run, in their order, in one process: two write results, the last one reads them, and the page that is made of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "overhead.h"
+#include "testutil/json_file.h"
+#include "testutil/preflight_record.h"
+#include "testutil/process.h"
+#include "testutil/run_folder.h"
+
+namespace parti::stress {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The run that all tests here write into; made before the first of them.
+struct RunOfThisProgram {
+    RunOfThisProgram() {
+        std::string pattern = (fs::temp_directory_path() / "parti-records-XXXXXX").string();
+        if (::mkdtemp(pattern.data()) == nullptr) std::abort();
+        root = pattern;
+        ::setenv("PARTI_STRESS_RUN_DIR", root.c_str(), 1);
+        const auto written = report::write_preflight(
+            root, {"2026-01-02T03:04:05Z", {{"preflight: memory free", "21.5 GB"}}, {"the machine is busy: x"}});
+        const auto begun = report::begin_run(root);
+        if (!written || !begun || !report::take_preflight(root, begun->folder)) std::abort();
+        folder = begun->folder;
+    }
+    ~RunOfThisProgram() {
+        std::error_code error;
+        fs::remove_all(root, error);
+    }
+    fs::path root, folder;
+};
+const RunOfThisProgram& the_run() {
+    static const RunOfThisProgram run;
+    return run;
+}
+
+class TestRecords_First : public StressTest {
+protected:
+    static void SetUpTestSuite() { the_run(); }
+};
+
+TEST_F(TestRecords_First, Anomaly) {
+    note_anomaly("odd", "line one\nline two");
+    record_count("threads", 9);
+}
+
+class TestRecords_Slope : public OverheadTest {
+protected:
+    // Launches that cost 1000 kB and 10 kB a worker, give or take 10 kB, as TestMemoryBenchmark_IsolatedParti would have left them.
+    static void SetUpTestSuite() {
+        for (const double workers : {1.0, 10.0, 50.0}) {
+            report::TestResult result;
+            result.test = "TestMemoryBenchmark_IsolatedParti/" + std::to_string(static_cast<int>(workers)) + "w_500p";
+            result.run = the_run().folder.filename();
+            result.status = report::TestStatus::passed;
+            result.started = result.finished = report::utc_now();
+            result.fingerprint = report::local_fingerprint();
+            result.protocol.window = "10 renewals";
+            for (const char* name : {"rss_anon", "live_heap"}) {
+                report::Metric metric;
+                metric.name = name;
+                metric.unit = report::Unit::kB;
+                metric.kind = report::Kind::anon_memory;
+                for (const double more : {10, -5, 0, -10, 5}) metric.launches.push_back(1000 + 10 * workers + more);
+                result.metrics.push_back(metric);
+            }
+            const auto written = report::write_result(the_run().folder / report::result_file_name(result.test), result);
+            ASSERT_TRUE(written) << written.error().text;
+        }
+    }
+};
+
+TEST_F(TestRecords_Slope, OverLaunchesOfTheSameRun) {
+    if (!measures()) return;  // nothing is measured here, so nothing is fitted
+    set_window("10 renewals");
+    ASSERT_TRUE(measure({{1, 500, 1}, {10, 500, 10}, {50, 500, 50}}, 5, 1));
+    conclude("worker");
+}
+
+report::TestResult result_of(const char* test) {
+    const auto result = report::read_result(the_run().folder / report::result_file_name(test));
+    EXPECT_TRUE(result) << result.error().text;
+    return result ? *result : report::TestResult();
+}
+
+TEST(RecordsOfARun, ItsFirstTestTellsWhatWasFoundBeforeIt) {
+    const report::TestResult first = result_of("TestRecords_First"), second = result_of("TestRecords_Slope");
+    EXPECT_EQ(first.details.environment.at("preflight: memory free"), "21.5 GB");
+    EXPECT_EQ(second.details.environment.at("preflight: memory free"), "21.5 GB");
+    const auto texts_of = [](const report::TestResult& result) {
+        std::vector<std::string> texts;
+        for (const report::Anomaly& anomaly : result.details.anomalies) {
+            if (anomaly.text.find("is not quiet after") == std::string::npos) texts.push_back(anomaly.text + "|" + anomaly.excerpt);
+        }
+        return texts;
+    };
+    EXPECT_THAT(texts_of(first), testing::ElementsAre("preflight: the machine is busy: x|", "odd|line one\nline two"));
+    EXPECT_EQ(first.details.anomalies.front().time, "2026-01-02T03:04:05Z") << "when it was found, not when the test began";
+    EXPECT_THAT(texts_of(second), testing::IsEmpty());
+}
+
+TEST(RecordsOfARun, TheSlopesLinesAreDrawn) {
+    const report::TestResult slope = result_of("TestRecords_Slope");
+    if (!report::why_not_measured(report::local_fingerprint()).empty()) {
+        EXPECT_TRUE(slope.details.fits.empty());
+        GTEST_SKIP() << "this build measures nothing";  // so there is nothing to fit
+    }
+    ASSERT_EQ(slope.details.fits.size(), 2U);
+    for (const report::Fit& fit : slope.details.fits) {
+        EXPECT_EQ(fit.x, "workers");
+        EXPECT_EQ(fit.points.size(), 15U);
+        EXPECT_NEAR(fit.slope, 10, 0.5);
+        EXPECT_NEAR(fit.intercept, 1000, 10);
+        ASSERT_TRUE(fit.bound);
+        EXPECT_GT(*fit.bound, 0);
+        EXPECT_NEAR(fit.residual, 0.01, 0.002);
+    }
+    const fs::path page = the_run().root / "report.html";
+    test::ProcessOptions options;
+    options.path = STRESS_REPORT;
+    options.args = {"report", the_run().root.string(), "--html", page.string(), "--baseline", the_run().root.string()};
+    auto report = test::ChildProcess::start(options);
+    ASSERT_TRUE(report) << report.error();
+    ASSERT_TRUE(report->wait(test::Milliseconds(20000)));
+    std::ostringstream html;
+    html << std::ifstream(page).rdbuf();
+    for (const char* shown : {"rss_anon over workers (TestRecords_Slope)", "live_heap over workers (TestRecords_Slope)",
+                              "the machine is busy: x"}) {
+        EXPECT_THAT(html.str(), testing::HasSubstr(shown));
+    }
+}
+
+}  // namespace
+}  // namespace parti::stress
