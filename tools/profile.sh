@@ -6,7 +6,7 @@
 # profiler on it. Left in stress-results/<run>/profiles/<test>.<kind>/, for each worker process:
 #   cpu-<pid>.data, cpu-<pid>.txt       perf's samples (cpu-clock, 999 Hz), and where the time went
 #   heap-<pid>.gz, heap-<pid>.txt       heaptrack's data (heaptrack_gui reads it), and what allocates, at its peak and in all
-# and profile.json, which names them: the report links it.
+# and profile.json, which names them: the run's report, which is written again, links them.
 # Exit code: the test's; 100 a tool is missing, 104 no such test or kind.
 set -euo pipefail
 
@@ -65,7 +65,8 @@ chmod +x "$work/profiled-worker"
 
 echo "== profile: $name again, with $tool on each worker process"
 code=0
-"$build/test/cmd/stress-report/stress-report" begin "$work/results" >/dev/null
+report=$build/test/cmd/stress-report/stress-report
+"$report" begin "$work/results" >/dev/null
 PARTI_STRESS_RUN_DIR="$work/results" PARTI_STRESS_LAUNCHES=1 PARTI_STRESS_WORKER="$work/profiled-worker" "${command[@]:1}" ||
     code=$?
 
@@ -95,6 +96,7 @@ with open(f"{folder}/profile.json", "w", encoding="utf-8") as out:
 workers = lambda p: int((re.search(r"--workers (\d+)", p["arguments"]) or [0, 0])[1])
 print(max(processes, key=workers)["text"])' "$folder" "$name" "$kind" "$("$tool" --version | head -n 1)" "$code" "${entries[@]}")
 
+[[ -z $run ]] || "$report" report "$results" --html "$results/report.html" >/dev/null || echo "profile: the report could not be written again" >&2
 echo "== $folder/$shown (the process with most workers)"
 if [[ $kind == cpu ]]; then
     grep -v -e '^#' -e '^$' "$folder/$shown" | head -n 12 || true

@@ -36,7 +36,8 @@ class Profile(unittest.TestCase):
         self.write("bin/perf", PERF)
         self.write("build/run-test", TEST)
         self.write("build/test/cmd/worker-host/worker-host", WORKER)
-        self.write("build/test/cmd/stress-report/stress-report", "#!/bin/sh\nmkdir -p \"$2\"\necho r1 >\"$2/current\"\n")
+        self.write("build/test/cmd/stress-report/stress-report", 
+                   "#!/bin/sh\necho \"$1 $2\" >>\"$FAKE/report.log\"\n[ \"$1\" = report ] || { mkdir -p \"$2\"; echo r1 >\"$2/current\"; }\n")
         self.write("build/stress-results/current", "run7\n")
         lines = "".join(f'add_test("{name}" "{self.build}/run-test" "--gtest_filter={name}")\nset_tests_properties("{name}" PROPERTIES LABELS {label})\n'
                         for name, label in (("Memory.Launches/10w", "stress"), ("Memory.Launches/50w", "stress"), ("Unit.Launches/1w", "unit")))
@@ -68,6 +69,7 @@ class Profile(unittest.TestCase):
         for process in profile["processes"]:
             self.assertTrue((folder / process["data"]).exists() and (folder / process["text"]).exists())
         self.assertIn("50.00%  hot_function", out)
+        self.assertEqual(f"report {self.build}/stress-results", (self.fake / "report.log").read_text().splitlines()[-1], "written again, with links")
 
     def test_wrong_use(self):
         for more, says in (({}, "which test?"), ({"TEST": "10w", "KIND": "disk"}, "'disk' must be cpu or heap"), ({"TEST": "none"}, "no stress test has 'none'"),

@@ -2,6 +2,8 @@
 # Runs the stress suite of a build folder with its output as it comes, then prints the diff against the baseline.
 # Usage: tools/stress.sh BUILD. The build folder's PARTI_STRESS_PROFILE says which tests there are.
 #   STRESS_FILTER      a regular expression; only tests whose names match it run (and the diff of those)
+#   STRESS_HISTORY     the file of all runs' medians, to which this run is added (default: BUILD/stress-results/history.ndjson); what has
+#                      changed in it for good is shown, and never fails the run
 #   STRESS_DASHBOARD   a port: a live page about the run on http://127.0.0.1:PORT/ (0: any that is free); ends with the run
 # The report of the run is written to BUILD/stress-results/report.html, and as Markdown to summary.md beside it.
 #
@@ -12,6 +14,7 @@ build=$1
 results=$build/stress-results
 report=$build/test/cmd/stress-report/stress-report
 filter=${STRESS_FILTER:-}
+history=${STRESS_HISTORY:-$results/history.ndjson}
 log=$build/stress.log
 table=$results/diff.txt
 rm -f -- "$log" "$table"  # of an earlier run
@@ -69,8 +72,15 @@ case $verdict in
 esac
 if [[ -x $report && -e $results/current ]]; then
     echo
+    echo "== history (advisory): $history"
+    if "$report" history add "$results" --file "$history" 2>&1; then
+        "$report" history check --file "$history" 2>&1 || true
+    else
+        echo "history: this run is not part of it"
+    fi
+    echo
     echo "== report"
-    "$report" report "$results" --html "$results/report.html" --markdown "$results/summary.md" || { ((code != 0)) || code=1; }
+    "$report" report "$results" --history "$history" --html "$results/report.html" --markdown "$results/summary.md" || { ((code != 0)) || code=1; }
 fi
 ((code == 0)) || echo "stress: FAILED (ctest exit code $code)" >&2
 exit "$code"

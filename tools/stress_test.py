@@ -96,6 +96,44 @@ class Stress(unittest.TestCase):
         self.assertIn("\n  TestScale_A took 9.1 s; budget in profile standard: 9 s (exceeded)\n", out)
         self.assertNotIn("\n  TestScale_B", out)
 
+    def fake_report(self, add=0):
+        """A stress-report that notes what it is asked for; a run that it can be asked about."""
+        (self.build / "stress-results/current").write_text("run\n")
+        program = self.build / "test/cmd/stress-report/stress-report"
+        program.parent.mkdir(parents=True)
+        program.write_text(f"""#!/bin/sh
+echo "$@" >>'{self.build}/asked'
+case "$1 $2" in
+    "history add") echo "add: said"; exit {add} ;;
+    "history check") echo "metric: worse: +7.0 %"; exit 9 ;;
+esac
+""")
+        program.chmod(0o755)
+
+    def asked(self):
+        return (self.build / "asked").read_text().replace(str(self.build), "BUILD").splitlines()
+
+    def test_the_run_is_added_to_the_history_which_is_shown_and_judges_nothing(self):
+        self.suite()
+        self.fake_report()
+        code, out, err = self.tool("stress.sh")
+        self.assertEqual((0, ""), (code, err))
+        file = "BUILD/stress-results/history.ndjson"
+        self.assertEqual([f"history add BUILD/stress-results --file {file}", f"history check --file {file}"], self.asked()[:2])
+        self.assertIn(f"report BUILD/stress-results --history {file} ", self.asked()[2])
+        self.assertIn("metric: worse: +7.0 %\n", out)
+        self.assertLess(out.index("metric: worse"), out.index("== report"))
+
+    def test_another_history_and_a_run_that_cannot_be_added(self):
+        self.suite()
+        self.fake_report(add=100)
+        code, out, _ = self.tool("stress.sh", STRESS_HISTORY="/of/all/nights.ndjson")
+        self.assertEqual(0, code)
+        self.assertEqual("history add BUILD/stress-results --file /of/all/nights.ndjson", self.asked()[0])
+        self.assertIn("add: said\nhistory: this run is not part of it\n", out)
+        self.assertIn("--history /of/all/nights.ndjson", self.asked()[1])
+        self.assertEqual(2, len(self.asked()), "a history without the run is not checked")
+
     def test_filter(self):
         self.suite()
         code, out, _ = self.tool("stress.sh", STRESS_FILTER="^stress_")

@@ -33,6 +33,9 @@ ACTIONS = {
     "actions/checkout": ("v4", {"persist-credentials", "fetch-depth", "ref"}, {"persist-credentials": False}),
     "actions/upload-artifact": ("v4", {"name", "path", "if-no-files-found", "retention-days"},
                                 {"if-no-files-found": None, "retention-days": None, "name": None, "path": None}),
+    # A cache's entries never change: each run saves one of its own, and begins with the newest of an earlier run.
+    "actions/cache/restore": ("v4", {"path", "key", "restore-keys"}, {"path": None, "key": None, "restore-keys": None}),
+    "actions/cache/save": ("v4", {"path", "key"}, {"path": None, "key": None}),
     "actions/download-artifact": ("v4", {"name", "path"}, {"name": None, "path": None}),
 }
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
@@ -280,8 +283,10 @@ class Check:
                 self.report(where, f"'{key}' must be {value}")
         for key, value in given.items():
             self.expressions(value, f"{where} with {key}")
-        if action == "actions/upload-artifact" and step.get("if") != "always()":
+        if action in ("actions/upload-artifact", "actions/cache/save") and step.get("if") != "always()":
             self.report(where, "an upload has 'if: always()': what failed is what is looked at")
+        if action.startswith("actions/cache/") and "github.run_id" not in str(given.get("key")):
+            self.report(where, "the key of a cache has github.run_id in it: an entry that exists is never written again")
         if action == "actions/checkout" and not any(isinstance(s, dict) and s.get("run") == BOOTSTRAP for s in before):
             self.report(where, "a bare container needs git first: the bootstrap line comes before")
 

@@ -49,6 +49,16 @@ jobs:
           path: build
           if-no-files-found: warn
           retention-days: 30
+      - uses: actions/cache/restore@v4
+        with:
+          path: build/old
+          key: old-${{{{ github.run_id }}}}
+          restore-keys: old-
+      - uses: actions/cache/save@v4
+        if: always()
+        with:
+          path: build/old
+          key: old-${{{{ github.run_id }}}}
   second:
     needs: first
     if: ${{{{ always() && needs.first.result == 'success' }}}}
@@ -109,6 +119,9 @@ BAD = [
     ("persist-credentials: false", "persist-credentials: true", "'persist-credentials' must be False"),
     ("persist-credentials: false", "persist-credentials: false\n          token: x", "unknown key 'token'"),
     ("        if: always()\n        with:\n          name", "        with:\n          name", "an upload has 'if: always()'"),
+    ("          restore-keys: old-\n", "", "lacks 'restore-keys'"),
+    ("      - uses: actions/cache/save@v4\n        if: always()\n", "      - uses: actions/cache/save@v4\n", "an upload has 'if: always()'"),
+    ("          key: old-${{ github.run_id }}\n", "          key: old-${{ github.ref }}\n", "an entry that exists is never written again"),
     ("          retention-days: 30\n", "", "lacks 'retention-days'"),
     ("if: always()\n        env", "if: sometimes()\n        env", "unknown expression 'sometimes()'"),
     (f"    steps:\n      - run: {workflow_check.BOOTSTRAP}\n      - uses", "    steps:\n      - uses", "needs git first"),

@@ -4,6 +4,7 @@
 Usage: report_page_test.py STRESS_REPORT [unittest arguments]. PARTI_KEEP_PICTURES=FOLDER keeps pictures of each page there.
 Exit 77: there is no browser (see test_support.need_browser).
 """
+import html as html_text
 import json
 import os
 import random
@@ -140,7 +141,7 @@ class ReportPage(unittest.TestCase):
         html, markdown, said = self.make(results)
         text = self.look(html, results, "full")
         for section in ("Acceptance", "Environment", "Memory", "Latency", "Scaling", "Leaks", "Contamination", "Bottleneck and capacity", "Anomalies",
-                        "Every metric", "Replay"):
+                        "History", "Profiles", "Every metric", "Replay"):
             self.assertIn(section, text)
             self.assertIn(section, markdown)
         self.assertIn("All 7 tests passed", text)
@@ -156,6 +157,44 @@ class ReportPage(unittest.TestCase):
             for key in document["metrics"]:
                 self.assertIn(key.rsplit("/", 1)[1], markdown)
         self.assertNotIn("<script", markdown)
+
+    def test_profiles_are_linked_and_lasting_changes_are_shown(self):
+        results = full_run()[:2]
+        root = Path(tempfile.mkdtemp(dir=self.folder.name))
+        folder = write_run(root, results)
+        (root / "current").write_text(folder.name + "\n")
+        kept = folder / "profiles" / "TestMemoryBenchmark_IsolatedParti.Launches.10w_100p.cpu"
+        kept.mkdir(parents=True)
+        (kept / "cpu-7.txt").write_text("50 % hot_function")
+        (kept / "profile.json").write_text(json.dumps({
+            "schema": "parti-profile/1", "test": "TestMemoryBenchmark_IsolatedParti.Launches/10w_100p", "kind": "cpu", "tool": "perf 6.1", "exit_code": 0,
+            "processes": [{"text": "cpu-7.txt", "data": "cpu-7.data", "arguments": "--workers 10 " + HOSTILE},
+                          {"text": "../../../report.html", "data": "none", "arguments": "--workers 1"}]}))
+        broken = folder / "profiles" / "Broken.heap"
+        broken.mkdir()
+        (broken / "profile.json").write_text('{"schema": "parti-profile/9"}')
+        values = [1300 + i % 3 for i in range(20)] + [1430 + i % 3 for i in range(20)]
+        (root / "history.ndjson").write_text("".join(json.dumps({
+            "schema": "parti-stress-session/1", "run": f"night-{i}", "started": f"2026-{1 + i // 28:02}-{1 + i % 28:02}T02:17:00Z", "commit": "c" * 40, "dirty": False,
+            "class": "x86_64", "metrics": {"TestMemoryBenchmark_IsolatedParti/10w_100p/rss_anon": {
+                "unit": "kB", "kind": "anon-memory", "direction": "lower", "median": value, "n": 5, "how": "nightly"}}}) + "\n" for i, value in enumerate(values)))
+        html, markdown = root / "report.html", root / "summary.md"
+        ended = subprocess.run([REPORT, "report", root, "--html", html, "--markdown", markdown, "--baseline", tempfile.mkdtemp(dir=self.folder.name)],
+                               capture_output=True, text=True, timeout=60)
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        text = self.look(html, results, "extras")
+        for page in (text, html_text.unescape(markdown.read_text().replace("\\", ""))):
+            self.assertIn("1 lasting change in 1 series of up to 40 sessions", page)
+            self.assertIn("worse: +10.0 % since 2026-01-21T02:17:00Z (commit cccccccccccc): 1301.0 kB -> 1431.0 kB", page)
+            self.assertIn("TestMemoryBenchmark_IsolatedParti.Launches/10w_100p, cpu", page.replace("\u200b", ""))
+            self.assertIn("parti-profile/9", page)
+        self.assertIn("its files are gone", text)
+        links = self.browser.open(html.as_uri()).evaluate("[...document.querySelectorAll('#profiles a')].map(a => a.href)")
+        self.assertEqual(links, [(kept / "cpu-7.txt").as_uri()], "only what is there, and only from its own folder")
+        self.assertIn(f"(20260102T030405Z-0000abcd/profiles/{kept.name}/cpu-7.txt)", markdown.read_text())
+        (root / "history.ndjson").write_text("[]\n")
+        refused = subprocess.run([REPORT, "report", root, "--html", html], capture_output=True, text=True, timeout=60)
+        self.assertEqual((refused.returncode, True), (104, "history.ndjson:1" in refused.stderr), refused.stderr)
 
     def test_an_empty_run_says_what_to_do(self):
         html, markdown, _ = self.make([])

@@ -24,6 +24,7 @@ add_library(parti_testresults STATIC
   leak.cpp
   metric.cpp
   preflight_record.cpp
+  profiles.cpp
   promote.cpp
   results.cpp
   run_folder.cpp

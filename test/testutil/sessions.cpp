@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -27,6 +28,7 @@ std::string line_of(const Session& session) {
                         {"direction", name(metric.direction)},
                         {"median", json_number(metric.median)},
                         {"n", metric.n}};
+        if (!metric.how.empty()) metrics[key]["how"] = metric.how;
     }
     return Json{{"schema", kSessionSchema}, {"run", session.run},     {"started", session.started},   {"commit", session.commit},
                 {"dirty", session.dirty},   {"class", session.machine}, {"metrics", std::move(metrics)}}
@@ -39,6 +41,7 @@ SessionMetric read_metric(Fields fields) {
     const std::string unit = fields.text("unit"), kind = fields.text("kind"), direction = fields.text("direction");
     metric.median = fields.number("median");
     metric.n = fields.whole_or("n", 0);
+    metric.how = fields.text_or("how", "");
     if (fields.failed()) return metric;
     const auto known_unit = report::unit_of(unit);
     const auto known_kind = kind_of(kind);
@@ -74,6 +77,17 @@ Outcome<Session> read_session(const std::string& line, const std::string& where)
     return session;
 }
 
+std::string how(const TestResult& result) {
+    const auto profile = result.protocol.environment.find("PARTI_STRESS_PROFILE");
+    return (profile == result.protocol.environment.end() ? "" : profile->second + ", ") + result.protocol.window + ", " +
+           result.protocol.mode;
+}
+
+// Somebody's own worker program (protocol.mode names it) is no part of this library's history.
+bool of_another_worker(const TestResult& result) {
+    return result.protocol.mode.find(", worker ") != std::string::npos;
+}
+
 bool is_better(const SessionMetric& metric, double change) { return (change < 0) == (metric.direction == Direction::lower); }
 
 }  // namespace
@@ -81,7 +95,8 @@ bool is_better(const SessionMetric& metric, double change) { return (change < 0)
 Outcome<Session> session_of(const std::vector<TestResult>& results) {
     Session session;
     for (const TestResult& result : results) {
-        if (result.status != TestStatus::passed || !why_not_measured(result.fingerprint).empty()) continue;
+        if (result.status != TestStatus::passed || !why_not_measured(result.fingerprint).empty() || of_another_worker(result))
+            continue;
         const std::string machine = class_name(result.fingerprint);
         if (session.machine.empty()) {
             session.run = result.run;
@@ -95,7 +110,8 @@ Outcome<Session> session_of(const std::vector<TestResult>& results) {
         session.dirty = session.dirty || result.dirty;
         for (const Metric& metric : result.metrics) {
             if (!metric.measured()) continue;
-            session.metrics[result.key(metric)] = {metric.unit, metric.kind, metric.direction, median(metric.launches), metric.launches.size()};
+            session.metrics[result.key(metric)] = {
+                metric.unit, metric.kind, metric.direction, median(metric.launches), metric.launches.size(), how(result)};
         }
     }
     if (session.metrics.empty()) return set_up_problem("nothing to add: no test passed in a build that measures");
@@ -158,7 +174,7 @@ std::vector<Series> series_of(const Sessions& sessions, const std::string& patte
     for (const Session& session : sessions.all) {
         for (const auto& [key, metric] : session.metrics) {
             if (metric.kind == Kind::advisory || !matches(pattern, key)) continue;
-            Series& series = by_key[key + " " + session.machine + " " + std::string(name(metric.unit))];
+            Series& series = by_key[key + " " + session.machine + " " + std::string(name(metric.unit)) + " " + metric.how];
             series.key = key;
             series.machine = session.machine;
             series.head = metric;
@@ -177,6 +193,23 @@ std::vector<Drift> drifts(const std::vector<Series>& series, const ChangePointOp
         for (const ChangePoint& point : change_points(one.values, options)) found.push_back({&one, point, !is_better(one.head, point.change)});
     }
     return found;
+}
+
+std::string text_of(const Drift& drift) {
+    const Session& session = *drift.series->sessions[drift.point.index];
+    const Unit unit = drift.series->head.unit;
+    char change[32], p[32];
+    std::snprintf(change, sizeof change, "%+.1f %%", drift.point.change * 100);
+    std::snprintf(p, sizeof p, "%.1e", drift.point.p);
+    return std::string(drift.worse ? "worse: " : "better: ") + change + " since " + session.started + " (commit " +
+           session.commit.substr(0, 12) + "): " + format_value(drift.point.before, unit) + " -> " +
+           format_value(drift.point.after, unit) + ", p = " + p;
+}
+
+std::string count_text(const std::vector<Series>& series) {
+    std::size_t longest = 0;
+    for (const Series& one : series) longest = std::max(longest, one.values.size());
+    return std::to_string(series.size()) + " series of up to " + std::to_string(longest) + " sessions";
 }
 
 }  // namespace parti::report

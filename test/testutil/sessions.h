@@ -1,7 +1,8 @@
 // Sessions: the medians of every run over months, one line of JSON per run, appended.
 //
-// Model     A line is self-contained and never changed: run, time, commit, machine class, and per metric unit, kind, direction and median.
-//           A file may be concatenated with another and sorted. drifts() looks at each metric of one class in order of time.
+// Model     A line is self-contained and never changed: run, time, commit, machine class, and per metric unit, kind, direction,
+//           median and how it was measured (profile, window, mode). A file may be concatenated with another and sorted. drifts() looks at
+//           each metric of one class that was measured in one way, in order of time.
 // Errors    bad_input naming file, line and rule. A last line without its end was cut off by a crash: it is skipped and said so, and the
 //           next append begins a new line.
 // Threads   One thread; several processes may append (one write per line, under a lock).
@@ -25,6 +26,7 @@ struct SessionMetric {
     Direction direction = Direction::lower;
     double median = 0;
     std::size_t n = 0;
+    std::string how{};  // "nightly, 200 renewals, prod"
 };
 
 struct Session {
@@ -38,7 +40,7 @@ struct Sessions {
     std::vector<std::string> remarks;
 };
 
-// Of the tests that passed. Errors: nothing was measured, or several machines.
+// Of the tests that passed, with the suite's own worker program. Errors: nothing was measured, or several machines.
 Outcome<Session> session_of(const std::vector<TestResult>& results);
 // Refuses a run that the file already holds.
 Outcome<void> append_session(const std::filesystem::path& file, const Session& session);
@@ -50,7 +52,7 @@ struct Series {
     std::vector<const Session*> sessions;
     std::vector<double> values;
 };
-// Of metrics that are judged in some way (not advisory), one per machine class and unit.
+// Of metrics that are judged in some way (not advisory), one per machine class, unit and way of measuring.
 std::vector<Series> series_of(const Sessions& sessions, const std::string& pattern = "*");
 
 struct Drift {
@@ -59,5 +61,9 @@ struct Drift {
     bool worse = false;
 };
 std::vector<Drift> drifts(const std::vector<Series>& series, const ChangePointOptions& options = {});
+// "worse: +7.0 % since 2026-01-21T02:17:00Z (commit 0123456789ab): 2000 kB -> 2140 kB, p = 1.2e-09"
+std::string text_of(const Drift& drift);
+// "42 series of up to 17 sessions"
+std::string count_text(const std::vector<Series>& series);
 
 }  // namespace parti::report

@@ -239,8 +239,18 @@ TEST_F(Program, HistoryIsAppendedShownAndChecked) {
     expect(run({"history", "show", "--file", file, "--metric", "*/rss_anon", "--last", "3"}), ExitCode::pass,
            {"TestScale_Small/3w/rss_anon", "2026-01-23", "2160 kB"});
     expect(run({"history", "check", "--file", file, "--json", files_ / "drift.json"}), ExitCode::pass,
-           {"WORSE  TestScale_Small/3w/rss_anon: +8.0 % since 2026-01-18", "2000 kB -> 2160 kB", "1 lasting changes"});
+           {"TestScale_Small/3w/rss_anon: worse: +8.0 % since 2026-01-18", "2000 kB -> 2160 kB", "1 lasting changes"});
     EXPECT_EQ(Json::parse(slurp(files_ / "drift.json")).at("changes").size(), 1U);
+    const std::string last = write({usual_result()});
+    std::filesystem::create_directory(files_ / "no-baselines");
+    for (const bool given : {true, false}) {
+        std::vector<std::string> report{"report", last, "--baseline", files_ / "no-baselines", "--html", files_ / "report.html"};
+        if (given) report.insert(report.end(), {"--history", file});
+        expect(run(report), ExitCode::pass, {});
+        const std::string html = slurp(files_ / "report.html");
+        EXPECT_EQ(html.find("since 2026-01-18") != std::string::npos, given);
+        EXPECT_EQ(html.find("no history of runs was given") != std::string::npos, !given);
+    }
     expect(run({"history", "check", "--file", files_ / "absent"}), ExitCode::bad_input, {"absent"});
 }
 

@@ -146,6 +146,28 @@ TEST_F(SessionFile, ASlowDriftIsFoundInItsMetricsOnly) {
     EXPECT_EQ(series_of(*sessions, "*/threads").size(), 1U);
 }
 
+// The same metric of another profile, window or mode is another quantity; a step between them is no change.
+TEST_F(SessionFile, WhatWasMeasuredInAnotherWayIsASeriesOfItsOwn) {
+    for (int i = 0; i < 40; ++i) {
+        TestResult result = night(i, i < 20 ? 1 : 1.3);
+        result.protocol.environment["PARTI_STRESS_PROFILE"] = i < 20 ? "standard" : "nightly";
+        const auto session = session_of({result});
+        ASSERT_TRUE(session && append_session(file_, *session));
+    }
+    const auto sessions = read_sessions(file_);
+    ASSERT_TRUE(sessions) << sessions.error().text;
+    const auto series = series_of(*sessions, "*/rss_anon");
+    ASSERT_EQ(series.size(), 2U);
+    EXPECT_EQ(series[0].head.how + "|" + series[1].head.how, "nightly, 10 renewals, prod|standard, 10 renewals, prod");
+    EXPECT_TRUE(drifts(series).empty());
+}
+
+TEST(SessionOf, AnotherWorkerProgramIsNoPartOfTheHistory) {
+    TestResult foreign = usual_result();
+    foreign.protocol.mode = "prod, worker minimal-worker";
+    EXPECT_EQ(session_of({foreign}).error().code, ExitCode::setup);
+}
+
 TEST_F(SessionFile, ARunIsAddedOnce) {
     add(1, 1);
     const auto again = append_session(file_, *session_of({night(1, 1)}));

@@ -30,7 +30,8 @@ Outcome<ExitCode> add(const CommandLine& line) {
 }
 
 void print_series(const Series& series, std::size_t last) {
-    std::printf("%s  (%s)\n", series.key.c_str(), series.machine.c_str());
+    std::printf("%s  (%s%s)\n", series.key.c_str(), series.machine.c_str(),
+                series.head.how.empty() ? "" : ("; " + series.head.how).c_str());
     const std::size_t n = series.values.size();
     for (std::size_t i = n - std::min(last, n); i < n; ++i) {
         const Session& session = *series.sessions[i];
@@ -52,12 +53,8 @@ Outcome<ExitCode> check(const CommandLine& line, const std::vector<Series>& seri
     Json points = Json::array();
     for (const Drift& drift : found) {
         const Session& session = *drift.series->sessions[drift.point.index];
-        char change[32];
-        std::snprintf(change, sizeof change, "%+.1f %%", drift.point.change * 100);
         const Unit unit = drift.series->head.unit;
-        std::printf("%s %s: %s since %s (commit %.12s): %s -> %s, p = %.1e\n", drift.worse ? "WORSE " : "better", drift.series->key.c_str(),
-                    change, session.started.c_str(), session.commit.c_str(), format_value(drift.point.before, unit).c_str(),
-                    format_value(drift.point.after, unit).c_str(), drift.point.p);
+        std::printf("%s: %s\n", drift.series->key.c_str(), text_of(drift).c_str());
         points.push_back({{"metric", drift.series->key},
                           {"class", drift.series->machine},
                           {"worse", drift.worse},
@@ -70,9 +67,7 @@ Outcome<ExitCode> check(const CommandLine& line, const std::vector<Series>& seri
                           {"started", session.started},
                           {"commit", session.commit}});
     }
-    std::size_t longest = 0;
-    for (const Series& one : series) longest = std::max(longest, one.values.size());
-    std::printf("%zu lasting changes in %zu series of up to %zu sessions (advisory)\n", found.size(), series.size(), longest);
+    std::printf("%zu lasting changes in %s (advisory)\n", found.size(), count_text(series).c_str());
     if (line.has("--json")) {
         const auto written = write_json(line.get("--json"), Json{{"schema", "parti-stress-drift/1"}, {"changes", std::move(points)}});
         if (!written) return tl::unexpected<Problem>(written.error());

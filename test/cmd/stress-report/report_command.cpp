@@ -20,17 +20,18 @@ namespace {
 namespace fs = std::filesystem;
 
 struct ReportOptions {
-    std::string result, baseline, html, markdown;
+    std::string result, baseline, html, markdown, history;
 };
 
 Outcome<ReportOptions> parse_report(const Arguments& arguments) {
-    const auto line = parse_arguments(arguments, {"--baseline", "--html", "--markdown"}, {});
+    const auto line = parse_arguments(arguments, {"--baseline", "--html", "--markdown", "--history"}, {});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (line->positional.size() != 1) {
         return bad_input("report: takes one RESULT, a run folder or a root" +
                          (line->positional.empty() ? "" : "; '" + line->positional[1] + "' is a second one"));
     }
-    return ReportOptions{line->positional[0], line->get("--baseline"), line->get("--html"), line->get("--markdown")};
+    return ReportOptions{line->positional[0], line->get("--baseline"), line->get("--html"), line->get("--markdown"),
+                         line->get("--history")};
 }
 
 std::vector<CriterionView> criterion_views(const Report& diff) {
@@ -69,7 +70,7 @@ Outcome<ExitCode> run_report(const Arguments& arguments) {
     if (!options) return tl::unexpected<Problem>(options.error());
     const auto run = open_run(options->result);
     if (!run) return tl::unexpected<Problem>(run.error());
-    const auto results = read_run(*run);
+    auto results = read_run(*run);
     if (!results) return tl::unexpected<Problem>(results.error());
     const auto against =
         baseline_for(options->baseline, results->tests.empty() ? local_fingerprint() : results->tests.front().fingerprint);
@@ -82,8 +83,13 @@ Outcome<ExitCode> run_report(const Arguments& arguments) {
         if (const auto applied = apply_criteria(*diff, **criteria, results->tests); !applied) return tl::unexpected<Problem>(applied.error());
     }
 
-    const ReportView view = view_of({&*results, &*diff, against->why, criterion_views(*diff)});
     const std::string html = options->html.empty() && options->markdown.empty() ? (run->folder / "report.html").string() : options->html;
+    auto history = history_view(options->history.empty() ? run->folder / ".." / "history.ndjson" : fs::path(options->history));
+    if (!history) return tl::unexpected<Problem>(history.error());
+    auto profiles =
+        profile_views(run->folder, fs::absolute(html.empty() ? options->markdown : html).parent_path(), results->ignored);
+    const ReportView view =
+        view_of({&*results, &*diff, against->why, criterion_views(*diff), std::move(*history), std::move(profiles)});
     if (!html.empty()) {
         if (const auto written = write_file(html, html_page(view)); !written) return tl::unexpected<Problem>(written.error());
     }

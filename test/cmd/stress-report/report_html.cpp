@@ -111,6 +111,30 @@ std::string anomalies(const ReportView& view) {
     return out.empty() ? none("none was noticed") : out;
 }
 
+std::string history(const ReportView& view) {
+    const HistoryView& shown = view.input.history;
+    if (shown.sentence.empty()) return none("no history of runs was given");
+    std::vector<Fact> facts;
+    for (const auto& [metric, change] : shown.changes) facts.push_back({metric, change});
+    return "<p>" + html_escaped(shown.sentence) + "</p>\n" + (facts.empty() ? "" : fact_table(facts));
+}
+
+std::string profiles(const ReportView& view) {
+    std::string out;
+    for (const ProfileView& profile : view.input.profiles) {
+        out += "<h3>" + html_name(profile.title) + "</h3>\n<p class=\"note\">" + html_escaped(profile.remark) +
+               "</p>\n<table><tbody>\n";
+        for (const ProfileView::Process& process : profile.processes) {
+            out += "<tr><td class=\"fact\">" + html_escaped(process.arguments) + "</td><td>";
+            for (const auto& [name, to] : process.links)
+                out += "<a href=\"" + html_escaped(to) + "\">" + html_name(name) + "</a> ";
+            out += (process.links.empty() ? "its files are gone" : "") + std::string("</td></tr>\n");
+        }
+        out += "</tbody></table>\n";
+    }
+    return out.empty() ? none("none was made; make profile TEST=... KIND=cpu (or heap) does") : out;
+}
+
 std::string spread_of(const Metric& metric) {
     if (!metric.measured()) return {};
     char noise[48];
@@ -198,9 +222,13 @@ std::string html_page(const ReportView& view) {
         {"scaling", "Scaling", or_none(scaling_charts(view))},
         {"leaks", "Leaks", leaks(view)},
         {"contamination", "Contamination",
-         view.tests.empty() ? none() : (view.contamination.empty() ? none("no launch was disturbed by other work on the machine") : fact_table(view.contamination))},
+         view.tests.empty() ? none()
+                            : (view.contamination.empty() ? none("no launch was disturbed by other work on the machine")
+                                                          : fact_table(view.contamination))},
         {"capacity", "Bottleneck and capacity", view.capacity.empty() ? none() : fact_table(view.capacity)},
         {"anomalies", "Anomalies", anomalies(view)},
+        {"history", "History", history(view)},
+        {"profiles", "Profiles", profiles(view)},
         {"metrics", "Every metric", all_metrics(view)},
         {"replay", "Replay", replay(view)}};
     const char* const style = view.grade == Grade::pass ? "pass" : (view.grade == Grade::warn ? "warn" : (view.grade == Grade::fail ? "fail" : "unsure"));

@@ -113,6 +113,26 @@ std::string anomalies(const ReportView& view) {
     return out.empty() ? none("none was noticed") : out;
 }
 
+std::string history(const ReportView& view) {
+    const HistoryView& shown = view.input.history;
+    if (shown.sentence.empty()) return none("no history of runs was given");
+    std::string out = cell(shown.sentence) + "\n\n";
+    for (const auto& [metric, change] : shown.changes) out += "- " + cell(metric) + ": " + cell(change) + "\n";
+    return out;
+}
+
+std::string profiles(const ReportView& view) {
+    std::string out;
+    for (const ProfileView& profile : view.input.profiles) {
+        out += "- " + cell(profile.title) + " (" + cell(profile.remark) + "):";
+        for (const ProfileView::Process& process : profile.processes) {
+            for (const auto& [name, to] : process.links) out += " [" + cell(name) + "](" + to + ")";
+        }
+        out += "\n";
+    }
+    return out.empty() ? none("none was made; make profile TEST=... KIND=cpu (or heap) does") : out;
+}
+
 std::string all_metrics(const ReportView& view) {
     if (view.tests.empty()) return none();
     std::string out = "<details><summary>the table</summary>\n\n| test | metric | median | noise | n | baseline | change | verdict | note |\n"
@@ -149,12 +169,17 @@ std::string markdown_page(const ReportView& view) {
     const auto section = [](const char* title, const std::string& content) {
         return std::string("\n#### ") + title + "\n\n" + (content.empty() ? none() : content);
     };
-    return "### " + marked(view.grade, name(view.grade)) + ": stress run " + cell(view.input.results->run.id) + "\n\n**" + cell(view.happened) + "** " +
-           cell(view.action) + "\n" + section("Acceptance", acceptance(view)) + section("Environment", fact_table(view.environment)) +
+    return "### " + marked(view.grade, name(view.grade)) + ": stress run " + cell(view.input.results->run.id) + "\n\n**" +
+           cell(view.happened) + "** " + cell(view.action) + "\n" + section("Acceptance", acceptance(view)) +
+           section("Environment", fact_table(view.environment)) +
            section("Memory", tables(view, {"rss_anon", "live_heap"}) + fits(view)) + section("Latency", latency(view)) +
            section("Scaling", tables(view, {"startup", "assignment", "threads"})) + section("Leaks", leaks(view)) +
-           section("Contamination", view.tests.empty() ? none() : (view.contamination.empty() ? none("no launch was disturbed by other work on the machine") : fact_table(view.contamination))) +
-           section("Bottleneck and capacity", view.capacity.empty() ? none() : fact_table(view.capacity)) + section("Anomalies", anomalies(view)) +
+           section("Contamination",
+                   view.tests.empty() ? none()
+                                      : (view.contamination.empty() ? none("no launch was disturbed by other work on the machine")
+                                                                    : fact_table(view.contamination))) +
+           section("Bottleneck and capacity", view.capacity.empty() ? none() : fact_table(view.capacity)) +
+           section("Anomalies", anomalies(view)) + section("History", history(view)) + section("Profiles", profiles(view)) +
            section("Every metric", all_metrics(view)) + section("Replay", replay(view));
 }
 

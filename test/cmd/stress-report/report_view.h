@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "report_extras.h"
 #include "testutil/diff.h"
 #include "testutil/run_folder.h"
 
@@ -46,6 +47,8 @@ struct ReportInput {
     const Report* diff = nullptr;
     std::string baseline;                 // which file, and why that one
     std::vector<CriterionView> criteria;  // empty: no criteria file was used
+    HistoryView history{};
+    std::vector<ProfileView> profiles{};
 };
 
 struct ReportView {
