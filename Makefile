@@ -108,9 +108,9 @@ check: setup ## the rules that need no compiler (also part of make test)
 	@tools/check.py
 	@tools/lint.py
 
-format: ## clang-format all sources
-	@command -v clang-format >/dev/null || { echo "clang-format is missing: apt-get install clang-format" >&2; exit 1; }
-	@git ls-files -co --exclude-standard '*.h' '*.cpp' | xargs clang-format -i
+format: ## clang-format the lines of C++ that differ from main (BASE_REF), and no others
+	@command -v git-clang-format >/dev/null || { echo "clang-format is missing: apt-get install clang-format" >&2; exit 1; }
+	@git clang-format --force --extensions h,cpp "$$(git merge-base $(or $(BASE_REF),main) HEAD)" || [ $$? = 1 ]
 
 tidy: setup ## clang-tidy over all sources of the library
 	@command -v run-clang-tidy >/dev/null || { echo "run-clang-tidy is missing: apt-get install clang-tidy" >&2; exit 1; }

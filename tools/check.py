@@ -42,6 +42,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 SOURCES = {".h", ".hpp", ".cpp", ".cc", ".c"}
 TEXT = SOURCES | {".cmake", ".txt", ".md", ".py", ".sh", ".yml", ".yaml", ".json", ""}
 LINES_MAX = 500
+COLUMNS_MAX = 130
 SUITE_LABELS = {"stress", "soak", "ladder", "matrix"}  # of the stress suite; all but `stress` are kept out of `ctest -L stress`
 LABELS = {"unit", "simulation", "integration", "smoke", "selftest", "benchmark", "browser"} | SUITE_LABELS
 
@@ -58,6 +59,7 @@ class Checker:
         self.root = root
         self.problems = []
         self.warnings = []
+        self.long_lines = {}  # path -> how many
         self.files = sorted(self.list_files())
 
     def list_files(self):
@@ -88,6 +90,10 @@ class Checker:
         self.registered_tests()
         self.workflows()
         self.readme_example()
+        if self.long_lines:
+            path, most = max(self.long_lines.items(), key=lambda item: item[1])
+            self.warnings.append(f"{sum(self.long_lines.values())} lines of C++ in {len(self.long_lines)} files are longer than {COLUMNS_MAX} "
+                                 f"columns (most in {path}: {most})")
 
     # --- C++ ---
 
@@ -98,6 +104,8 @@ class Checker:
             self.report(path, 1, "contract", "a header starts with a comment: what it decides or owns (CONTRIBUTING.md)")
         if len(lines) > LINES_MAX:
             self.warnings.append(f"{path}: {len(lines)} lines (more than {LINES_MAX} is a design question)")
+        if long := sum(len(line) > COLUMNS_MAX for line in lines):
+            self.long_lines[path] = long
         for number, line in enumerate(lines, 1):
             match = INCLUDE.match(line)
             if match and path.parts[0] == "lib":
