@@ -11,3 +11,7 @@ target_compile_definitions(launcher_test PRIVATE
 parti_use_nats_server(launcher_test)
 add_dependencies(launcher_test server-holder)
 gtest_discover_tests(launcher_test DISCOVERY_MODE PRE_TEST PROPERTIES LABELS integration TIMEOUT 60)
+
+add_executable(http_server_test http_server_test.cpp)
+target_link_libraries(http_server_test PRIVATE parti_options parti_testhttp parti_testproc GTest::gtest_main)
+parti_gtest(http_server_test LABELS integration TIMEOUT 60)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <exception>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -34,6 +36,7 @@ constexpr std::uint32_t kMostHead = 8192;
 constexpr std::size_t kMostUnsent = 1000;
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::size_t kMostDrained = 1U << 20U;
+constexpr std::chrono::milliseconds kAcceptPause{50};
 
 bool is_loopback_name(std::string_view host) {
     const std::size_t colon = host.rfind(':');
@@ -89,7 +92,15 @@ private:
         if (!head && request.method() != http::verb::get) return reply({405, "text/plain; charset=utf-8", "GET and HEAD only\n", false}, false, false);
         std::string path(request.target().data(), request.target().size());
         path.erase(std::min(path.find('?'), path.size()));
-        reply(shared_.answer(path), request.keep_alive(), head);
+        reply(answer_to(path), request.keep_alive(), head);
+    }
+
+    HttpReply answer_to(const std::string& path) const {
+        try {
+            return shared_.answer(path);
+        } catch (const std::exception& e) {  // a page must not end the program that shows it
+            return {500, "text/plain; charset=utf-8", std::string("no answer: ") + e.what() + "\n", false};
+        }
     }
 
     void reply(const HttpReply& from, bool keep, bool head) {
@@ -161,13 +172,20 @@ private:
 struct HttpServer::Impl {
     asio::io_context io{1};
     Tcp::acceptor acceptor{io};
+    asio::steady_timer pause{io};
     Shared shared;
     std::uint16_t port = 0;
     std::thread thread;
 
     void accept() {
         acceptor.async_accept([this](beast::error_code error, Tcp::socket socket) {
-            if (error) return;  // closed
+            if (!acceptor.is_open()) return;
+            if (error) {  // no descriptor is free, or who asked is gone: others may come
+                pause.expires_after(kAcceptPause);
+                return pause.async_wait([this](beast::error_code) {
+                    if (acceptor.is_open()) accept();
+                });
+            }
             if (shared.open.size() < kMostConnections) {
                 const auto connection = std::make_shared<Connection>(std::move(socket), shared);
                 shared.open.insert(connection);
@@ -201,6 +219,7 @@ HttpServer::~HttpServer() {
     asio::post(impl_->io, [this] {
         beast::error_code ignored;
         impl_->acceptor.close(ignored);
+        impl_->pause.cancel();
         const auto open = impl_->shared.open;  // close() takes each out of the set
         for (const auto& connection : open) connection->close();
     });

@@ -6,7 +6,8 @@
 // Limits    kMostConnections at once (more are closed unanswered), 8 kB of a request's head, no body, 10 s for a request, 1,000 unsent
 //           events of one stream (then it is closed: a reader that slow must ask again).
 // Errors    start(): the port cannot be had. Bad requests are answered: 400 malformed, 403 a Host that is not loopback (so that a page of another
-//           site cannot read it under a name of its own), 405 another method, 404 by the function.
+//           site cannot read it under a name of its own), 405 another method, 404 by the function, 500 when it throws. Where no descriptor
+//           is free, a connection waits until one is.
 // Threads   One of its own, which calls the function. start(), send_event() and the destructor from any other.
 // Lifetime  The destructor closes everything and joins.
 // Cost      One thread; Beast stays in http_server.cpp.
