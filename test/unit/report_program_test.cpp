@@ -297,6 +297,14 @@ TEST_F(Builds, AFailIsClearedByFreshLaunchesAndAFailedTestIsSaid) {
     expect(run({"ab", files_ / "a", root_.path()}), ExitCode::bad_input, {"both must be build folders, or both results"});
 }
 
+// No result is not "nothing changed": a program that dies before its first test, a filter that no test matches.
+TEST_F(Builds, ALaunchWithoutAResultIsASetUpProblem) {
+    expect(ab("echo broken; exit 3;"), ExitCode::setup, {"/b: fake: exit 3, without any result", "output.log"});
+    const std::string a = build("a", ""), b = build("b", "");
+    expect(run({"ab", a, b, "--program", "fake", "--filter", "No.Such", "--work", files_ / "work"}), ExitCode::setup,
+           {"no test matches --gtest_filter=No.Such"});
+}
+
 TEST_F(Builds, TwoResultsAreComparedAsTheyAre) {
     const std::string before = write({usual_result()});
     expect(run({"ab", before, write({usual_result("TestScale_Small/3w", 1.15)})}), ExitCode::regression, {"rss_anon", "+15.0 %"});

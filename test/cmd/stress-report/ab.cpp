@@ -38,8 +38,9 @@ bool is_build(const std::string& text) {
     return fs::exists(fs::path(text) / "CMakeCache.txt", error);
 }
 
-// One launch of everything that is asked for, of one build.
+// One launch of everything that is asked for, of one build. A launch without any result is no comparison: it must not end as one.
 Outcome<void> launch(Side& side, const Plan& plan, const std::string& filter, const fs::path& root) {
+    bool any = plan.programs.empty();
     for (const std::string& program : plan.programs) {
         ProgramRun run;
         run.program = (side.build / "test" / "stress" / program).string();
@@ -47,9 +48,15 @@ Outcome<void> launch(Side& side, const Plan& plan, const std::string& filter, co
         run.deadline = Clock::now() + plan.limit;
         auto measured = measure(std::move(run), filter, root);
         if (!measured) return tl::unexpected<Problem>(measured.error());
+        const bool left_some = !measured->tests.empty();
+        any = any || left_some;
         for (TestResult& result : measured->tests) side.tests.push_back(std::move(result));
-        if (!measured->problem.empty()) std::printf("  %s: %s: %s (%s)\n", side.label.c_str(), program.c_str(), measured->problem.c_str(), root.c_str());
+        if (measured->problem.empty()) continue;
+        const std::string said = side.label + ": " + program + ": " + measured->problem;
+        if (!left_some) return set_up_problem(said + ", without any result; see output.log in the newest folder of " + root.string());
+        std::printf("  %s (%s)\n", said.c_str(), root.c_str());
     }
+    if (!any) return set_up_problem(side.label + ": no test matches --gtest_filter=" + filter);
     if (plan.benchmarks.empty()) return {};
     const auto begun = begin_run(root);
     if (!begun) return tl::unexpected<Problem>(begun.error());
