@@ -11,6 +11,8 @@ import pathlib
 import re
 import sys
 
+from check import PROFILE_LIMITS
+
 try:
     import yaml
 except ImportError:
@@ -19,6 +21,15 @@ except ImportError:
 BOOTSTRAP = "apt-get update && apt-get install -y --no-install-recommends ca-certificates git make"
 RUN_MAKE = re.compile(r"make ([a-z][a-z-]*)")
 CONTAINER = "debian:12"
+PREPARE = 2  # minutes: the bootstrap line, checkout and what the actions take, of a job
+BUILD = 30  # minutes: set-up and everything compiled once, without a cache
+# What a make target may take, in minutes, with the build before it. A job's timeout-minutes is at least the sum of its steps: a run that is within its
+# budgets is never cut off. `nightly` takes as long as the longest profile the workflow offers, the self-tests (5) and the proof of the alarms (45).
+MINUTES = {
+    "test": BUILD + 10, "nightly": lambda profile: BUILD + profile + 5 + 45, "simulation": BUILD + 60, "browser-test": BUILD + 10,
+    "pull-request": BUILD + BUILD // 2 + 15,  # of the merge base only what is measured; smoke, exact leak, A/B with its confirmation
+    "baseline-runs": BUILD + 3 * PROFILE_LIMITS["standard"] // 60, "baseline": 1, "baseline-pull": 1, "summary": 1, "comment": 2, "stale": 2,
+}
 MINUTES_MAX = 360  # a job's end on GitHub's runners, whatever it says
 
 WORKFLOW_KEYS = {"name", "on", "permissions", "concurrency", "env", "jobs"}
@@ -238,6 +249,30 @@ class Check:
             return
         for number, step in enumerate(steps, 1):
             self.step(step, f"{where} step {number}", steps[:number - 1])
+        self.time(minutes, steps, where)
+
+    def longest_profile(self):
+        """In minutes; of the profiles that may be chosen, else of the nightly one."""
+        on = self.workflow["on"] if isinstance(self.workflow["on"], dict) else {}
+        inputs = (on.get("workflow_dispatch") or {}).get("inputs", {})
+        offered = inputs.get("profile", {}).get("options", ["nightly"])
+        for profile in sorted(set(offered) - PROFILE_LIMITS.keys()):
+            self.report("input profile", f"there is no profile '{profile}'")
+        return max((PROFILE_LIMITS[p] // 60 for p in offered if p in PROFILE_LIMITS), default=0)
+
+    def time(self, minutes, steps, where):
+        needed = PREPARE
+        for step in steps:
+            match = RUN_MAKE.fullmatch(str(step.get("run", ""))) if isinstance(step, dict) else None
+            if not match or match[1] not in self.targets:
+                continue
+            takes = MINUTES.get(match[1])
+            if takes is None:
+                self.report(where, f"workflow_check.py must say how many minutes 'make {match[1]}' may take")
+            else:
+                needed += takes(self.longest_profile()) if callable(takes) else takes
+        if isinstance(minutes, int) and minutes < needed:
+            self.report(where, f"timeout-minutes {minutes} must be at least {needed}: what its steps may take by their budgets")
 
     def step(self, step, where, before):
         if not self.keys(step, STEP_KEYS, set(), where):

@@ -29,7 +29,7 @@ jobs:
   first:
     runs-on: ubuntu-latest
     container: debian:12
-    timeout-minutes: 30
+    timeout-minutes: 45
     if: github.event_name != 'push' && !cancelled()
     steps:
       - run: {workflow_check.BOOTSTRAP}
@@ -98,13 +98,15 @@ BAD = [
     ("inputs.kind }}", "github.event.pull_request.title }}", "unknown expression 'github.event.pull_request.title'"),
     ("inputs.kind }}", "secrets.PASSWORD }}", "unknown expression 'secrets.PASSWORD'"),
     ("inputs.kind }}", "inputs.kind }", "without its end"),
-    ("    timeout-minutes: 30\n", "", "lacks 'timeout-minutes'"),
-    ("timeout-minutes: 30\n", "timeout-minutes: 400\n", "must be 1..360"),
-    ("timeout-minutes: 30\n", "timeout-minutes: yes\n", "must be 1..360"),
-    ("container: debian:12\n    timeout-minutes: 30", "container: debian:latest\n    timeout-minutes: 30", "must be debian:12"),
-    ("runs-on: ubuntu-latest\n    container: debian:12\n    timeout-minutes: 30", "runs-on: self-hosted\n    container: debian:12\n    timeout-minutes: 30",
+    ("    timeout-minutes: 45\n", "", "lacks 'timeout-minutes'"),
+    ("timeout-minutes: 45\n", "timeout-minutes: 400\n", "must be 1..360"),
+    ("timeout-minutes: 45\n", "timeout-minutes: yes\n", "must be 1..360"),
+    ("timeout-minutes: 45\n", "timeout-minutes: 42\n", "timeout-minutes 42 must be at least 43"),
+    ("run: make summary\n", "run: make setup\n", "must say how many minutes 'make setup' may take"),
+    ("container: debian:12\n    timeout-minutes: 45", "container: debian:latest\n    timeout-minutes: 45", "must be debian:12"),
+    ("runs-on: ubuntu-latest\n    container: debian:12\n    timeout-minutes: 45", "runs-on: self-hosted\n    container: debian:12\n    timeout-minutes: 45",
      "must be ubuntu-latest"),
-    ("    timeout-minutes: 30\n", "    timeout-minutes: 30\n    timeout: 3\n", "unknown key 'timeout'"),
+    ("    timeout-minutes: 45\n", "    timeout-minutes: 45\n    timeout: 3\n", "unknown key 'timeout'"),
     ("needs: first", "needs: [first, last]", "no job before it"),
     ("needs.first.result", "needs.third.result", "does not need 'third'"),
     ("  second:\n", "  Second:\n", "a name has small letters"),
@@ -140,8 +142,18 @@ class WorkflowCheck(unittest.TestCase):
                 self.assertEqual(1, len(problems), problems)
                 self.assertIn(says, problems[0])
 
+    def test_the_longest_profile_that_can_be_chosen_counts(self):
+        def problems(options, minutes):
+            profile = f'        options: [all, memory]\n      profile:\n        description: "p"\n        type: choice\n        default: smoke\n        options: {options}\n'
+            text = GOOD.replace("        options: [all, memory]\n", profile, 1).replace("make test", "make nightly").replace("timeout-minutes: 45", f"timeout-minutes: {minutes}")
+            return workflow_check.problems_of(text, MAKEFILE + "nightly:\n")
+        self.assertEqual([], problems("[smoke, nightly]", 173))
+        self.assertIn("must be at least 173", problems("[smoke, nightly]", 172)[0])
+        self.assertIn("must be at least 333", problems("[smoke, nightly, soak4h]", 240)[0])
+        self.assertIn("there is no profile 'weekly'", problems("[smoke, weekly]", 200)[0])
+
     def test_job_without_checkout_runs_nothing(self):
-        problems = workflow_check.problems_of(GOOD + "      - run: make test\n", MAKEFILE)
+        problems = workflow_check.problems_of(GOOD.replace("timeout-minutes: 5\n", "timeout-minutes: 50\n") + "      - run: make test\n", MAKEFILE)
         self.assertEqual(1, len(problems), problems)
         self.assertIn("before actions/checkout", problems[0])
 
