@@ -62,10 +62,12 @@ alarms: newserver ## the suite's own alarms, in the build that is measured: self
 	@ctest --test-dir build/release -L '^selftest$$' --no-tests=error --output-on-failure -j 1
 	@$(MAKE) --no-print-directory proof PARTI_SKIP_SETUP=1
 
-proof: newserver ## 20 unchanged runs and 20 with 15 % more memory, of two fleets: none and all must fail (40 minutes)
+# One folder for each commit and worker-host: a later call goes on where an earlier one was interrupted.
+proof: newserver ## 20 unchanged runs and 20 with 15 % more memory (RUNS=20), of two fleets (CASES="10w_100p 50w_500p"): none and all must fail (40 minutes)
 	$(call build,release)
 	@test/stress/alarm_proof.py build/release/test/cmd/stress-report/stress-report build/release/test/stress/parti_memory_tests \
-		"build/release/stress-proof/$$(git rev-parse --short=12 HEAD)"
+		"build/release/stress-proof/$$(git rev-parse --short=12 HEAD)-$$(sha256sum build/release/test/cmd/worker-host/worker-host | cut -c 1-8)" \
+		$(if $(RUNS),--runs $(RUNS)) $(foreach case,$(CASES),--case $(case))
 
 nightly: newserver ## what the nightly workflow runs: TYPE=all memory scale scenario selftest, PROFILE as for stress
 	@tools/nightly.sh build/release

@@ -86,6 +86,8 @@ def main():
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--case", action="append")
     options = parser.parse_args()
+    if options.runs < BASELINE_RUNS:
+        parser.error(f"--runs {options.runs} must be at least {BASELINE_RUNS}: a recording holds no fewer")
     proof = Proof(options)
     kept = [proof.prove(case, options.runs) for case in options.case or ["10w_100p", "50w_500p"]]
     return 0 if all(kept) else 1
