@@ -170,6 +170,41 @@ class Server(Dashboard):
         self.assertEqual(len(found), 7)
         self.assertTrue(all(found), "a reader was cut off")
 
+    def test_who_joins_in_the_middle_gets_each_event_once_and_in_order(self):
+        last = 900
+        first_told, seen = threading.Event(), []
+
+        def read(answer, joined=None):
+            values = []
+            while not values or values[-1] != last:
+                text = answer.readline().decode()
+                if not text:
+                    break
+                if "memory_kb" in text:
+                    values.append(json.loads(text.removeprefix("data: "))["memory_kb"])
+                    if joined:
+                        joined.set()
+            seen.append(values)
+
+        threads = [threading.Thread(target=read, args=(self.ask("GET", "/events")[2], first_told))]
+        threads[0].start()
+        self.append("".join(line("sample", "T", 1, memory_kb=kb) for kb in range(1, last + 1)))
+        self.assertTrue(first_told.wait(30))
+        for _ in range(28):  # while the rest is told; 32 may be open
+            threads.append(threading.Thread(target=read, args=(self.ask("GET", "/events")[2],)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(len(seen), len(threads))
+        for values in seen:
+            self.assertEqual(values, list(range(1, last + 1)))
+
+    def test_a_line_of_another_kind_is_left_out(self):
+        self.append('{"event": 3, "test": "T"}\n{"event": ["end"]}\n' + line("sample", "T", 1, memory_kb=7))
+        _, _, answer = self.ask("GET", "/events")
+        while '"memory_kb":7' not in (text := answer.readline().decode()):
+            self.assertTrue(text, "the stream ended")
+
     def test_it_ends_when_told(self):
         _, _, answer = self.ask("GET", "/events")
         self.process.send_signal(signal.SIGINT)

@@ -10,8 +10,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "testutil/http_server.h"
 #include "testutil/tcp_text.h"
@@ -36,6 +38,42 @@ TEST(HttpServer, AFunctionThatThrowsIsAnAnswerAndTheNextOneIsServed) {
     const auto next = http_get((*server)->url(), "/a?b=c", kTime);
     ASSERT_TRUE(next) << next.error();
     EXPECT_EQ(std::to_string(next->status) + " " + next->body, "200 page /a\n");
+}
+
+// What is told while a stream is being opened is in its body or comes as an event: once.
+TEST(HttpServer, WorkRunsBetweenAnswersSoThatAStreamMissesNothingAndGetsNothingTwice) {
+    std::vector<std::string> told;  // the server's thread only
+    std::promise<void> opening, given;
+    const auto server = HttpServer::start(0, [&](const std::string&) {
+        opening.set_value();
+        given.get_future().wait_for(kTime);
+        std::string past;
+        for (const std::string& text : told) past += HttpServer::event_text("e", text);
+        return HttpReply{200, "", past, true};
+    });
+    ASSERT_TRUE(server) << server.error();
+    const auto say = [&](const std::string& text) {
+        (*server)->run([&, text] {
+            told.push_back(text);
+            (*server)->send_event("e", text);
+        });
+    };
+    say("before");
+    auto reader = TcpText::connect({"127.0.0.1", (*server)->port()}, kTime);
+    ASSERT_TRUE(reader) << reader.error();
+    ASSERT_TRUE(reader->send("GET /events HTTP/1.1\r\n\r\n", kTime));
+    ASSERT_EQ(opening.get_future().wait_for(kTime), std::future_status::ready);
+    say("meanwhile");
+    given.set_value();
+    say("last");
+    std::string seen;
+    for (std::string line; line != "data: last";) {
+        auto read = reader->read_line(kTime);
+        ASSERT_TRUE(read) << read.error() << " after " << seen;
+        line = *read;
+        if (line.rfind("data: ", 0) == 0) seen += line.substr(6) + " ";
+    }
+    EXPECT_EQ(seen, "before meanwhile last ");
 }
 
 // How often the thread of this name has gone to sleep, read through one descriptor.

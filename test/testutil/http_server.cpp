@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -230,8 +231,10 @@ std::uint16_t HttpServer::port() const { return impl_->port; }
 
 std::string HttpServer::event_text(const std::string& event, const std::string& data) { return "event: " + event + "\ndata: " + data + "\n\n"; }
 
+void HttpServer::run(std::function<void()> work) { asio::post(impl_->io, std::move(work)); }
+
 void HttpServer::send_event(const std::string& event, const std::string& data) {
-    asio::post(impl_->io, [this, text = event_text(event, data)] {
+    asio::dispatch(impl_->io, [this, text = event_text(event, data)] {
         const auto open = impl_->shared.open;
         for (const auto& connection : open) connection->send(text);
     });

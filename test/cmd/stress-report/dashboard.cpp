@@ -54,14 +54,21 @@ test::HttpReply Dashboard::reply(const std::string& path) {
     if (path == "/") return {200, "text/html; charset=utf-8", std::string("<!DOCTYPE html>\n<html lang=\"en\"><head>") + kPolicy + "<style>" + kStyle + "</style>" + kDashboardPage, false};
     if (path == "/live.js") return {200, "text/javascript; charset=utf-8", kDashboardScript, false};
     if (path != "/events") return {404, "text/plain; charset=utf-8", "there is / and /events\n", false};
-    const std::lock_guard lock(mutex_);
     std::string past;
     for (const Event& event : told_) past += test::HttpServer::event_text(event.name, event.data);
     return {200, "", past, true};
 }
 
-void Dashboard::say(test::HttpServer& server, const std::string& name, const std::string& data) {
-    const std::lock_guard lock(mutex_);
+// On the server's thread: who opens /events meanwhile gets it once, with the past or after it.
+void Dashboard::say(test::HttpServer& server, std::string name, std::string data) {
+    server.run([this, &server, event = Event{std::move(name), std::move(data)}] {
+        keep(event);
+        server.send_event(event.name, event.data);
+    });
+}
+
+void Dashboard::keep(const Event& event) {
+    if (event.name == "run") told_.clear();
     if (told_.size() >= kMostTold) {  // a long run: every second sample of the past is enough
         std::vector<Event> kept;
         for (std::size_t i = 0; i < told_.size(); ++i) {
@@ -69,16 +76,11 @@ void Dashboard::say(test::HttpServer& server, const std::string& name, const std
         }
         told_ = std::move(kept);
     }
-    if (name == "verdicts") std::erase_if(told_, [](const Event& event) { return event.name == "verdicts"; });
-    told_.push_back({name, data});
-    server.send_event(name, data);
+    if (event.name == "verdicts") std::erase_if(told_, [](const Event& old) { return old.name == "verdicts"; });
+    told_.push_back(event);
 }
 
 void Dashboard::begin(test::HttpServer& server, const std::string& run, const fs::path& folder) {
-    {
-        const std::lock_guard lock(mutex_);
-        told_.clear();
-    }
     run_ = run;
     run_folder_ = folder;
     read_ = 0;
@@ -127,7 +129,8 @@ void Dashboard::poll(test::HttpServer& server) {
     for (std::size_t end = 0; (end = rest_.find('\n')) != std::string::npos; rest_.erase(0, end + 1)) {
         const Json line = Json::parse(rest_.substr(0, end), nullptr, false);
         if (!line.is_object()) continue;
-        ended = ended || line.value("event", "") == "end";
+        const auto event = line.find("event");
+        ended = ended || (event != line.end() && *event == "end");
         say(server, "progress", line.dump(-1, ' ', false, Json::error_handler_t::replace));
     }
     if (ended) say(server, "verdicts", verdicts());

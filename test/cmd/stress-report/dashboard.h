@@ -6,12 +6,11 @@
 //           metrics compare with the baseline). What a late reader has missed is sent to it first.
 // Units     The file's: kB, seconds, per second.
 // Errors    A line that is no JSON object is left out.
-// Threads   poll() by one thread; reply() by the server's.
+// Threads   poll() by one thread; reply() by the server's, which alone knows what was told.
 // Lifetime  Until stop is asked for by the command's signals.
 #pragma once
 
 #include <filesystem>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,13 +34,13 @@ private:
         std::string name, data;
     };
     void begin(test::HttpServer& server, const std::string& run, const std::filesystem::path& folder);
-    void say(test::HttpServer& server, const std::string& name, const std::string& data);
+    void say(test::HttpServer& server, std::string name, std::string data);
+    void keep(const Event& event);
     std::string verdicts() const;
 
     const std::filesystem::path folder_;
     const std::string baseline_;
-    std::mutex mutex_;
-    std::vector<Event> told_;  // since the run began; thinned
+    std::vector<Event> told_;  // since the run began; thinned; the server's thread only
     std::string run_;
     std::filesystem::path run_folder_;
     std::uintmax_t read_ = 0;  // bytes of the file
