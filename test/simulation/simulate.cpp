@@ -4,14 +4,15 @@
 //   simulate --runs N [--first S]                                          seeds S, S + 1, ...; prints failures, replay lines, totals
 //   simulate --minutes M [--first S]                                       as many seeds as fit
 //   With all: --jobs J, --steps N (at least so many steps a seed), --standard (the fleet that speed is measured with),
-//   --breakage NAME, --expect PROMISE, --progress (a line every ten seconds), --any-totals (sums of 0 are no failure: few seeds).
+//   --breakage NAME, --expect PROMISE, --progress (a line every ten seconds), --any-totals (no sum of 0 is a failure).
 //   simulate --digests FILE [--update]                                     the seeds in FILE must have the digests in FILE
 //
-// Exit      0: nothing found. 1: a violation, a sum of the totals that is 0, or digests that differ. 2: bad arguments.
+// Exit      0: nothing found. 1: a violation, a sum that is 0 and must not be (testutil/sim_totals.h), or digests that differ. 2: bad
+//           arguments.
 // Model     Seeds run in J child processes, each taking every J-th; a child that dies (an assertion of the core) is reported with its
 //           seed and its last words, and another child goes on behind it.
 // Units     A fleet-hour is one virtual hour of ten workers; with --standard they have 100 partitions, the default timing and all
-//           faults. Rates are per minute of processor time, so that a busy machine does not count.
+//           the faults that they can have. Rates are per minute of processor time, so that a busy machine does not count.
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -109,28 +110,18 @@ void print_violation(const Arguments& args, std::uint64_t seed, const SimReport&
     std::fflush(stdout);
 }
 
-// Totals and whether each is above 0: a sum of 0 means that something was not exercised.
-bool print_totals(const SimTotals& totals, double seconds) {
+// Every sum; false when one is 0 that must not be.
+bool print_totals(const SimTotals& totals, bool standard, double seconds) {
     const auto hours = static_cast<double>(totals.fleet_seconds) / 36000.0;
     std::printf("%llu runs, %.1f s of processor time: %llu steps, %.1f fleet-hours (%.1f a minute), convergence %.1f s on average\n",
                 static_cast<unsigned long long>(totals.runs), seconds, static_cast<unsigned long long>(totals.steps), hours,
                 seconds > 0 ? hours * 60.0 / seconds : 0.0,
                 totals.runs == 0 ? 0.0 : static_cast<double>(totals.convergence_ms) / 1000.0 / static_cast<double>(totals.runs));
     bool all = true;
-    const auto line = [&](const std::string& name, std::uint64_t count) {
-        std::printf("  %-20s %12llu%s\n", name.c_str(), static_cast<unsigned long long>(count),
-                    count == 0 ? "   <- never happened" : "");
-        all = all && count != 0;
-    };
-    line("grants", totals.grants);
-    line("handoffs", totals.handoffs);
-    line("leader changes", totals.leader_changes);
-    line("claims", totals.claims);
-    line("fences", totals.fences);
-    line("drain timeouts", totals.drain_timeouts);
-    line("doubles after a loss", totals.doubles);
-    for (std::size_t i = 0; i < parti::testutil::kFaults; ++i) {
-        line("fault: " + std::string(to_string(static_cast<parti::testutil::Fault>(i))), totals.faults[i]);
+    for (const SimTotals::Sum& sum : totals.sums(standard)) {
+        const char* remark = sum.count != 0 ? "" : !sum.drawn ? "   (not of this fleet)" : sum.missing ? "   <- never happened" : "   (few runs)";
+        std::printf("  %-32s %12llu%s\n", sum.name.c_str(), static_cast<unsigned long long>(sum.count), remark);
+        all = all && !sum.missing;
     }
     return all;
 }
@@ -274,7 +265,7 @@ int run_many(Arguments args) {
         failures += s->failures;
     }
     munmap(memory, bytes);
-    const bool all = print_totals(totals, processor_seconds());
+    const bool all = print_totals(totals, args.standard, processor_seconds());
     if (!args.expect.empty()) {
         std::printf(failures > deaths ? "found as it must be\n" : "FAILED: %s was expected to be broken and was not\n",
                     args.expect.c_str());

@@ -128,8 +128,11 @@ SimPlan SimPlan::standard(std::uint64_t seed) {
     plan.config.group = "sim";
     plan.config.expected_workers = 10;
     plan.on.fill(true);
-    plan.on[static_cast<std::size_t>(Fault::policy_keep)] = false;
-    plan.on[static_cast<std::size_t>(Fault::takeover_trust)] = false;  // it has no instance names
+    // Its policy is the default, nobody joins beyond the ten, and it has no instance names.
+    for (const Fault fault :
+         {Fault::policy_keep, Fault::join, Fault::instance_shared, Fault::instance_changed, Fault::takeover_trust}) {
+        plan.on[static_cast<std::size_t>(fault)] = false;
+    }
     plan.draw_rates(rng);
     plan.draw_limits(rng);
     plan.draw_operators(rng);

@@ -97,7 +97,8 @@ struct SimPlan {
     Nanos total = 10 * 60 * kSecond;  // at least
 
     static SimPlan draw(std::uint64_t seed);
-    // The fleet that speed is measured with: 10 workers, 100 partitions, the default timing, all faults on.
+    // The fleet that speed is measured with: 10 workers, 100 partitions, the default timing, and all faults on but those that
+    // such a fleet cannot have.
     static SimPlan standard(std::uint64_t seed);
     bool is_on(Fault fault) const { return on[static_cast<std::size_t>(fault)]; }
     std::shared_ptr<const Strategy> make_strategy() const;

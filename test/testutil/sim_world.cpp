@@ -16,21 +16,6 @@ namespace {
 constexpr Nanos kMinuteMore = 60 * kSecond;
 }
 
-void SimTotals::add(const SimTotals& other) {
-    runs += other.runs;
-    steps += other.steps;
-    fleet_seconds += other.fleet_seconds;
-    grants += other.grants;
-    handoffs += other.handoffs;
-    leader_changes += other.leader_changes;
-    claims += other.claims;
-    fences += other.fences;
-    drain_timeouts += other.drain_timeouts;
-    doubles += other.doubles;
-    convergence_ms += other.convergence_ms;
-    for (std::size_t i = 0; i < kFaults; ++i) faults[i] += other.faults[i];
-}
-
 std::optional<Breakage> breakage_of(std::string_view name) {
     static constexpr std::array<std::pair<std::string_view, Breakage>, 7> kNames = {{
         {"none", Breakage::none},

@@ -22,6 +22,7 @@
 
 #include "testutil/invariants.h"
 #include "testutil/sim_plan.h"
+#include "testutil/sim_totals.h"
 
 namespace parti::testutil {
 
@@ -46,22 +47,6 @@ struct SimOptions {
     std::uint64_t steps_min = 0;   // the safety phase goes on until there were so many steps
     std::uint64_t steps_max = 0;   // stop (without a verdict) after so many steps; 0 = run to the end
     std::uint64_t trace_from = 0;  // step
-};
-
-struct SimTotals {
-    std::uint64_t runs = 0;
-    std::uint64_t steps = 0;
-    std::uint64_t fleet_seconds = 0;  // workers x virtual seconds
-    std::uint64_t grants = 0;
-    std::uint64_t handoffs = 0;
-    std::uint64_t leader_changes = 0;
-    std::uint64_t claims = 0;
-    std::uint64_t fences = 0;  // sessions that ended without their worker leaving
-    std::uint64_t drain_timeouts = 0;
-    std::uint64_t doubles = 0;  // after a loss, within the bound
-    std::uint64_t convergence_ms = 0;  // sum over runs: from the last fault to convergence
-    FaultCounts faults{};
-    void add(const SimTotals& other);
 };
 
 struct SimReport {
