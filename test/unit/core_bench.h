@@ -5,6 +5,7 @@
 // Threads   One.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -12,12 +13,30 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/assert.h"
 #include "core/worker_core.h"
 
 namespace parti::test {
+
+inline Config story_config() {
+    using namespace std::chrono_literals;
+    Config out;
+    out.group = "g";
+    out.timing.heartbeat = 300ms;
+    out.timing.ttl = 1s;
+    out.timing.margin = 200ms;
+    out.timing.stop_budget = 100ms;
+    out.timing.drain_timeout = 2s;
+    out.timing.grant_timeout = 3s;
+    out.timing.leader_publish_timeout = 2s;
+    out.timing.cold_start_window = 2s;
+    out.timing.planned_scale_window = 1s;
+    out.timing.min_rebalance_interval = 200ms;
+    return out;
+}
 
 class FirstFit : public Strategy {  // keeps what is there, deals the rest round robin, then evens out: enough for stories
 public:
@@ -55,13 +74,18 @@ public:
         std::vector<AlertLevel> alerts;
         int refreshes = 0;
         std::uint32_t speaks = kRecordMajor;          // records of a higher major reach it as unreadable
-        std::map<std::uint64_t, std::string> tokens;  // grant -> partition, valid ones
+        std::map<std::uint64_t, std::string> tokens;    // grant -> partition, valid ones
+        std::map<std::uint64_t, std::string> draining;  // revoked, and not released by its user yet
         std::vector<State> states;
         std::vector<Bucket> created;                  // buckets it wanted to be made again
         bool dead = false;
         bool cut = false;                             // neither hears nor is heard
         bool release_at_once = true;
         std::vector<std::uint64_t> unreleased;
+
+        bool said(std::string_view what) const {
+            return std::any_of(notes.begin(), notes.end(), [what](const std::string& note) { return note.find(what) != std::string::npos; });
+        }
     };
 
     explicit CoreBench(Config config, std::size_t partitions, std::uint64_t seed = 1) : config_(std::move(config)), seed_(seed) {
@@ -92,6 +116,9 @@ public:
     void feed(std::size_t index, const core::Event& event) {
         Node& node = *nodes_[index];
         if (node.dead) return;
+        if (const auto* done = std::get_if<core::ReleaseDone>(&event)) {
+            for (const std::uint64_t grant : done->grants) node.draining.erase(grant);
+        }
         core::Effects effects;
         node.core->step(now_, event, effects);
         node.core->check();
@@ -113,11 +140,16 @@ public:
         }
         return out;
     }
-    void roll_back(const Copy& copy) {
+    // Nobody is told.
+    void roll_back_unnoticed(const Copy& copy) {
         std::erase_if(store_, [&](const auto& item) { return item.first.first == copy.bucket; });
         store_.insert(copy.entries.begin(), copy.entries.end());
         sequence_[copy.bucket] = copy.sequence;
+    }
+    void roll_back(const Copy& copy) {
+        roll_back_unnoticed(copy);
         for (std::size_t i = 0; i < nodes_.size(); ++i) {
+            if (nodes_[i]->cut) continue;
             later(latency, [this, i, bucket = copy.bucket] { feed(i, core::HistoryLost{bucket, "rolled back"}); });
             for (const auto& [key, entry] : copy.entries) {
                 if (wants(nodes_[i]->interest, key.first, key.second)) deliver(i, entry);
@@ -125,16 +157,29 @@ public:
             later(latency, [this, i] { feed(i, core::SnapshotDone{nodes_[i]->interest.id}); });
         }
     }
-    // How many valid tokens the partition has that has most of them.
+    // How many workers hold the partition that most of them hold: by a valid token, or because their user has not let go of it yet.
     int owners_most() const {
         std::map<std::string, int> owners;
         int most = 0;
         for (const auto& node : nodes_) {
-            for (const auto& [grant, partition] : node->tokens) most = std::max(most, ++owners[partition]);
+            std::set<std::string> held;
+            for (const auto* map : {&node->tokens, &node->draining}) {
+                for (const auto& [grant, partition] : *map) held.insert(partition);
+            }
+            for (const std::string& partition : held) most = std::max(most, ++owners[partition]);
         }
         return most;
     }
 
+    // Runs until the condition holds, and says whether it did. `most`: the most owners that a partition had meanwhile.
+    bool run_until(const std::function<bool()>& condition, Duration limit, int& most) {
+        return run_until(
+            [&] {
+                most = std::max(most, owners_most());
+                return condition();
+            },
+            limit);
+    }
     // Runs until the condition holds or virtual time is over. True when it held.
     bool run_until(const std::function<bool()>& condition, Duration limit) {
         const core::Instant end = now_ + limit;
@@ -150,6 +195,13 @@ public:
         now_ = std::max(now_, end);
     }
     void cut(std::size_t index) { nodes_[index]->cut = true; }
+    // Its process is gone, and whatever it had with it.
+    void kill(std::size_t index) {
+        Node& node = *nodes_[index];
+        node.dead = true;
+        node.tokens.clear();
+        node.draining.clear();
+    }
     // The link is back: what it missed is read again.
     void heal(std::size_t index) {
         Node& node = *nodes_[index];
@@ -190,11 +242,20 @@ public:
         return count;
     }
 
+    // The one that leads; size() when nobody does.
+    std::size_t leader() const {
+        std::size_t i = 0;
+        while (i < nodes_.size() && (nodes_[i]->dead || !nodes_[i]->core->leading())) ++i;
+        return i;
+    }
+
     Duration latency = std::chrono::microseconds(200);
     // Asked before a put reaches the store: false = it is lost on the way.
     std::function<bool(std::size_t node, const core::Put&)> let_put;
     // Asked before an answer reaches the node: false = it is lost on the way back.
     std::function<bool(std::size_t node, const core::Put&)> let_answer;
+    // Asked before a node hears of an entry: false = it does not.
+    std::function<bool(std::size_t node, const Entry&)> let_hear;
 
 private:
 
@@ -252,7 +313,7 @@ private:
     }
     void deliver(std::size_t index, const Entry& stored) {
         later(latency, [this, index, entry = read_by(*nodes_[index], stored)] {
-            if (!nodes_[index]->cut) feed(index, core::EntrySeen{entry, now_});
+            if (!nodes_[index]->cut && (!let_hear || let_hear(index, entry))) feed(index, core::EntrySeen{entry, now_});
         });
     }
 
@@ -279,11 +340,16 @@ private:
         } else if (const auto* granted = std::get_if<core::Granted>(&effect)) {
             for (const core::Grant& grant : granted->grants) node.tokens[grant.grant] = grant.partition.id();
         } else if (const auto* revoked = std::get_if<core::Revoked>(&effect)) {
-            for (const std::uint64_t grant : revoked->grants) node.tokens.erase(grant);
+            for (const std::uint64_t grant : revoked->grants) {
+                if (auto token = node.tokens.extract(grant)) node.draining.insert(std::move(token));
+            }
             if (node.release_at_once) later(latency, [this, index, copy = revoked->grants] { feed(index, core::ReleaseDone{copy}); });
             else node.unreleased.insert(node.unreleased.end(), revoked->grants.begin(), revoked->grants.end());
         } else if (std::get_if<core::SessionEnded>(&effect) != nullptr) {
             node.tokens.clear();
+            node.draining.clear();
+        } else if (const auto* late = std::get_if<core::DrainTimedOut>(&effect)) {
+            for (const std::uint64_t grant : late->grants) node.draining.erase(grant);
         } else if (const auto* state = std::get_if<core::StateChanged>(&effect)) {
             node.states.push_back(state->to);
         } else if (const auto* alert = std::get_if<core::AlertChanged>(&effect)) {

@@ -32,17 +32,6 @@ bool balanced(CoreBench& bench, std::size_t each) {
     return bench.covered() && std::all_of(counts.begin(), counts.end(), [each](std::size_t n) { return n == each; });
 }
 
-bool said(const CoreBench::Node& node, std::string_view what) {
-    return std::any_of(node.notes.begin(), node.notes.end(), [what](const std::string& note) { return note.find(what) != std::string::npos; });
-}
-
-std::size_t leader(CoreBench& bench) {
-    for (std::size_t i = 0; i < bench.size(); ++i) {
-        if (!bench.node(i).dead && bench.core(i).leading()) return i;
-    }
-    return bench.size();
-}
-
 TEST(CoreFreeze, MovesNothingForAJoinAdoptsOrphansAndPlansWhenThawed) {
     CoreBench bench(config(), 20);
     bench.add();
@@ -50,15 +39,15 @@ TEST(CoreFreeze, MovesNothingForAJoinAdoptsOrphansAndPlansWhenThawed) {
     ASSERT_TRUE(bench.run_until([&] { return balanced(bench, 10); }, 5s));
     control(bench, {.frozen = true});
     bench.run_for(100ms);
-    EXPECT_EQ(bench.core(leader(bench)).phase(), LeaderPhase::frozen);
+    EXPECT_EQ(bench.core(bench.leader()).phase(), LeaderPhase::frozen);
     const std::size_t third = bench.add();
     bench.run_for(20s);
     EXPECT_EQ(owned(bench), (std::vector<std::size_t>{10, 10, 0}));
 
-    const std::size_t follower = leader(bench) == 0 ? 1 : 0;
+    const std::size_t follower = bench.leader() == 0 ? 1 : 0;
     bench.node(follower).dead = true;
     ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 10s)) << "orphans are adopted even when frozen";
-    EXPECT_EQ(bench.core(leader(bench)).phase(), LeaderPhase::frozen);
+    EXPECT_EQ(bench.core(bench.leader()).phase(), LeaderPhase::frozen);
     EXPECT_EQ(bench.node(third).tokens.size(), 10u);
 
     const std::size_t fourth = bench.add();
@@ -66,7 +55,7 @@ TEST(CoreFreeze, MovesNothingForAJoinAdoptsOrphansAndPlansWhenThawed) {
     EXPECT_EQ(bench.node(fourth).tokens.size(), 0u);
     control(bench, {.frozen = false});
     ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(fourth).tokens.size() >= 6; }, 5s));
-    ASSERT_TRUE(bench.run_until([&] { return bench.core(leader(bench)).phase() == LeaderPhase::idle; }, 1s));
+    ASSERT_TRUE(bench.run_until([&] { return bench.core(bench.leader()).phase() == LeaderPhase::idle; }, 1s));
 }
 
 TEST(CoreFreeze, OutlivesItsLeader) {
@@ -76,7 +65,7 @@ TEST(CoreFreeze, OutlivesItsLeader) {
     ASSERT_TRUE(bench.run_until([&] { return balanced(bench, 10); }, 5s));
     control(bench, {.frozen = true});
     bench.run_for(1s);
-    bench.node(leader(bench)).dead = true;
+    bench.node(bench.leader()).dead = true;
     ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 10s));
     bench.add();
     bench.run_for(10s);
@@ -94,7 +83,7 @@ TEST(CoreFreeze, AnUnreadableControlRecordChangesNothingAndIsReported) {
                    std::make_shared<const Unreadable>(Unreadable{{Errc::malformed_record, "control is not JSON"}, false}));
     bench.run_for(100ms);
     EXPECT_EQ(bench.core(0).phase(), LeaderPhase::frozen);
-    EXPECT_TRUE(said(bench.node(0), "control is not JSON"));
+    EXPECT_TRUE(bench.node(0).said("control is not JSON"));
     bench.scribble(Bucket::assignment, control_key(), Absent{});
     EXPECT_TRUE(bench.run_until([&] { return bench.core(0).phase() == LeaderPhase::idle; }, 5s)) << "a deleted record asks for nothing";
 }
@@ -107,7 +96,7 @@ TEST(CoreDrain, EmptiesASessionKeepsTheOthersWhereTheyAreAndTakesItBackAfterward
     control(bench, {.drain = {to_string(bench.core(2).session())}});
     ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(2).tokens.empty(); }, 5s));
     EXPECT_EQ(bench.core(2).state(), State::stable);
-    EXPECT_TRUE(said(bench.node(2), "operators drain this worker"));
+    EXPECT_TRUE(bench.node(2).said("operators drain this worker"));
     for (const auto& [grant, partition] : kept_before) EXPECT_TRUE(bench.node(0).tokens.contains(grant)) << partition << " was touched";
     bench.run_for(5s);
     EXPECT_TRUE(bench.node(2).tokens.empty());
@@ -140,7 +129,7 @@ TEST(CoreDrain, OfEverybodyLeavesThePartitionsWhereTheyAreAndSaysSo) {
     control(bench, {.drain = {to_string(bench.core(0).session()), to_string(bench.core(1).session())}});
     bench.run_for(5s);
     EXPECT_TRUE(balanced(bench, 10));
-    EXPECT_TRUE(said(bench.node(leader(bench)), "every worker is being drained"));
+    EXPECT_TRUE(bench.node(bench.leader()).said("every worker is being drained"));
 }
 
 TEST(CoreRebalance, ARequestIsPlannedAtOnceAndOnceEvenAcrossAChangeOfLeader) {
@@ -198,7 +187,7 @@ TEST_P(CoreMassFailure, DelaysDeathsOnlyWhenMoreThanHalfAndAtLeastFourGoTogether
     CoreBench bench(config_with_grace, 10 * c.workers);
     for (std::size_t i = 0; i < c.workers; ++i) bench.add();
     ASSERT_TRUE(bench.run_until([&] { return balanced(bench, 10); }, 10s));
-    const std::size_t chief = leader(bench);
+    const std::size_t chief = bench.leader();
     for (std::size_t i = 0, lost = 0; lost < c.lost; ++i) {
         if (i == chief) continue;
         bench.node(i).dead = true;
@@ -206,7 +195,7 @@ TEST_P(CoreMassFailure, DelaysDeathsOnlyWhenMoreThanHalfAndAtLeastFourGoTogether
     }
     const Duration crash = config_with_grace.timing.ttl + config_with_grace.timing.margin + 500ms;
     EXPECT_EQ(bench.run_until([&] { return bench.covered(); }, crash), !c.grace);
-    EXPECT_EQ(said(bench.node(chief), "went silent together"), c.grace);
+    EXPECT_EQ(bench.node(chief).said("went silent together"), c.grace);
     EXPECT_TRUE(bench.run_until([&] { return bench.covered(); }, config_with_grace.timing.recovery_grace + 1s)) << "the grace ends";
 }
 
@@ -224,7 +213,7 @@ TEST(CoreMassFailureReturn, ThoseWhoComeBackWithinTheGraceKeepTheirSessions) {
     CoreBench bench(c, 60);
     for (int i = 0; i < 6; ++i) bench.add();
     ASSERT_TRUE(bench.run_until([&] { return balanced(bench, 10); }, 10s));
-    const std::size_t chief = leader(bench);
+    const std::size_t chief = bench.leader();
     for (std::size_t i = 0; i < 6; ++i) {
         if (i != chief) bench.cut(i);
     }
@@ -234,7 +223,7 @@ TEST(CoreMassFailureReturn, ThoseWhoComeBackWithinTheGraceKeepTheirSessions) {
     }
     bench.run_for(5s);
     EXPECT_TRUE(balanced(bench, 10));
-    EXPECT_TRUE(said(bench.node(chief), "went silent together"));
+    EXPECT_TRUE(bench.node(chief).said("went silent together"));
     for (std::size_t i = 0; i < 6; ++i) {
         std::string notes;
         for (const std::size_t n : {i, chief}) {
@@ -303,7 +292,7 @@ TEST(CoreTakeover, TrustTakesTheNumberAtOnceAndTheOldProcessStops) {
     const std::size_t next = bench.add(named(InstanceTakeover::trust));
     ASSERT_TRUE(bench.run_until([&] { return bench.core(next).state() == State::stable && bench.core(0).state() == State::stopped; }, 500ms));
     EXPECT_EQ(bench.core(next).number(), number);
-    EXPECT_TRUE(said(bench.node(0), "taken over by another process with instance name 'pod-a'"));
+    EXPECT_TRUE(bench.node(0).said("taken over by another process with instance name 'pod-a'"));
     ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 5s));
     bench.run_for(10s);
     EXPECT_TRUE(bench.covered()) << "nobody takes it back";
@@ -332,7 +321,7 @@ TEST(CoreTakeover, WaitGoesOnWithoutTheNameWhenItsHolderLives) {
     const std::size_t next = bench.add(named(InstanceTakeover::wait));
     ASSERT_TRUE(bench.run_until([&] { return balanced(bench, 10); }, 5s));
     EXPECT_NE(bench.core(next).number(), bench.core(0).number());
-    EXPECT_TRUE(said(bench.node(next), "in use by worker"));
+    EXPECT_TRUE(bench.node(next).said("in use by worker"));
 }
 
 // Old workers read major 1 only; new ones read 2. Nobody is ever sent what it cannot read.

@@ -173,5 +173,16 @@ TEST_F(PlannerTest, OnlyALeaderHoldsATarget) {
     EXPECT_LT(live() - before, kPartitions);
 }
 
+TEST_F(PlannerTest, TheSetMayChangeAfterALeadership) {
+    make(sticky(), 4);
+    inherit_all_on(1, 2);
+    planner_.end();
+    std::vector<Partition> list;
+    for (std::size_t i = 0; i < 6; ++i) list.push_back(Partition::from_id("p" + std::to_string(1002 + i)).value());
+    planner_.set_partitions(make_partition_set(std::move(list)).value());
+    planner_.begin(members(2), false, false, 0);  // and the next leadership inherits nothing of the last one
+    for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(planner_.target(i), Planner::kUnassigned);
+}
+
 }  // namespace
 }  // namespace parti::core
