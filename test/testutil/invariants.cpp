@@ -156,10 +156,9 @@ void Invariants::check_number(Nanos now, WorkerId worker) {
 
 void Invariants::lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nanos lease) {
     lost_at_ = now;
-    notice_until_ = std::max(notice_until_, now + notice);
+    loss_shows(now, bucket, notice);
     if (bucket == Bucket::lease) {
         leases_lost_at_ = now;
-        leases_notice_until_ = std::max(leases_notice_until_, now + notice);
         lease_until_ = std::max(lease_until_, now + lease);
         leases_.clear();
         return;
@@ -171,6 +170,11 @@ void Invariants::lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nan
         for (Written& w : history) w.lost = w.lost || w.revision > kept;
     }
     for (PartitionState& state : partitions_) state.last = {};
+}
+
+void Invariants::loss_shows(Nanos now, Bucket bucket, Nanos notice) {
+    notice_until_ = std::max(notice_until_, now + notice);
+    if (bucket == Bucket::lease) leases_notice_until_ = std::max(leases_notice_until_, now + notice);
 }
 
 bool Invariants::excused(Nanos now, Claim one, Claim other) {

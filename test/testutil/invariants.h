@@ -87,6 +87,8 @@ public:
     // The store lost what it had acknowledged: of this bucket everything above `kept` (0: all). Doubles may last for `notice`, or
     // until the end of leases that were last renewed before it; those end within `lease`.
     void lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nanos lease);
+    // The server was down when it was lost, or went down then: nobody can have noticed before now.
+    void loss_shows(Nanos now, Bucket bucket, Nanos notice);
     // A worker told an error event.
     void error_told(Nanos now) { last_error_ = now; }
     void policy_keep(bool on) { keep_ = on; }

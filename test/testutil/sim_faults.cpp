@@ -1,7 +1,7 @@
 // The faults of a simulated world: what is drawn when, and what it does.
 #include <algorithm>
 #include <array>
-#include <limits>
+#include <set>
 #include <utility>
 
 #include "testutil/sim_records.h"
@@ -224,9 +224,9 @@ bool SimWorld::Impl::server_down(Nanos duration) {
     shared.network.server_down();
     scheduler.after(duration, SimScheduler::kWorld, [this] {
         shared.network.server_start();
-        if (!std::exchange(lost_while_down, false)) return;
-        // What was lost while it was down can be noticed from now on.
-        lost(Bucket::lease, std::numeric_limits<Revision>::max());
+        for (const Bucket bucket : std::exchange(lost_while_down, {})) {
+            shared.judge.loss_shows(scheduler.now(), bucket, time_to_notice());
+        }
     });
     return true;
 }
@@ -240,12 +240,16 @@ std::string SimWorld::Impl::bucket_name(Bucket bucket) const {
 
 // A loss is noticed within a heartbeat by who reaches the store (a renewal is refused), and then the drain takes its time. Reaching it
 // may need a few attempts while requests are lost, and a watch notices its end only after three of its own heartbeats.
+Nanos SimWorld::Impl::time_to_notice() const {
+    const Timing& t = shared.plan.config.timing;
+    return (t.heartbeat + t.drain_timeout).count() * 21 / 20 + 2 * shared.network.rates.late_max;
+}
+
 void SimWorld::Impl::lost(Bucket bucket, Revision kept) {
     const Timing& t = shared.plan.config.timing;
-    const Nanos notice = (t.heartbeat + t.drain_timeout).count() * 21 / 20 + 2 * shared.network.rates.late_max;
     shared.trace("world: lost " + bucket_name(bucket));
-    lost_while_down = lost_while_down || !shared.network.server_up();
-    shared.judge.lost(scheduler.now(), bucket, kept, notice, (t.ttl - t.margin).count() * 21 / 20);
+    if (!shared.network.server_up()) lost_while_down.insert(bucket);
+    shared.judge.lost(scheduler.now(), bucket, kept, time_to_notice(), (t.ttl - t.margin).count() * 21 / 20);
 }
 
 void SimWorld::Impl::lose_tail(Fault fault, bool leases, bool assignments) {
@@ -257,7 +261,7 @@ void SimWorld::Impl::lose_tail(Fault fault, bool leases, bool assignments) {
     const Nanos tail = shared.rng.chance(1, 2) ? shared.rng.between(kMilli, kSecond) : shared.rng.between(kSecond, 30 * kSecond);
     scheduler.after(tail, SimScheduler::kWorld, [this, fault, copies = std::move(copies)] {
         if (!shared.faults) return;
-        bool any = false;
+        std::set<Bucket> gone;
         for (const auto& [bucket, copy] : copies) {
             const SimStore::Stream* present = shared.store.find(copy.bucket);
             if (present == nullptr || present->identity != copy.identity || present->last_sequence <= copy.last_sequence) continue;
@@ -267,13 +271,13 @@ void SimWorld::Impl::lose_tail(Fault fault, bool leases, bool assignments) {
                 if (!message.marker() && wire::read_manifest(*message.bytes)) torn[key] = *message.bytes;
             }
             lost(bucket, copy.last_sequence);
-            any = true;
+            gone.insert(bucket);
         }
-        if (!any) return;
+        if (gone.empty()) return;
         shared.count(fault);
         shared.trace("world: " + std::string(to_string(fault)));
-        lost_while_down = true;
-        if (shared.rng.chance(2, 3)) (void)server_down(shared.rng.between(100 * kMilli, 3 * kSecond));  // mostly it has crashed
+        // Mostly it has crashed.
+        if (shared.rng.chance(2, 3) && server_down(shared.rng.between(100 * kMilli, 3 * kSecond))) lost_while_down.merge(gone);
     });
 }
 

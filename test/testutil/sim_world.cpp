@@ -43,8 +43,8 @@ void SimWorld::Impl::build() {
     create_buckets();
     shared.store.observe([this](const SimStore::Stream& stream, const std::string& key, const SimMessage& message) {
         const Bucket bucket = stream.bucket == bucket_name(Bucket::lease) ? Bucket::lease : Bucket::assignment;
-        if (std::uint64_t& known = identities[bucket]; known != stream.identity) {  // what was deleted is there again
-            if (std::exchange(known, stream.identity) != 0) lost(bucket, 0);
+        if (std::uint64_t& known = identities[bucket]; known != stream.identity) {  // what was wiped or deleted is there again
+            if (std::exchange(known, stream.identity) != 0) shared.judge.loss_shows(scheduler.now(), bucket, time_to_notice());
         }
         const auto parsed = wire::parse_key(bucket, key);
         if (parsed && bucket == Bucket::lease && (message.marker() || operator_at_work)) shared.judge.lease_void(parsed->number);

@@ -45,6 +45,7 @@ struct SimWorld::Impl {
     bool wipe(bool leases, bool assignments);
     bool delete_bucket(Nanos duration);
     void lost(Bucket bucket, Revision kept);
+    Nanos time_to_notice() const;
     void operator_writes(const std::string& bucket, const std::string& key, std::shared_ptr<const std::string> bytes);
     bool inflict_as_operator(Fault fault, Nanos duration);
     bool replay_record();
@@ -82,7 +83,7 @@ struct SimWorld::Impl {
     std::map<Bucket, std::uint64_t> identities;                 // of the streams, as last written to
     std::map<std::string, std::shared_ptr<const std::string>> older_records;  // of assignments, by key
     bool operator_at_work = false;
-    bool lost_while_down = false;  // it can be noticed when the server is up again
+    std::set<Bucket> lost_while_down;  // it can be noticed when the server is up again
     bool done = false;
     Nanos healed_at = 0;
     Nanos converged_at = 0;

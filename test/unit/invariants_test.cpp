@@ -139,6 +139,31 @@ TEST_F(InvariantsTest, ALossThatNobodyReportsIsNoticed) {
     expect(Promise::p12_visible);
 }
 
+TEST_F(InvariantsTest, ALossThatShowsOnlyWhenTheServerIsUpAgainWasReportedWhenAnybodyDid) {
+    give(a_, 1, fence(1, 1), "p");
+    judge_.lost(now_, Bucket::lease, 0, kNotice, kSecond);
+    now_ += kSecond;
+    judge_.error_told(now_);  // and then the server is restarted
+    now_ += 4 * kSecond;
+    judge_.loss_shows(now_, Bucket::lease, kNotice);
+    give(b_, 1, fence(1, 1), "p");
+    judge_.session_ended(now_, b_);
+    release_all(b_);
+    now_ += kNotice + 1;
+    judge_.full_check(now_);
+    expect_nothing();
+}
+
+TEST_F(InvariantsTest, ALossOfTheAssignmentsThatShowsLaterExcusesNobodyEither) {
+    give(a_, 1, fence(1, 1), "p");
+    judge_.lost(now_, Bucket::assignment, 0, kNotice, kSecond);
+    judge_.error_told(now_);
+    now_ += kSecond;
+    judge_.loss_shows(now_, Bucket::assignment, kNotice);
+    give(b_, 1, fence(1, 1), "p");
+    expect(Promise::p3_owners);
+}
+
 TEST_F(InvariantsTest, NoLossExcusesAWorkerThatGoesBack) {
     give(a_, 1, fence(3, 1), "p");
     stored({1}, kA, fence(3, 2), {});
