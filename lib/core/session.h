@@ -70,6 +70,8 @@ private:
     void outcome(Env& env, const CasWrite::Outcome& outcome);
     void claimed(Env& env, Revision revision);
     void try_claim(Env& env);
+    void open_window(const Env& env);
+    void claim_lost(const Env& env, Revision revision);
     void look_up(Env& env);
     void found(Env& env, const Entry& entry);
     void give_up(Env& env, const std::string& why);
