@@ -107,8 +107,24 @@ void stale_renewal_that_fits(SimScenario& s) {
     s.run_for(40 * kSecond);
 }
 
-const std::array<Drill, 5>& drills() {
-    static const std::array<Drill, 5> kDrills = {{
+// The assignments go back to before D joined, while somebody still has to let go of what D is to have: the old records list it again.
+void given_back_while_it_drains(SimScenario& s) {
+    begin(s, kThree);
+    const auto old = s.store().snapshot(s.bucket(Bucket::assignment));
+    for (const std::string& slow : kThree) s.callbacks_take(slow, 5 * kSecond);
+    s.start("D");
+    s.run_until({"store", "revoking"});
+    s.run_for(100 * kMilli);
+    s.server_stops();
+    s.store().restore(old);
+    s.lost(Bucket::assignment, old.last_sequence);
+    s.run_for(kSecond);
+    s.server_starts();
+    s.run_for(60 * kSecond);
+}
+
+const std::array<Drill, 6>& drills() {
+    static const std::array<Drill, 6> kDrills = {{
         {"claim_marker_at_once", "the lease of a living worker is removed", options([](Config& c) { c.number_max = 2; }), marker_of_a_living_lease},
         {"sealing_blind", "a resigned leader's grant arrives while its record is sealed", options([](Config& c) { c.number_max = 4; }, 16),
          late_grant_of_a_resigned_leader},
@@ -125,6 +141,7 @@ const std::array<Drill, 5>& drills() {
              c.timing.drain_timeout = milliseconds(500);
          }),
          stale_renewal_that_fits},
+        {"regained_without_release", "a store goes back while a partition drains", options([](Config&) {}), given_back_while_it_drains},
     }};
     return kDrills;
 }

@@ -105,6 +105,7 @@ void Invariants::session_started(Nanos now, WorkerId worker, WorkerNumber number
     w.id = session;
     w.deadline = deadline;
     w.applied = {};
+    w.told.reset();
     if (taken_before_start_ == session) w.taken_over = true;
     numbers_[number.value].push_back(worker);
     check_number(now, worker);
@@ -372,6 +373,7 @@ void Invariants::full_check(Nanos now) {
     }
     for (const Worker& w : workers_) held += w.held.size();
     PARTI_ASSERT(contested == contested_ && held == holders);
+    for (const Worker& w : workers_) check_told(now, w);
     if (!unreported_) return;
     // Who is gone cannot tell, and the other cannot know.
     if (last_error_ >= unreported_->since || workers_[unreported_->first].gone || workers_[unreported_->second].gone) {

@@ -22,6 +22,8 @@
 //             tokens of successive owners of a partition strictly ascend; no grant outside a living session
 //             P-1  a number begins an incarnation that no record the store has long held names for another session
 //             P-2  once an epoch is sealed no record of a lower one is stored
+//             P-2  what the newest record for a session no longer lists is not owned by it a second after it heard of that; not judged once
+//                  assignments were lost, since workers then wait for a new epoch
 //           P-4 (coverage) is owners(), for the world's liveness phase. P-6, P-12 and work (nothing grows, and nothing is tried again,
 //           without bound) are reported by the world; kept() is what P-6 is judged by.
 //           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost() of the leases, doubles are allowed until
@@ -122,6 +124,8 @@ public:
     // What the worker reports now: everything else it had is released.
     void holdings(Nanos now, WorkerId worker, std::span<const HoldingSeen> seen);
     void applied(Nanos now, WorkerId worker, Fence fence);
+    // The worker heard of this record, whatever it makes of it.
+    void told(Nanos now, WorkerId worker, const AssignmentRecord& record);
 
     // Within the time in which a loss of the store's memory may show.
     bool after_a_loss(Nanos now) const { return lost_at_.has_value() && now <= notice_until_; }
@@ -150,6 +154,11 @@ private:
         bool released = false;
         bool draining = false;
     };
+    struct Told {
+        Fence fence;
+        Nanos at = 0;
+        std::vector<std::uint32_t> partitions;  // ascending
+    };
     struct Worker {
         std::string name;
         bool gone = false;
@@ -162,6 +171,7 @@ private:
         Nanos deadline = 0;
         Fence granted;
         Fence applied;
+        std::optional<Told> told;  // of the present session
         std::vector<Held> held;
     };
     struct PartitionState {
@@ -198,6 +208,8 @@ private:
     bool counts(Nanos now, const Worker& worker, const Held& held) const;
     Nanos deadline_of(const Worker& worker, const Held& held) const { return held.current ? worker.deadline : held.deadline; }
     void check_number(Nanos now, WorkerId worker);
+    void check_told(Nanos now, const Worker& worker);
+    std::vector<std::uint32_t> indices(const std::vector<Partition>& partitions);
     void check_incarnation(Nanos now, const Worker& worker, Incarnation incarnation);
     const Written* newest(std::uint32_t number) const;
     void check_partition(Nanos now, std::uint32_t partition);

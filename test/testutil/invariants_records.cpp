@@ -74,11 +74,33 @@ void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const
                "record of worker." + std::to_string(number.value) + " at revision " + std::to_string(revision) + " carries " +
                    text_of(record.fence) + ", not above the " + text_of(before->fence) + " before it");
     }
-    Written written{record.id, record.fence, revision, false, record.session, now, record.incarnation, false, {}};
-    written.partitions.reserve(record.partitions.size());
-    for (const Partition& p : record.partitions) written.partitions.push_back(index(p.id()));
-    std::sort(written.partitions.begin(), written.partitions.end());
-    history.push_back(std::move(written));
+    history.push_back({record.id, record.fence, revision, false, record.session, now, record.incarnation, false, indices(record.partitions)});
+}
+
+std::vector<std::uint32_t> Invariants::indices(const std::vector<Partition>& partitions) {
+    std::vector<std::uint32_t> out;
+    out.reserve(partitions.size());
+    for (const Partition& p : partitions) out.push_back(index(p.id()));
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+void Invariants::told(Nanos now, WorkerId worker, const AssignmentRecord& record) {
+    Worker& w = workers_[worker];
+    if (!w.session || record.session != w.id || (w.told && record.fence <= w.told->fence)) return;
+    w.told = Told{record.fence, now, indices(record.partitions)};
+}
+
+void Invariants::check_told(Nanos now, const Worker& worker) {
+    if (!worker.session || !worker.told || now < worker.told->at + kSecond || records_lost_at_ != 0) return;
+    for (const Held& held : worker.held) {
+        if (!held.current || held.revoked || held.fence >= worker.told->fence) continue;
+        if (std::binary_search(worker.told->partitions.begin(), worker.told->partitions.end(), held.partition)) continue;
+        report(now, Promise::p2_order,
+               worker.name + " owns " + partitions_[held.partition].name + " " + text_of(held.fence) + " although it heard of " +
+                   text_of(worker.told->fence) + " for it, which does not list it, " + std::to_string((now - worker.told->at) / kMilli) +
+                   " ms ago");
+    }
 }
 
 const Invariants::Written* Invariants::find(WorkerNumber number, Fence fence, const SessionId* session,

@@ -347,8 +347,12 @@ void SimWorker::judge_work(Nanos now, const core::Put& put) {
                              std::to_string((now - tries.since) / kMilli) + " ms, and nothing has come of it");
 }
 
-void SimWorker::judge(const core::Event&) {
+void SimWorker::judge(const core::Event& event) {
     const Nanos now = shared_.scheduler.now();
+    if (const auto* seen = std::get_if<core::EntrySeen>(&event)) {
+        const auto* record = std::get_if<AssignmentPtr>(&seen->entry.value);
+        if (record != nullptr && seen->entry.key.number == core_->number()) shared_.judge.told(now, id_, **record);
+    }
     if (shared_.plan.config.policy == Policy::keep) judge_keep(now);
     if (own_steps_ % 16 == 0) {
         if (!PARTI_ANY_BROKEN()) core_->check();  // a broken core is for the invariants to find

@@ -81,6 +81,36 @@ TEST_F(InvariantsTest, ADeadlineFreesWhatTheSessionHeld) {
     expect_nothing();
 }
 
+TEST_F(InvariantsTest, ARecordThatTakesSomethingAwayIsFollowedWithinASecond) {
+    give(a_, 1, fence(1, 1), "p");
+    give(a_, 2, fence(1, 2), "q");
+    AssignmentRecord record;
+    record.session = kA;
+    record.fence = fence(2, 1);
+    record.partitions = {Partition::from_id("q").value()};
+    judge_.told(now_, a_, record);
+    now_ += kSecond - 1;
+    judge_.full_check(now_);
+    expect_nothing();
+    now_ += 1;
+    judge_.full_check(now_);
+    expect(Promise::p2_order);
+}
+
+TEST_F(InvariantsTest, ARecordForAnotherSessionOrOfBeforeNeedNotBeFollowed) {
+    give(a_, 1, fence(1, 3), "p");
+    AssignmentRecord record;
+    record.session = kB;
+    record.fence = fence(2, 1);
+    judge_.told(now_, a_, record);
+    record.session = kA;
+    record.fence = fence(1, 2);
+    judge_.told(now_, a_, record);
+    now_ += 2 * kSecond;
+    judge_.full_check(now_);
+    expect_nothing();
+}
+
 constexpr Nanos kNotice = 2 * kSecond;
 
 TEST_F(InvariantsTest, AfterALossTwoOwnersAreAllowedForAsLongAsItTakesToNotice) {
