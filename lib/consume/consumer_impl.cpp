@@ -13,14 +13,8 @@ constexpr Duration kTickMin = std::chrono::milliseconds(20);
 constexpr Duration kTickMax = std::chrono::seconds(1);
 constexpr Duration kTickHungry = std::chrono::milliseconds(50);
 constexpr std::uint32_t kStartingMax = 64;
-constexpr Duration kQuietMax = std::chrono::milliseconds(50);
 
 enum Phase : int { kMade, kStarted, kStopped };
-
-std::shared_ptr<void> both(std::shared_ptr<void> a, std::shared_ptr<void> b) {
-    if (!a) return b;
-    return std::make_shared<std::pair<std::shared_ptr<void>, std::shared_ptr<void>>>(std::move(a), std::move(b));
-}
 
 }  // namespace
 
@@ -115,6 +109,7 @@ void ConsumerImpl::open_feed(std::uint64_t grant, Unit& unit) {
             if (at != self.units_.end() && at->second.feed) at->second.feed->refill();
         });
     });
+    if (config_.max_ack_pending == 1) flow->one_at_a_time();
     unit.lane = std::make_shared<Lane>(grant, unit.state, flow, shop_);
     jetstream::DurableSpec spec;
     spec.stream = config_.stream;
@@ -173,105 +168,9 @@ void ConsumerImpl::deliver(std::uint64_t grant, jetstream::Message message) {
     counters.pulled.fetch_add(1, std::memory_order_relaxed);
     if (delivery->delivered > 1) counters.redelivered.fetch_add(1, std::memory_order_relaxed);
     unit.lane->flow().arrived(delivery->sequence, delivery->bytes, delivery->time_ns);
-    unit.lane->push(std::move(delivery));
+    // Not queued: a lane that is closed or has lost its token would leave it, or give it back, and the next owner would handle it again.
+    if (!unit.lane->settle_again(*delivery)) unit.lane->push(std::move(delivery));
     if (unit.draining && unit.feed) end_when_quiet(grant, unit);
-}
-
-void ConsumerImpl::lost(std::span<const std::uint64_t> grants, std::function<void()> done) {
-    const std::shared_ptr<void> barrier(nullptr, [done = std::move(done)](void*) { done(); });
-    for (const std::uint64_t grant : grants) {
-        const auto at = units_.find(grant);
-        if (at == units_.end()) continue;
-        at->second.done = both(at->second.done, barrier);
-        drain(grant, at->second);
-    }
-    if (worker_feed_) worker_feed_->advance();
-}
-
-void ConsumerImpl::drain(std::uint64_t grant, Unit& unit) {
-    if (std::exchange(unit.draining, true)) return;
-    if (!unit.lane) {
-        units_.erase(grant);
-        return;
-    }
-    if (worker_feed_) {
-        unit.lane->close();
-        by_subject_.erase(unit.subject);
-        return;
-    }
-    unit.feed->stop_asking();
-    unit.end_by = worker_->context->now() + kQuietMax;
-    {
-        const std::lock_guard gate(unit.lane->gate());
-        unit.lane->close();
-        end_when_quiet(grant, unit);
-    }
-    if (!unit.ending) arm();
-}
-
-// A message that nats-server has sent to a subscription that ends meanwhile is nobody's until its ack_wait is over. So the pull is ended when
-// nothing can be on its way: the one message that may be out is in hand, what was asked for has come, or the stream has no more.
-void ConsumerImpl::end_when_quiet(std::uint64_t grant, Unit& unit) {
-    if (unit.ending) return;
-    const bool here = config_.max_ack_pending == 1 ? unit.lane->in_hand() : unit.feed->outstanding() == 0;
-    if (unit.feed->flowing() && !here && unit.pending > 0 && worker_->context->now() < unit.end_by) return;
-    unit.ending = true;
-    unit.feed->end([weak = weak_from_this(), grant] {
-        if (const auto self = weak.lock()) self->pull_ended(grant);
-    });
-}
-
-void ConsumerImpl::pull_ended(std::uint64_t grant) {
-    const auto at = units_.find(grant);
-    if (at == units_.end()) return;
-    Unit& unit = at->second;
-    unit.pull_over = true;
-    if (!unit.lane->waiting()) {
-        unit.pulls_settled = true;
-        return try_finish(grant);
-    }
-    unit.feed->settle_pulls([weak = weak_from_this(), grant] {
-        const auto self = weak.lock();
-        if (!self) return;
-        if (const auto found = self->units_.find(grant); found != self->units_.end()) found->second.pulls_settled = true;
-        self->try_finish(grant);
-    });
-}
-
-void ConsumerImpl::try_finish(std::uint64_t grant) {
-    if (worker_feed_) return worker_feed_->advance();
-    const auto at = units_.find(grant);
-    if (at == units_.end()) return;
-    Unit& unit = at->second;
-    if (!unit.draining || !unit.pulls_settled || unit.lane->busy()) return;
-    unit.lane->give_back();
-    // Before the release: what is sent now goes out before the lease record that acknowledges it, on the same connection.
-    const auto keep = std::move(unit.done);
-    units_.erase(at);
-}
-
-ConsumerImpl::Units::iterator ConsumerImpl::drop(Units::iterator at) {
-    Unit& unit = at->second;
-    if (unit.lane) {
-        unit.lane->close();
-        unit.lane->set_released();
-    }
-    if (unit.feed) unit.feed->close();
-    if (unit.lane) unit.lane->give_back();  // released: dropped, not sent
-    const auto routed = by_subject_.find(unit.subject);
-    if (routed != by_subject_.end() && routed->second == at->first) by_subject_.erase(routed);
-    return units_.erase(at);
-}
-
-void ConsumerImpl::released(std::span<const std::uint64_t> grants) {
-    for (const std::uint64_t grant : grants) {
-        if (const auto at = units_.find(grant); at != units_.end()) drop(at);
-    }
-    if (worker_feed_) worker_feed_->advance();
-}
-
-void ConsumerImpl::worker_finished() {
-    for (auto at = units_.begin(); at != units_.end();) at = drop(at);
 }
 
 // ---- time
@@ -281,9 +180,11 @@ void ConsumerImpl::tick() {
     const std::uint64_t reconnects = link_->reconnects();
     const bool anew = std::exchange(reconnects_, reconnects) != reconnects;
     std::vector<std::shared_ptr<Feed>> feeds;
+    std::vector<std::uint64_t> unanswered;
     for (auto& [grant, unit] : units_) {
         if (unit.lane) unit.lane->renew(now);
         if (unit.feed && unit.draining) end_when_quiet(grant, unit);
+        if (unit.take_by && now >= *unit.take_by) unanswered.push_back(grant);
         if (unit.feed && !unit.draining) feeds.push_back(unit.feed);
     }
     if (worker_feed_) {
@@ -294,6 +195,7 @@ void ConsumerImpl::tick() {
         if (anew) feed->reconnected();
         if (link_->connected()) feed->check(now);
     }
+    for (const std::uint64_t grant : unanswered) took(grant, nullptr);
     if (runner_->running()) worker_->context->callbacks_waiting(config_.handler_timeout);
     arm();
 }

@@ -63,7 +63,10 @@ private:
         bool ending = false;          // of the pull
         core::Instant end_by;         // then it is ended whatever may be on its way
         bool pull_over = false;
-        bool pulls_settled = false;   // the server has forgotten our pulls
+        bool looking = false;         // at the durable, or for what it lost its place by
+        bool settled = false;         // the server has forgotten our pulls and taken in our acks, as far as one can tell
+        std::uint32_t looks = 0;
+        std::optional<core::Instant> take_by;  // of a message that is taken to be acknowledged
         std::shared_ptr<void> done;   // lets go of the worker's `done`
     };
     using Units = std::map<std::uint64_t, Unit>;
@@ -87,9 +90,13 @@ private:
     void make_worker_feed();       // per_worker
     void route(jetstream::Message message);
     void let_go_of_lost();
+    static std::shared_ptr<void> both(std::shared_ptr<void> a, std::shared_ptr<void> b);  // of what is to be let go
     void drain(std::uint64_t grant, Unit& unit);
     void end_when_quiet(std::uint64_t grant, Unit& unit);
     void pull_ended(std::uint64_t grant);
+    void look_again(std::uint64_t grant, Unit& unit);
+    void looked(std::uint64_t grant, bool quiet, const std::optional<jetstream::DurableState>& state);
+    void took(std::uint64_t grant, jetstream::Message message);
     void try_finish(std::uint64_t grant);
     Units::iterator drop(Units::iterator at);  // released: nothing is waited for
     void set_limits();

@@ -13,6 +13,7 @@ void ConsumerImpl::make_worker_feed() {
             if (self.worker_feed_) self.worker_feed_->refill();
         });
     });
+    if (config_.max_ack_pending == 1) worker_flow_->one_at_a_time();
     // The feed lives no longer than this object, and calls only on the io thread.
     WorkerFeed::Handlers handlers;
     handlers.wanted = [this] {

@@ -18,7 +18,8 @@ namespace {
 constexpr Duration kPauseMin = std::chrono::milliseconds(50);
 constexpr Duration kPauseMax = std::chrono::seconds(2);
 constexpr Duration kRequestTimeout = std::chrono::seconds(2);
-constexpr Duration kSettleTimeout = std::chrono::milliseconds(500);
+constexpr Duration kLookOnceTimeout = std::chrono::milliseconds(500);
+constexpr Duration kTakeOneExpires = std::chrono::milliseconds(250);
 constexpr Duration kSameCreated = std::chrono::milliseconds(50);  // one durable's moments of creation, as said before and after a restart
 constexpr std::uint32_t kOrderedBatch = 256;  // of a pull when max_ack_pending is what bounds: saves requests
 
@@ -289,9 +290,28 @@ void Feed::end(std::function<void()> done) {
     boost::asio::post(link_->io(), std::move(done));
 }
 
-void Feed::settle_pulls(std::function<void()> done) {
-    link_->request({"$JS.API.CONSUMER.INFO." + spec_.stream + "." + spec_.durable, "", {}, kSettleTimeout, false, {}},
-                   [done = std::move(done)](const Result<jetstream::Message>&) { done(); });
+void Feed::look_once(std::function<void(std::optional<jetstream::DurableState>)> done) {
+    link_->request({"$JS.API.CONSUMER.INFO." + spec_.stream + "." + spec_.durable, "", {}, kLookOnceTimeout, false, {}},
+                   [done = std::move(done)](const Result<jetstream::Message>& answer) {
+                       if (!answer || jetstream::api_error(jetstream::payload(*answer))) return done(std::nullopt);
+                       auto state = jetstream::parse_durable(jetstream::payload(*answer));
+                       done(state ? std::optional(std::move(*state)) : std::nullopt);
+                   });
+}
+
+void Feed::take_one(std::function<void(jetstream::Message)> done) {
+    auto once = std::make_shared<std::function<void(jetstream::Message)>>(std::move(done));
+    const auto answer = [weak = weak_from_this(), once](jetstream::Message message) {
+        const auto self = weak.lock();
+        const auto call = std::exchange(*once, nullptr);
+        if (!self || !call) return;
+        self->pull_->close();
+        call(std::move(message));
+    };
+    jetstream::Pull::Handlers handlers{answer, [answer](PullStatus, const std::string&) { answer(nullptr); }};
+    pull_ = std::make_shared<jetstream::Pull>(link_, spec_.stream, spec_.durable, jetstream::Pull::Timing{kTakeOneExpires, {}}, std::move(handlers));
+    if (pull_->open() && pull_->request(1, 0)) return;
+    boost::asio::post(link_->io(), [answer] { answer(nullptr); });
 }
 
 void Feed::close() {

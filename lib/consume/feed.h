@@ -45,9 +45,12 @@ public:
     void stop_asking() { asking_ = false; }  // what was asked for may still come
     std::uint32_t outstanding() const { return pull_ ? pull_->outstanding() : 0; }
     void end(std::function<void()> done);  // the pull's end (everything on its way has arrived); done exactly once, later
-    // After end(), before a nak: asks for the durable's state, which makes nats-server drop pulls that nobody listens to any more. One that finds
-    // such a pull when it wants to deliver again (2.9.10) loses its place by one, and the message before comes a second time.
-    void settle_pulls(std::function<void()> done);
+    // After end(), before a nak and before the release: the durable's state, nothing when there is no answer. Asking makes nats-server drop pulls
+    // that nobody listens to any more. One that finds such a pull when it wants to deliver again (2.9.10) loses its place by one: what is
+    // acknowledged then comes a second time.
+    void look_once(std::function<void(std::optional<jetstream::DurableState>)> done);
+    // After end(): the next message, if there is one at once; else a null one, or, when the connection is lost meanwhile, no call.
+    void take_one(std::function<void(jetstream::Message)> done);
     void close();                          // at once
     void reconnected();                    // what was asked for is forgotten by the server
     void check(core::Instant now);         // from the consumer's timer: back-off over, silence

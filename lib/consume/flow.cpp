@@ -20,8 +20,9 @@ void Flow::begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t
         if (!same) {
             open_.clear();
             recent_.clear();
+            recent_to_ = 0;
             forgotten_ = {};
-        } else if (limits_.messages <= 1) {
+        } else if (ordered_) {
             forgotten_ = {std::max(forgotten_.sequence, own_floor()), done_time_};
         }
         for (const Open& message : open_) {
@@ -42,7 +43,7 @@ void Flow::forget() {
     open_.clear();
     recent_.clear();
     last_ack_.clear();
-    floor_ = highest_ = inherited_ = inherited_to_ = done_time_ = 0;
+    floor_ = highest_ = inherited_ = inherited_to_ = done_time_ = recent_to_ = 0;
     forgotten_ = {};
     inherited_done_.clear();
 }
@@ -94,8 +95,13 @@ void Flow::done_with(std::uint64_t sequence) {
         remember(open_.front());
         open_.pop_front();
     }
-    if (inherited_ == 0 || sequence > inherited_to_ || sequence <= floor_ || !inherited_done_.insert(sequence).second) return;
-    inherited_ -= 1;
+    if (inherited_ == 0 || sequence <= floor_) return;
+    if (ordered_) {
+        inherited_ = 0;  // nothing else is delivered before it, whatever number a server that has lost its place says
+    } else {
+        if (sequence > inherited_to_ || !inherited_done_.insert(sequence).second) return;
+        inherited_ -= 1;
+    }
     if (inherited_ > 0) return;
     inherited_done_.clear();
     highest_ = std::max(highest_, inherited_to_);
@@ -108,6 +114,7 @@ void Flow::remember(const Stored& message) {
         recent_[recent_next_++ % recent_.size()] = message;
     }
     done_time_ = std::max(done_time_, message.time);
+    recent_to_ = std::max(recent_to_, message.sequence);
 }
 
 void Flow::acked(const char* reply) {
@@ -140,8 +147,14 @@ bool Flow::done(std::uint64_t sequence, std::uint64_t time) const {
 
 bool Flow::over(const Stored& message) const {
     if (message.sequence <= floor_ || (message.sequence <= forgotten_.sequence && message.time <= forgotten_.time)) return true;
+    if (message.sequence > recent_to_) return false;  // as most are
     return std::any_of(recent_.begin(), recent_.end(),
                        [&](const Stored& r) { return r.sequence == message.sequence && r.time == message.time; });
+}
+
+std::uint64_t Flow::settled_to() const {
+    const std::lock_guard lock(mutex_);
+    return inherited_ > 0 ? 0 : recent_to_;
 }
 
 std::uint64_t Flow::floor() const {

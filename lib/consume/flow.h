@@ -36,6 +36,7 @@ public:
     };
     explicit Flow(std::function<void()> wake) : wake_(std::move(wake)) {}
 
+    void one_at_a_time() { ordered_ = true; }  // max_ack_pending is 1; before anything else
     void set_limits(Limits limits);
     Limits limits() const;
     // What the server says when the durable was looked at; again after a reconnect. `same`: it is the durable that was looked at before. A
@@ -49,6 +50,9 @@ public:
     // first time, after a nak or an expired ack_wait found no pull waiting.
     // `time`: when the stream stored it.
     bool done(std::uint64_t sequence, std::uint64_t time = 0) const;
+    // The last one that we settled with nothing of ours open before it: a server that has taken in our acks has its floor there. 0: nothing to
+    // say, also while a former owner's messages are open.
+    std::uint64_t settled_to() const;
     void remember_acks() { remembers_ = true; }  // before anything else
     void acked(const char* reply);               // sent
     std::string last_ack() const;                // its reply subject; empty: none
@@ -68,7 +72,7 @@ private:
     void remember(const Stored& message);
     bool over(const Stored& message) const;
     std::uint64_t own_floor() const;
-    std::size_t recent_max() const { return limits_.messages <= 1 ? 8 : 256; }
+    std::size_t recent_max() const { return ordered_ ? 8 : 256; }
     std::deque<Open>::const_iterator find(std::uint64_t sequence) const;
     std::deque<Open>::iterator find(std::uint64_t sequence);
 
@@ -78,11 +82,13 @@ private:
     Load load_;
     Load freed_;  // since the last wake
     bool starves_ = false;
+    bool ordered_ = false;
     bool remembers_ = false;
     std::string last_ack_;
     std::deque<Open> open_;  // ascending; the first one is not done
     std::vector<Stored> recent_;         // acknowledged last: a ring
     std::size_t recent_next_ = 0;
+    std::uint64_t recent_to_ = 0;        // the highest number that was ever in it
     std::uint64_t floor_ = 0;            // the server's word
     std::uint64_t highest_ = 0;
     std::uint64_t done_time_ = 0;        // of the latest message in recent_, ever

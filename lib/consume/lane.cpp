@@ -164,8 +164,16 @@ void Lane::resume() {
     if (ready) shop_->ready(shared_from_this());
 }
 
+bool Lane::settle_again(Delivery& delivery) {
+    if (!flow_->done(delivery.sequence, delivery.time_ns)) return false;
+    shop_->counters->repeated.fetch_add(1, std::memory_order_relaxed);
+    static_cast<void>(delivery.ack(std::nullopt));
+    return true;
+}
+
 void Lane::give_back() {
     while (const auto delivery = take_waiting()) {
+        if (settle_again(*delivery)) continue;
         if (delivery->nak({})) {
             shop_->counters->given_back.fetch_add(1, std::memory_order_relaxed);
         } else {
@@ -233,11 +241,7 @@ bool Lane::run(std::uint32_t most) {
 void Lane::call(const std::shared_ptr<Delivery>& delivery) {
     Counters& counters = *shop_->counters;
     const ConsumerConfig& config = shop_->config;
-    if (flow_->done(delivery->sequence, delivery->time_ns)) {
-        counters.repeated.fetch_add(1, std::memory_order_relaxed);
-        static_cast<void>(delivery->ack(std::nullopt));
-        return;
-    }
+    if (settle_again(*delivery)) return;
     if (config.deliveries_unhandled_max > 0 && delivery->delivered > config.deliveries_unhandled_max) {
         failed(delivery, "delivered " + std::to_string(delivery->delivered) + " times and never acknowledged");
         return;

@@ -89,6 +89,9 @@ public:
     // max_ack_pending 1 nothing else is on its way.
     std::mutex& gate() { return gate_; }
     bool waiting() const;  // messages that have not begun
+    // A message that was settled before and that the server sends again: acknowledged again. False: it is to be handled. The ack of what was
+    // handled is always right, also when the partition is no longer ours.
+    bool settle_again(Delivery& delivery);
     void give_back();      // what waits: nak'ed in order while exclusive, else dropped
     void pause();         // no handler begins, and what waits is dropped: its durable goes
     void resume();

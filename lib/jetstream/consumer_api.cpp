@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -31,6 +32,13 @@ const Json& part(const Json& object, const char* name) {
     if (!object.is_object()) return kNone;
     const auto found = object.find(name);
     return found == object.end() ? kNone : *found;
+}
+
+// nats-server 2.9.10 counts down from a place that it has lost (consume/feed.h), and once below zero says 2^64 - 1: taken for an ack floor, that would
+// make every message one that was acknowledged.
+std::uint64_t stream_sequence(const Json& of) {
+    const auto said = value_of<std::uint64_t>(of, "stream_seq", 0);
+    return said > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) ? 0 : said;
 }
 
 std::vector<std::string> texts(const Json& list) {
@@ -107,8 +115,8 @@ Result<DurableState> parse_durable(std::string_view answer) {
     if (!json) return tl::unexpected<Error>(json.error());
     const Json& config = part(*json, "config");
     DurableState state;
-    state.ack_floor = value_of<std::uint64_t>(part(*json, "ack_floor"), "stream_seq", 0);
-    state.delivered = value_of<std::uint64_t>(part(*json, "delivered"), "stream_seq", 0);
+    state.ack_floor = stream_sequence(part(*json, "ack_floor"));
+    state.delivered = stream_sequence(part(*json, "delivered"));
     state.ack_pending = value_of<std::uint64_t>(*json, "num_ack_pending", 0);
     state.pending = value_of<std::uint64_t>(*json, "num_pending", 0);
     state.max_ack_pending = static_cast<std::uint32_t>(std::max<std::int64_t>(0, value_of<std::int64_t>(config, "max_ack_pending", 0)));

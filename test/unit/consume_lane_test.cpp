@@ -168,5 +168,20 @@ TEST_F(LaneTest, WhatWasDoneIsNotHandledAgain) {
     EXPECT_EQ(shop_->counters->repeated, 1U);
 }
 
+// nats-server 2.9.10 may send an acknowledged message again, and the lane may have been closed meanwhile.
+TEST_F(LaneTest, WhatWasDoneIsAcknowledgedAndNotGivenBack) {
+    flow_->begin(7, 7, 0);
+    push(7);
+    push(8);
+    session_->end();
+    lane_->close();
+    lane_->set_released();
+    lane_->give_back();
+    EXPECT_EQ(shop_->counters->repeated, 1U);
+    EXPECT_EQ(shop_->counters->acks_lost, 1U);  // of 7: it tried, without a connection
+    EXPECT_EQ(shop_->counters->left, 1U);       // 8: it comes again
+    EXPECT_TRUE(handled_.empty());
+}
+
 }  // namespace
 }  // namespace parti::consume

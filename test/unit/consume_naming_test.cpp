@@ -57,6 +57,19 @@ TEST(DurableNames, AreDifferentForDifferentPartitionsAndLegal) {
     EXPECT_EQ(*partition_durable("p", partition("orders.eu_x.42")), "p-orders_eu=5Fx_42");
 }
 
+// nats-server 2.9.10, once it has lost its place at the first message twice.
+TEST(DurableStates, ACountThatWentBelowZeroIsNone) {
+    const auto state = jetstream::parse_durable(
+        R"({"config":{},"ack_floor":{"stream_seq":18446744073709551615},"delivered":{"stream_seq":18446744073709551614},"num_ack_pending":0})");
+    ASSERT_TRUE(state);
+    EXPECT_EQ(state->ack_floor, 0U);
+    EXPECT_EQ(state->delivered, 0U);
+    const auto usual = jetstream::parse_durable(R"({"config":{},"ack_floor":{"stream_seq":41},"delivered":{"stream_seq":42}})");
+    ASSERT_TRUE(usual);
+    EXPECT_EQ(usual->ack_floor, 41U);
+    EXPECT_EQ(usual->delivered, 42U);
+}
+
 TEST(ServerTimes, AreReadToTheNanosecondOrNotAtAll) {
     using jetstream::parse_utc;
     EXPECT_EQ(parse_utc("1970-01-02T00:00:01Z"), 86'401'000'000'000);
