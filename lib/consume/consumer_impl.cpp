@@ -185,7 +185,7 @@ void ConsumerImpl::tick() {
         if (unit.lane) unit.lane->renew(now);
         if (unit.feed && unit.draining) end_when_quiet(grant, unit);
         if (unit.take_by && now >= *unit.take_by) unanswered.push_back(grant);
-        if (unit.feed && !unit.draining) feeds.push_back(unit.feed);
+        if (unit.feed && (anew || !unit.draining)) feeds.push_back(unit.feed);
     }
     if (worker_feed_) {
         if (anew) worker_feed_->reconnected();

@@ -235,6 +235,7 @@ void Feed::on_status(PullStatus status, const std::string& text) {
 }
 
 void Feed::reconnected() {
+    if (phase_ == Phase::over && pull_) pull_->reconnected();
     if (phase_ != Phase::flowing) return;
     // Looked at anew: a restarted server may have lost the durable.
     shop_->counters->pulls_lost.fetch_add(1, std::memory_order_relaxed);

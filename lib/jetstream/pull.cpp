@@ -151,6 +151,10 @@ void Pull::end(std::uint32_t most, std::function<void()> done) {
     boost::asio::post(link_->io(), [self = shared_from_this()] { self->finish(); });
 }
 
+void Pull::reconnected() {
+    if (ends_at_ != 0) finish();
+}
+
 void Pull::finish() {
     close();
     if (auto done = std::exchange(done_, nullptr)) done();

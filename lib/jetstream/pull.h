@@ -53,6 +53,7 @@ public:
     // Ends the subscription once everything that was on its way (at most `most` messages) has arrived; `done` is called exactly once, never
     // from inside end().
     void end(std::uint32_t most, std::function<void()> done);
+    void reconnected();  // what an end waits for was lost with the connection
     void close();  // at once; what is on its way is dropped by the client
     // Messages that requests may still bring.
     std::uint32_t outstanding() const { return outstanding_; }

@@ -220,6 +220,35 @@ TEST_F(ConsumeFaults, ADurableThatTheServerForgotIsNotHandledFromTheBeginningAga
     EXPECT_EQ(a->consumer->stats().recreations, 0U);
 }
 
+// What the pull's end waits for is lost with the connection; nobody may wait for it until the drain timeout.
+TEST_F(ConsumeFaults, AStopGoesOnWhenTheServerDiesInTheMiddleOfIt) {
+    make_stream();
+    publish(ids(2), 5);
+    Context context = connect();
+    Config patient = config();
+    patient.timing.ttl = 120s;
+    patient.timing.margin = 15s;
+    patient.timing.heartbeat = 1s;
+    patient.timing.drain_timeout = 60s;
+    patient.timing.shutdown_timeout = 70s;
+    Worker a = worker(context, source(2), patient);
+    auto consumer = Consumer::make(a, consuming(), seen_.handler());
+    ASSERT_TRUE(consumer && consumer->start());
+    a.start();
+    ASSERT_TRUE(eventually([&] { return seen_.total() == 10 && consumer->stats().acked == 10; })) << notes_.text();
+    ASSERT_TRUE(server_->pause());
+    Result<void> stopped = fail(Errc::internal, "not called");
+    const auto since = std::chrono::steady_clock::now();
+    std::thread stopping([&] { stopped = consumer->stop(); });
+    EXPECT_TRUE(eventually([&] { return consumer->stats().consuming == 0; })) << "both pulls end, and the server does not answer";
+    EXPECT_TRUE(server_->kill());
+    EXPECT_TRUE(server_->restart());
+    stopping.join();
+    EXPECT_TRUE(stopped) << stopped.error().message();
+    EXPECT_LT(std::chrono::steady_clock::now() - since, patient.timing.drain_timeout);
+    ASSERT_TRUE(a.stop());
+}
+
 TEST_F(ConsumeFaults, ARestartedServerIsPulledFromAgain) {
     make_stream();
     const auto partitions = ids(4);
