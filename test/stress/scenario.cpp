@@ -383,6 +383,7 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     options.in_order = plan.max_ack_pending == 1;
     options.complete = result.drained;
     options.allow_forgotten = server_version.rfind("2.9.", 0) == 0;  // its doing alone: durable-check; printed with every run
+    options.allow_misplaced = options.allow_forgotten;  // likewise: consume_place_test
     options.check_owners = true;
     options.owners = test::owners_of(result.timeline);
     result.ledger = test::check_ledger(generator->take_published(), handlings, live.disturbances, options);
@@ -405,6 +406,8 @@ void ScenarioTest::record_classes(const ScenarioResult& result) {
     record_companion("confirmed", report::Unit::count, static_cast<double>(c.confirmed));
     record_companion("unacked", report::Unit::count, static_cast<double>(c.unacked));
     record_companion("replayed", report::Unit::count, static_cast<double>(c.replayed));
+    record_companion("forgotten", report::Unit::count, static_cast<double>(c.forgotten));
+    record_companion("misplaced", report::Unit::count, static_cast<double>(c.misplaced));
     record_companion("late_starts", report::Unit::count, static_cast<double>(c.late_starts));
     record_companion("stale", report::Unit::count, static_cast<double>(c.stale));
     record_companion("lateness_p99", report::Unit::us, static_cast<double>(result.load.late_p99_ns / 1000));

@@ -112,7 +112,9 @@ private:
 
     // A session that has ended, or is past its deadline, owns nothing any more, whenever its user lets go.
     void close(OwnershipInterval& ownership, std::int64_t released_ns) {
-        ownership.end_ns = std::max(ownership.begin_ns, std::min(released_ns, sessions_.at(ownership.session).interval.end_ns));
+        const std::int64_t session_ns = sessions_.at(ownership.session).interval.end_ns;
+        ownership.lapsed = session_ns < released_ns;
+        ownership.end_ns = std::max(ownership.begin_ns, std::min(released_ns, session_ns));
         out_.partitions[ownership.partition].push_back(ownership);
     }
 

@@ -78,6 +78,7 @@ struct OwnershipInterval {
     std::int64_t begin_ns = 0, end_ns = 0;
     std::optional<std::int64_t> revoked_ns;
     bool released = false;
+    bool lapsed = false;  // its session ended first: nothing was handed over
 };
 
 struct Timeline {

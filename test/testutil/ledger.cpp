@@ -176,6 +176,26 @@ private:
         });
     }
 
+    // The lease of its owner ended, without a handover, at this time; nothing: it did not, or nobody knows.
+    std::optional<std::int64_t> lease_ended_ns(const Entry& entry) const {
+        const auto spans = options_.owners.find(partition_);
+        if (spans == options_.owners.end()) return std::nullopt;
+        for (const OwnedSpan& span : spans->second) {
+            const bool of_it = span.label == *entry.label && entry.handling->begin_ns >= span.begin_ns && entry.handling->begin_ns <= span.end_ns;
+            if (of_it && span.lapsed) return span.end_ns;
+        }
+        return std::nullopt;
+    }
+    // Delivered for the third time: the second one found a pull without a subscriber, and the server counted back by one.
+    bool misplaced(const Entry& before) const {
+        const auto ended = lease_ended_ns(before);
+        return ended && before.handling->delivered >= 3 && *ended - before.handling->end_ns <= options_.ack_window_ns;
+    }
+    bool unfinished_at_the_leases_end(const Entry& before) const {
+        const auto ended = lease_ended_ns(before);
+        return ended && before.handling->end_ns > *ended;
+    }
+
     static bool same_grant(const Entry& a, const Entry& b) { return *a.label == *b.label && a.handling->fence == b.handling->fence; }
 
     void judge_success(const Entry& entry, bool late) {
@@ -199,8 +219,10 @@ private:
             } else {
                 blame(counts().forgotten, Oracle::message_duplicate, "the server forgot the whole durable: " + text_of(entry) + ", before " + text_of(before));
             }
-        } else if (disturbances_.kept_ack_from_arriving(before) || late || disturbances_.was_stopped(entry)) {
+        } else if (disturbances_.kept_ack_from_arriving(before) || late || disturbances_.was_stopped(entry) || unfinished_at_the_leases_end(before)) {
             ++counts().unacked;
+        } else if (options_.allow_misplaced && !same_grant(before, entry) && misplaced(before)) {
+            ++counts().misplaced;
         } else {
             blame(counts().duplicates, Oracle::message_duplicate, "handled again without a reason: " + text_of(entry) + ", before " + text_of(before));
         }
@@ -251,14 +273,14 @@ Owners owners_of(const Timeline& timeline) {
     Owners owners;
     for (const auto& [partition, intervals] : timeline.partitions) {
         for (const OwnershipInterval& interval : intervals) {
-            owners[partition].push_back({timeline.labels[interval.process], interval.begin_ns, interval.end_ns});
+            owners[partition].push_back({timeline.labels[interval.process], interval.begin_ns, interval.end_ns, interval.lapsed});
         }
     }
     return owners;
 }
 
 std::string describe(const LedgerCounts& c) {
-    const std::array<std::pair<const char*, std::uint64_t>, 19> classes = {{{"published", c.published},
+    const std::array<std::pair<const char*, std::uint64_t>, 20> classes = {{{"published", c.published},
                                                                             {"confirmed", c.confirmed},
                                                                             {"handled", c.handled},
                                                                             {"of these unconfirmed", c.unconfirmed_handled},
@@ -274,6 +296,7 @@ std::string describe(const LedgerCounts& c) {
                                                                             {"unacked", c.unacked},
                                                                             {"replayed", c.replayed},
                                                                             {"forgotten", c.forgotten},
+                                                                            {"misplaced", c.misplaced},
                                                                             {"late_start", c.late_starts},
                                                                             {"stale", c.stale},
                                                                             {"published_twice", c.published_twice}}};

@@ -6,12 +6,17 @@
 //           was confirmed by the server must be handled; what was not may be. Handlings are ordered by their begin.
 // Classes   lost           confirmed and never handled: violation
 //           unacked        handled again, and a disturbance of the process or the server explains that the ack did not arrive: contract
-//                          (several in flight, 2.9.10: also what a killed owner had acknowledged out of order within ack_window)
+//                          (several in flight, 2.9.10: also what a killed owner had acknowledged out of order within ack_window); or the
+//                          handler was still running when its owner's lease ended
 //           replayed       handled again after a server crash that came within `replay_window` of the first handling: contract (P-9)
 //           forgotten      handled again, older than that, and after the crash the partition began anew with its first message: the server
 //                          lost the durable's whole state. nats-server 2.9.10 does so by itself (durable-check: 12 of 6,000 durables
 //                          killed, 2026-11-28), 2.15.1 does not. It is beyond P-9, hence a violation unless `allow_forgotten`; and in
 //                          any case when the same grant had handled it before: its owner remembers what it acknowledged
+//           misplaced      handled again, because nats-server 2.9.10 had lost its place at the message (consume_place_test shows it with plain
+//                          nats.c): violation unless `allow_misplaced`, and then only what that explains: the message had been delivered at
+//                          least three times when it was handled (the second time is the one that goes astray), by an owner whose lease
+//                          ended, without a handover, within ack_window of it (an owner that stays, or hands over, sets it right)
 //           late_start     by a process that was stopped between the check of its token and the call: contract, one per thread and stop
 //           duplicate      handled again without any of that: violation
 //           reordered      (in order only) a message begun after a later one of its partition, or an old one again: violation. A server
@@ -86,6 +91,7 @@ struct Disturbance {
 struct OwnedSpan {
     std::string label;
     std::int64_t begin_ns = 0, end_ns = 0;
+    bool lapsed = false;  // ended with its lease, not by a handover
 };
 using Owners = std::map<std::string, std::vector<OwnedSpan>>;  // by partition
 Owners owners_of(const Timeline& timeline);
@@ -97,6 +103,7 @@ struct LedgerOptions {
     bool complete = true;                           // false: the run ended before everything was delivered: what was not handled is
                                                     // `undelivered`, not lost
     bool allow_forgotten = false;                   // by another owner: counted, not blamed
+    bool allow_misplaced = false;                   // by another grant than the one before: counted, not blamed
     bool check_owners = false;                      // `owners` is complete
     Owners owners{};
 };
@@ -104,7 +111,7 @@ struct LedgerOptions {
 struct LedgerCounts {
     std::uint64_t published = 0, confirmed = 0, unconfirmed_handled = 0;
     std::uint64_t handlings = 0, handled = 0, failures = 0;  // handled: messages, each counted once
-    std::uint64_t lost = 0, undelivered = 0, unacked = 0, replayed = 0, forgotten = 0, late_starts = 0, duplicates = 0;
+    std::uint64_t lost = 0, undelivered = 0, unacked = 0, replayed = 0, forgotten = 0, misplaced = 0, late_starts = 0, duplicates = 0;
     std::uint64_t reordered = 0, overlaps = 0, not_owned = 0, foreign = 0, published_twice = 0, stale = 0;
 };
 // "confirmed 4300, handled 4300, lost 0, ..." every class, zero or not.

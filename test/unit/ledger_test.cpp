@@ -172,6 +172,47 @@ TEST_F(LedgerTest, AServerThatForgetsAWholeDurableIsAClassOfItsOwn) {
     EXPECT_EQ(report.counts.duplicates, 4U) << "not from the first message on: no such excuse";
 }
 
+// 10 is delivered for the third time, handled, and its owner's lease ends 200 ms later.
+TEST_F(LedgerTest, AServerThatLosesItsPlaceIsAClassOfItsOwn) {
+    const auto set_up = [this] {
+        options_.allow_misplaced = true;
+        options_.owners["p"] = {{"one", 0, 1210 * kMs, true}, {"two", 1400 * kMs, 5000 * kMs}};
+        processes_[0].handlings.back().delivered = 3;
+        processes_[1].handlings.clear();
+        add(1, 10, 1500);
+        processes_[1].handlings.back().fence.version = 2;
+    };
+    set_up();
+    LedgerReport report = check();
+    EXPECT_EQ(report.counts.misplaced, 1U);
+    EXPECT_EQ(classes(report), Classes{});
+    EXPECT_TRUE(report.violations.empty());
+    const auto blamed = [&](const std::function<void()>& change) {
+        set_up();
+        change();
+        return classes(check()) == Classes{{"dup", 1}};
+    };
+    EXPECT_TRUE(blamed([&] { options_.allow_misplaced = false; })) << "another server";
+    EXPECT_TRUE(blamed([&] { processes_[0].handlings.back().delivered = 2; })) << "nothing of it had gone astray";
+    EXPECT_TRUE(blamed([&] { options_.owners["p"][0].lapsed = false; })) << "an owner that hands over looks at the durable first";
+    EXPECT_TRUE(blamed([&] { options_.owners["p"][0].end_ns = 2100 * kMs; })) << "an owner that lives on acknowledges it again";
+    EXPECT_TRUE(blamed([&] { options_.owners.clear(); })) << "nobody knows who owned it";
+    EXPECT_TRUE(blamed([&] {
+        processes_[1].label = "one";
+        processes_[1].handlings.back().fence = {};
+    })) << "the same grant: its owner remembers what it acknowledged";
+}
+
+TEST_F(LedgerTest, AHandlerThatRunsWhenTheLeaseEndsIsNotAcknowledgedInTime) {
+    options_.owners["p"] = {{"one", 0, 1008 * kMs, true}, {"two", 1100 * kMs, 5000 * kMs}};
+    add(1, 10, 1200);
+    EXPECT_EQ(classes(check()), (Classes{{"unacked", 1}}));
+    options_.owners["p"][0].end_ns = 1010 * kMs;
+    EXPECT_EQ(classes(check()), (Classes{{"dup", 1}})) << "it had returned by then";
+    options_.owners["p"][0] = {"one", 0, 1008 * kMs, false};
+    EXPECT_EQ(classes(check()), (Classes{{"dup", 1}})) << "a handover waits for it";
+}
+
 TEST_F(LedgerTest, AnExcessGapIsWhatAHandoffAddsToThePublishersPause) {
     EXPECT_EQ(check().longest_excess_gap_ns("p", 0, 2000 * kMs), 0) << "100 ms between two messages and between their handlings";
     for (Handling& h : processes_[0].handlings) {
@@ -257,6 +298,35 @@ TEST_F(LedgerTest, AMalformedLineIsNamed) {
     const auto cut = parse_handlings("h", good + "H 1 2 p 1 1", true);
     ASSERT_TRUE(cut) << "a kill cuts a line off";
     EXPECT_EQ(cut->size(), 1U);
+}
+
+TEST(OwnersOfATimeline, SayWhoseLeaseEndedBeforeTheRelease) {
+    using Kind = HistoryEvent::Kind;
+    const auto event = [](Kind kind, std::int64_t t_ns, const std::string& partition = {}) {
+        HistoryEvent e;
+        e.kind = kind;
+        e.t_ns = t_ns;
+        e.session = "s";
+        e.number = 1;
+        e.incarnation = 1;
+        e.deadline_ns = 1000;
+        e.grant = partition == "p.a" ? 1 : 2;
+        e.partition = partition;
+        e.fence = {1, 1};
+        return e;
+    };
+    ProcessHistory process;
+    process.label = "one";
+    process.events = {event(Kind::session, 10),      event(Kind::grant, 20, "p.a"),   event(Kind::grant, 20, "p.b"),
+                      event(Kind::revoke, 30, "p.a"), event(Kind::release, 40, "p.a"), event(Kind::session_end, 50),
+                      event(Kind::revoke, 60, "p.b"), event(Kind::release, 70, "p.b")};
+    const Owners owners = owners_of(check_history({process}));
+    ASSERT_EQ(owners.at("p.a").size(), 1U);
+    EXPECT_EQ(owners.at("p.a")[0].end_ns, 40);
+    EXPECT_FALSE(owners.at("p.a")[0].lapsed);
+    ASSERT_EQ(owners.at("p.b").size(), 1U);
+    EXPECT_EQ(owners.at("p.b")[0].end_ns, 50);
+    EXPECT_TRUE(owners.at("p.b")[0].lapsed);
 }
 
 }  // namespace
