@@ -42,6 +42,7 @@ struct ChildOptions {
     Milliseconds window{2000};
     bool latency = false;
     std::uint64_t expected = 0;     // messages there are; a window ends early when they are through
+    std::uint32_t server_pid = 0;   // whose processor time is told besides the child's own; 0: neither
 };
 
 // What the handlers report.

@@ -37,18 +37,35 @@ void watch(const Tally& tally, std::uint64_t expected, Milliseconds time) {
     }
 }
 
+// Processor time so far, own and the server's; unlike a rate it says the same on a machine that others use.
+struct Spent {
+    double own = 0, server = 0;
+};
+Spent spent(const ChildOptions& options) {
+    const auto of = [](pid_t pid) {
+        const auto times = test::read_times(pid);
+        return times ? times->cpu_seconds : 0;
+    };
+    if (options.server_pid == 0) return {};
+    return {of(::getpid()), of(static_cast<pid_t>(options.server_pid))};
+}
+
 std::string throughput(const ChildOptions& options, const Tally& tally) {
     watch(tally, options.expected, options.warmup);
     // A store that is empty before the warm-up is over is judged from the first message to the last.
     const bool too_small = options.expected != 0 && tally.count() >= options.expected;
     const std::uint64_t before = too_small ? 1 : tally.count();
     const std::int64_t begin = too_small ? tally.first_ns() : test::boot_now_ns();
+    const Spent at_begin = spent(options);
     watch(tally, options.expected, options.window);
     const std::uint64_t after = tally.count();
+    const Spent at_end = spent(options);
     const bool ran_dry = options.expected != 0 && after >= options.expected;
     const double seconds = static_cast<double>((ran_dry ? tally.last_ns() : test::boot_now_ns()) - begin) / 1e9;
     const double rate = seconds > 0 ? static_cast<double>(after - before) / seconds : 0;
-    return "\"count\":" + std::to_string(after - before) + ",\"seconds\":" + std::to_string(seconds) + ",\"per_s\":" + std::to_string(rate);
+    const auto each_ns = [&](double total_s) { return std::to_string(total_s * 1e9 / static_cast<double>(std::max<std::uint64_t>(after - before, 1))); };
+    return "\"count\":" + std::to_string(after - before) + ",\"seconds\":" + std::to_string(seconds) + ",\"per_s\":" + std::to_string(rate) +
+           ",\"own_ns\":" + each_ns(at_end.own - at_begin.own) + ",\"server_ns\":" + each_ns(at_end.server - at_begin.server);
 }
 
 }  // namespace

@@ -43,6 +43,7 @@ const std::vector<Shape>& shapes() {
 
 struct Reading {
     double per_s = 0, p50_us = 0, p99_us = 0, rss_anon_kb = 0;
+    double own_ns = 0, server_ns = 0;  // processor time a message
     std::uint64_t count = 0;
 };
 
@@ -83,6 +84,7 @@ public:
         child.url = server_->url();
         child.partitions = partitions_;
         child.expected = messages_;
+        child.server_pid = static_cast<std::uint32_t>(server_->pid());
         auto process = start(child);
         if (!process) return failure(process.error());
         return finish(*process, child);
@@ -153,7 +155,7 @@ private:
         process.args = {"child",      child.library, "--url",     child.url, "--partitions", std::to_string(child.partitions), "--pending",
                         std::to_string(child.pending), "--batch", std::to_string(child.batch), "--threads", std::to_string(child.threads),
                         "--warmup",   std::to_string(child.warmup.count()), "--window", std::to_string(child.window.count()), "--expected",
-                        std::to_string(child.expected)};
+                        std::to_string(child.expected), "--server-pid", std::to_string(child.server_pid)};
         if (child.latency) process.args.emplace_back("--latency");
         auto started = ChildProcess::start(std::move(process));
         if (!started) return started;
@@ -172,6 +174,8 @@ private:
         reading.per_s = said.value("per_s", 0.0);
         reading.p50_us = said.value("p50", 0.0);
         reading.p99_us = said.value("p99", 0.0);
+        reading.own_ns = said.value("own_ns", 0.0);
+        reading.server_ns = said.value("server_ns", 0.0);
         reading.rss_anon_kb = said.value("rss_anon_kb", 0.0);
         reading.count = said.value("count", said.value("n", std::uint64_t{0}));
         return reading;
@@ -229,6 +233,7 @@ private:
         if (!best) return failure(best.error());
         std::printf("  %s: reference's best batch %u on %u threads\n", shape.name.c_str(), best->batch, best->threads);
         std::vector<double> reference, subject, ratios, memory;
+        std::vector<double> own[2], server[2];  // processor time a message: parti's, the reference's
         for (std::uint32_t i = 0; i < repeats(); ++i) {
             const bool reference_first = bench_.random()() % 2 == 0;
             for (const bool turn : {reference_first, !reference_first}) {
@@ -236,6 +241,8 @@ private:
                 const auto reading = bench_.throughput(child_of(shape, turn ? "reference" : "parti", *best));
                 if (!reading) return failure(reading.error());
                 (turn ? reference : subject).push_back(reading->per_s);
+                own[turn ? 1 : 0].push_back(reading->own_ns);
+                server[turn ? 1 : 0].push_back(reading->server_ns);
                 if (!turn) memory.push_back(reading->rss_anon_kb);
             }
             if (!subject.empty()) ratios.push_back(subject.back() / reference.back());
@@ -244,6 +251,10 @@ private:
         note(shape, "parti", report::Unit::per_s, subject);
         note(shape, "ratio", report::Unit::ratio, ratios);
         note(shape, "rss_anon", report::Unit::kB, memory);
+        note(shape, "cpu_reference", report::Unit::ns, own[1]);
+        note(shape, "cpu_parti", report::Unit::ns, own[0]);
+        note(shape, "server_cpu_reference", report::Unit::ns, server[1]);
+        note(shape, "server_cpu_parti", report::Unit::ns, server[0]);
         if (!shape.latency) return {};
         return measure_latency(shape, report::median(reference) / 2);
     }
@@ -308,7 +319,7 @@ private:
         metric.name = shape.name + "/" + what;
         metric.unit = unit;
         metric.gate = false;  // both libraries share two cores with whoever else is there; the ratio is what is read
-        const bool latency = what.rfind("latency", 0) == 0;
+        const bool latency = what.rfind("latency", 0) == 0 || what.find("cpu_") != std::string::npos;
         metric.direction = unit == report::Unit::kB || latency ? report::Direction::lower : report::Direction::higher;
         metric.launches = values;
         out_.add_metric(std::move(metric));

@@ -81,6 +81,7 @@ int child(const std::vector<std::string>& args) {
     parser.number("--warmup", options.warmup, 0, 60'000);
     parser.number("--window", options.window, 1, 600'000);
     parser.number("--expected", options.expected, 0, 1ULL << 40U);
+    parser.number("--server-pid", options.server_pid, 0, 1ULL << 31U);
     parser.flag("--latency", options.latency);
     if (const std::string wrong = parser.parse(2); !wrong.empty()) return complain(wrong);
     return run_child(options);
