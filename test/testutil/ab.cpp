@@ -1,6 +1,7 @@
 #include "testutil/ab.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <map>
 
@@ -26,6 +27,22 @@ std::string worker_of(const std::vector<TestResult>& results) {
         if (found != result.versions.end() && !found->second.empty()) return found->second;
     }
     return {};
+}
+
+// What the suite's environment set for them: "NAME 'A' against 'B'" of each variable that differs.
+std::string differing_settings(const std::vector<TestResult>& a, const std::vector<TestResult>& b) {
+    std::map<std::string, std::array<std::string, 2>> settings;
+    for (const TestResult& result : a) {
+        for (const auto& [name, value] : result.protocol.environment) settings[name][0] = value;
+    }
+    for (const TestResult& result : b) {
+        for (const auto& [name, value] : result.protocol.environment) settings[name][1] = value;
+    }
+    std::string text;
+    for (const auto& [name, values] : settings) {
+        if (values[0] != values[1]) text += (text.empty() ? "" : ", ") + name + " '" + values[0] + "' against '" + values[1] + "'";
+    }
+    return text;
 }
 
 void soften(Report& report, bool same_program) {
@@ -70,7 +87,9 @@ Outcome<Report> compare_builds(const std::vector<TestResult>& a, const std::vect
     auto report = compare(baseline, b, {.ask_fingerprint = false, .discount_machine_shift = false});
     if (!report) return report;
     const std::string worker = worker_of(a);
-    const bool same_program = !worker.empty() && worker == worker_of(b);
+    const std::string settings = differing_settings(a, b);
+    if (!settings.empty()) remarks.push_back("settings differ: " + settings);
+    const bool same_program = settings.empty() && !worker.empty() && worker == worker_of(b);
     if (same_program) remarks.emplace_back("both sides measured the same worker-host");
     soften(*report, same_program);
     report->common_mode = common_mode(*report);

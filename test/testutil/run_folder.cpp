@@ -28,10 +28,9 @@ std::string new_run_id() {
     return id + digits;
 }
 
-// First line that `git ARGS` prints about the source folder; nothing when git fails.
-std::optional<std::string> ask_git(const std::string& arguments) {
-    // The folder is a definition of our own build; a quote in it would end the quoting.
-    const std::string folder = PARTI_SOURCE_FOLDER;
+// First line that `git ARGS` prints about a folder of sources; nothing when git fails.
+std::optional<std::string> ask_git(const std::string& folder, const std::string& arguments) {
+    // A quote in it would end the quoting.
     if (folder.find('\'') != std::string::npos) return std::nullopt;
     const std::string command = "git -c safe.directory='*' -C '" + folder + "' " + arguments + " 2>/dev/null";
     std::FILE* pipe = ::popen(command.c_str(), "re");
@@ -47,13 +46,14 @@ std::optional<std::string> ask_git(const std::string& arguments) {
     return line;
 }
 
-Outcome<Run> create_run(const fs::path& folder, std::string id) {
+Outcome<Run> create_run(const fs::path& folder, std::string id, const fs::path& source = {}) {
+    const std::string sources = source.empty() ? PARTI_SOURCE_FOLDER : source.string();
     Run run;
     run.id = std::move(id);
     run.folder = folder;
     run.started = utc_now();
-    if (auto commit = ask_git("rev-parse HEAD"); commit && !commit->empty()) run.commit = *commit;
-    if (const auto changes = ask_git("status --porcelain --untracked-files=no")) run.dirty = !changes->empty();
+    if (auto commit = ask_git(sources, "rev-parse HEAD"); commit && !commit->empty()) run.commit = *commit;
+    if (const auto changes = ask_git(sources, "status --porcelain --untracked-files=no")) run.dirty = !changes->empty();
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) return set_up_problem(folder.string() + ": cannot be created: " + error.message());
@@ -99,9 +99,9 @@ Outcome<std::string> read_current(const fs::path& root) {
 
 }  // namespace
 
-Outcome<Run> begin_run(const fs::path& root) {
+Outcome<Run> begin_run(const fs::path& root, const fs::path& source) {
     const std::string id = new_run_id();
-    auto run = create_run(root / id, id);
+    auto run = create_run(root / id, id, source);
     if (!run) return run;
     const auto pointed = write_file(root / "current", id + "\n");
     if (!pointed) return tl::unexpected<Problem>(pointed.error());

@@ -30,8 +30,8 @@ struct RunResults {
     std::vector<std::string> ignored;     // files that belong to another run
 };
 
-// A new run below `root`; ROOT/current names it afterwards.
-Outcome<Run> begin_run(const std::filesystem::path& root);
+// A new run below `root`; ROOT/current names it afterwards. `source`: the sources whose commit it records; empty: those of this program.
+Outcome<Run> begin_run(const std::filesystem::path& root, const std::filesystem::path& source = {});
 // `folder` is a run folder, or a root (then its current run).
 Outcome<Run> open_run(const std::filesystem::path& folder);
 // As open_run, but a run folder must be the one its root's `current` names.

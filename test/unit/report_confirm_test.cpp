@@ -226,6 +226,15 @@ TEST(AB, TheSameWorkerHostIsNoise) {
     EXPECT_EQ(builds(single_launches(1, "abc"), single_launches(1.15, "def")).exit, ExitCode::regression);
 }
 
+TEST(AB, TheSameWorkerHostWithOtherSettingsIsNot) {
+    auto b = single_launches(1.15, "abc");
+    for (TestResult& result : b) result.protocol.environment["PARTI_STRESS_INJECT_MEMORY"] = "15%";
+    const Report report = builds(single_launches(1, "abc"), b);
+    EXPECT_EQ(report.exit, ExitCode::regression);
+    const std::string remark = "settings differ: PARTI_STRESS_INJECT_MEMORY '' against '15%'";
+    EXPECT_EQ(std::count(report.remarks.begin(), report.remarks.end(), remark), 1);
+}
+
 TEST(AB, OnlyAsMetricIsAWarningAndOnlyBsIsNew) {
     auto without = single_launches(1);
     for (TestResult& result : without) std::erase_if(result.metrics, [](const Metric& metric) { return metric.name == "cpu"; });

@@ -297,6 +297,22 @@ TEST_F(Builds, AFailIsClearedByFreshLaunchesAndAFailedTestIsSaid) {
     expect(run({"ab", files_ / "a", root_.path()}), ExitCode::bad_input, {"both must be build folders, or both results"});
 }
 
+TEST_F(Builds, EachIsNamedByTheCommitOfItsOwnSources) {
+    const auto repository = [&](const std::string& name) {
+        const std::filesystem::path folder = files_ / (name + "-source");
+        std::filesystem::create_directory(folder);
+        const std::string git = "git -C '" + folder.string() + "' -c user.name=x -c user.email=x@example.org ";
+        EXPECT_EQ(std::system((git + "init -q && " + git + "commit -q --allow-empty -m " + name).c_str()), 0);
+        EXPECT_EQ(std::system((git + "rev-parse HEAD >'" + (files_ / name).string() + ".commit'").c_str()), 0);
+        spill(files_ / name / "CMakeCache.txt", "A:STRING=x\nCMAKE_HOME_DIRECTORY:INTERNAL=" + folder.string() + "\n");
+        return slurp(files_ / (name + ".commit")).substr(0, 12);
+    };
+    const std::string a = build("a", ""), b = build("b", "");
+    const std::string commit_a = repository("a"), commit_b = repository("b");
+    expect(run({"ab", a, b, "--program", "fake", "--filter", "TestScale_Fake.*", "--pairs", "4", "--work", files_ / "work"}), ExitCode::pass,
+           {"/a, commit " + commit_a, "/b, commit " + commit_b});
+}
+
 // No result is not "nothing changed": a program that dies before its first test, a filter that no test matches.
 TEST_F(Builds, ALaunchWithoutAResultIsASetUpProblem) {
     expect(ab("echo broken; exit 3;"), ExitCode::setup, {"/b: fake: exit 3, without any result", "output.log"});

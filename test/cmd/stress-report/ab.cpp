@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <optional>
+#include <string_view>
 
 #include "arguments.h"
 #include "outputs.h"
@@ -33,6 +35,16 @@ struct Plan {
     std::chrono::seconds limit{0};       // of one launch of one program
 };
 
+// Where a build folder's sources lie, says CMake; empty: it does not.
+fs::path source_of(const fs::path& build) {
+    constexpr std::string_view kKey = "CMAKE_HOME_DIRECTORY:INTERNAL=";
+    std::ifstream cache(build / "CMakeCache.txt");
+    for (std::string line; std::getline(cache, line);) {
+        if (line.starts_with(kKey)) return line.substr(kKey.size());
+    }
+    return {};
+}
+
 bool is_build(const std::string& text) {
     std::error_code error;
     return fs::exists(fs::path(text) / "CMakeCache.txt", error);
@@ -45,6 +57,7 @@ Outcome<void> launch(Side& side, const Plan& plan, const std::string& filter, co
         ProgramRun run;
         run.program = (side.build / "test" / "stress" / program).string();
         run.environment = {{"PARTI_STRESS_LAUNCHES", "1"}};
+        run.source = source_of(side.build);
         run.deadline = Clock::now() + plan.limit;
         auto measured = measure(std::move(run), filter, root);
         if (!measured) return tl::unexpected<Problem>(measured.error());
@@ -58,7 +71,7 @@ Outcome<void> launch(Side& side, const Plan& plan, const std::string& filter, co
     }
     if (!any) return set_up_problem(side.label + ": no test matches --gtest_filter=" + filter);
     if (plan.benchmarks.empty()) return {};
-    const auto begun = begin_run(root);
+    const auto begun = begin_run(root, source_of(side.build));
     if (!begun) return tl::unexpected<Problem>(begun.error());
     ProgramRun run;
     run.program = (side.build / "test" / "benchmark" / "parti_benchmark").string();

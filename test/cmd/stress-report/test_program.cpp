@@ -32,7 +32,7 @@ Outcome<std::string> run_program(const ProgramRun& run) {
 }
 
 Outcome<Measured> measure(ProgramRun run, const std::string& filter, const std::filesystem::path& root) {
-    const auto begun = begin_run(root);
+    const auto begun = begin_run(root, run.source);
     if (!begun) return tl::unexpected<Problem>(begun.error());
     run.arguments = {"--gtest_filter=" + filter};
     run.environment["PARTI_STRESS_RUN_DIR"] = begun->folder.string();

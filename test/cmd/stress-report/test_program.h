@@ -24,6 +24,7 @@ struct ProgramRun {
     std::vector<std::string> arguments;
     std::map<std::string, std::string> environment;
     std::filesystem::path log;
+    std::filesystem::path source{};  // of the program: whose commit the run records; empty: our own
     Clock::time_point deadline;
 };
 // Empty: it exited with 0. Else "exit 1", "was ended at its time limit".
