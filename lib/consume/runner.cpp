@@ -12,54 +12,67 @@ constexpr Duration kTask = std::chrono::milliseconds(5);  // then other users of
 
 }  // namespace
 
+Runner::SeatPtr Runner::make_seat() {
+    auto seat = std::make_shared<Seat>(weak_from_this());
+    seat->queue = executor_.make_queue(handler_timeout_, seat);
+    return seat;
+}
+
 void Runner::start(std::uint32_t concurrency) {
     const std::lock_guard lock(mutex_);
-    for (std::uint32_t i = 0; i < concurrency; ++i) resting_.push_back(executor_.make_queue(handler_timeout_, weak_from_this()));
+    for (std::uint32_t i = 0; i < concurrency; ++i) resting_.push_back(make_seat());
 }
 
 void Runner::ready(std::shared_ptr<Lane> lane) {
     const std::lock_guard lock(mutex_);
     if (stopped_) return;
     ready_.push_back(std::move(lane));
+    wake_one();
+}
+
+// With the lock held.
+void Runner::wake_one() {
     if (resting_.empty()) return;
-    const Queue queue = std::move(resting_.back());
+    const SeatPtr seat = std::move(resting_.back());
     resting_.pop_back();
     serving_ += 1;
-    submit(queue);
+    submit(seat);
 }
 
 // With the lock held: after stop() the executor may be gone.
-void Runner::submit(const Queue& queue) {
+void Runner::submit(const SeatPtr& seat) {
     runtime::CallbackTask task;
     task.kind = "consumer handler";
-    task.run = [self = shared_from_this(), queue] { self->serve(queue); };
-    executor_.submit(queue, std::move(task));
+    task.run = [self = shared_from_this(), seat] { self->serve(seat); };
+    executor_.submit(seat->queue, std::move(task));
 }
 
-void Runner::serve(const Queue& queue) {
+void Runner::serve(const SeatPtr& seat) {
     const core::Instant until = runtime::boot_now() + kTask;
     for (;;) {
         std::shared_ptr<Lane> lane;
         {
             const std::lock_guard lock(mutex_);
+            if (seat->replaced) return;  // whoever has its place goes on
             if (stopped_ || ready_.empty()) {
                 serving_ -= 1;
-                resting_.push_back(queue);
+                resting_.push_back(seat);
                 return;
             }
             lane = std::move(ready_.front());
             ready_.pop_front();
         }
-        const bool more = lane->run(kMessagesPerTurn);
-        if (more) {
+        if (lane->run(kMessagesPerTurn)) {
             const std::lock_guard lock(mutex_);
+            if (stopped_) return;
             ready_.push_back(std::move(lane));
+            if (seat->replaced) wake_one();
         }
         if (runtime::boot_now() >= until) break;
     }
     const std::lock_guard lock(mutex_);
-    if (stopped_) return;
-    submit(queue);
+    if (stopped_ || seat->replaced) return;
+    submit(seat);
 }
 
 bool Runner::running() const {
@@ -74,15 +87,19 @@ void Runner::stop() {
     dropped.swap(ready_);
 }
 
-void Runner::callback_stuck(const char*, const runtime::Subject&, Duration age, bool replaced) {
+void Runner::Seat::callback_stuck(const char*, const runtime::Subject&, Duration age, bool thread_replaced) {
+    if (const auto self = runner.lock()) self->stuck(*this, age, thread_replaced);
+}
+
+void Runner::stuck(Seat& seat, Duration age, bool replaced) {
     if (replaced) {
         // Its queue is busy until the handler returns; another one serves the other lanes meanwhile.
         const std::lock_guard lock(mutex_);
         if (stopped_) return;
-        serving_ += 1;
-        submit(executor_.make_queue(handler_timeout_, weak_from_this()));
+        seat.replaced = true;
+        submit(make_seat());
     }
-    stuck_(age, replaced);
+    report_stuck_(age, replaced);
 }
 
 }  // namespace parti::consume
