@@ -200,6 +200,7 @@ core::Instant Lane::oldest(core::Instant otherwise) const {
     core::Instant at = otherwise;
     if (running_) at = std::min(at, running_->arrived);
     if (first_) at = std::min(at, first_->arrived);
+    if (!kept_.empty()) at = std::min(at, *kept_.begin());
     return at;
 }
 
@@ -232,6 +233,8 @@ bool Lane::run(std::uint32_t most) {
         call(delivery);
         const std::lock_guard lock(mutex_);
         running_.reset();
+        delivery->kept = delivery->begun;
+        if (delivery->kept) kept_.insert(delivery->arrived);
     }
     const std::lock_guard lock(mutex_);
     scheduled_ = !closed_ && !paused_ && first_ != nullptr;
@@ -292,6 +295,7 @@ void Lane::settled(Delivery& delivery, bool done) {
         const std::lock_guard lock(mutex_);
         if (std::exchange(delivery.begun, false)) {
             held_ -= 1;
+            if (delivery.kept) kept_.erase(kept_.find(delivery.arrived));
             idle = (closed_ || paused_) && held_ == 0;
         }
     }

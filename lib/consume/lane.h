@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include <parti/consumer.h>
@@ -58,6 +59,7 @@ struct Delivery {
     std::uint64_t time_ns = 0;
     std::size_t bytes = 0;
     bool begun = false;           // counts as held; guarded by the lane
+    bool kept = false;            // beyond its handler's return; guarded by the lane
     core::Instant arrived;
     core::Instant renewed;        // guarded by the lane
     std::atomic<State> state{State::open};
@@ -101,7 +103,7 @@ public:
     bool run(std::uint32_t most);
 
     bool exclusive() const;
-    core::Instant oldest(core::Instant otherwise) const;
+    core::Instant oldest(core::Instant otherwise) const;  // arrival of the oldest that waits or is held
     bool running_since(core::Instant before) const;
     const Ownership& ownership() const { return ownership_; }
     std::uint64_t grant() const { return grant_; }
@@ -129,6 +131,7 @@ private:
     std::shared_ptr<Delivery> running_;
     core::Instant running_since_;
     std::uint32_t held_ = 0;
+    std::multiset<core::Instant> kept_;  // arrivals of those held whose handler has returned
     bool scheduled_ = false;
     bool closed_ = false;
     bool paused_ = false;

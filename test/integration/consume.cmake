@@ -12,6 +12,7 @@ add_executable(consume_test
   consume_metrics_test.cpp
   consume_place_test.cpp
   consume_start_test.cpp
+  consume_stats_test.cpp
   consume_worker_mode_test.cpp
   raw_nats.cpp
   worker_fixture.cpp)
@@ -23,4 +24,4 @@ target_compile_options(consume_test PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-restr
 parti_use_nats_server(consume_test)
 add_dependencies(consume_test worker-host consume-child fenced_progress consume)
 parti_gtest(consume_test LABELS integration TIMEOUT 120)
-parti_new_server_test(consume_test FILTER "ConsumeExample.*:ConsumeFaults.*:ConsumeHandlers.*:ConsumeHandoff.*:*ConsumePlace.*" LABELS integration TIMEOUT 240)
+parti_new_server_test(consume_test FILTER "ConsumeExample.*:ConsumeFaults.*:ConsumeHandlers.*:ConsumeHandoff.*:ConsumeStats.*:*ConsumePlace.*" LABELS integration TIMEOUT 240)
