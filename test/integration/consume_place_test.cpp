@@ -29,7 +29,8 @@ protected:
         const auto taken = raw_->request(next, R"({"batch":1,"expires":5000000000})");
         ASSERT_TRUE(taken) << taken.error();
         ASSERT_EQ(*taken, "0");
-        for (int i = 0; i < GetParam(); ++i) {
+        for (int tries = 0; loses_its_place() ? lost() < GetParam() : tries < GetParam(); ++tries) {
+            ASSERT_LT(tries, 20) << "the server does not do what this test is about: " << consumer_info("c-p_1000").dump();
             natsSubscription* listening = nullptr;
             ASSERT_EQ(natsConnection_SubscribeSync(&listening, raw_->get(), "nobody.soon"), NATS_OK);
             const std::string body = R"({"batch":10,"expires":60000000000})";
@@ -41,6 +42,11 @@ protected:
             const auto since = std::chrono::steady_clock::now();
             ASSERT_TRUE(eventually([&] { return std::chrono::steady_clock::now() - since > 2 * kAckWait; }));
         }
+    }
+
+    // By how much, the message of sequence 1 being the only one delivered.
+    std::int64_t lost() {
+        return 1 - static_cast<std::int64_t>(consumer_info("c-p_1000")["delivered"]["stream_seq"].get<std::uint64_t>());
     }
 
     // The durable as the library makes it.
