@@ -95,7 +95,7 @@ protected:
 };
 
 class TestScenario_Sustained : public LoadScenario {};
-const Budget of_sustained("TestScenario_Sustained.Steady", {.standard = 60, .nightly = 960, .soak = 3720, .soak4h = 14580}, "soak");
+const Budget of_sustained("TestScenario_Sustained.Steady", {.standard = 60, .nightly = 990, .soak = 3720, .soak4h = 14580}, "soak");
 TEST_F(TestScenario_Sustained, Steady) {
     double early_kb = 0, late_kb = 0;
     ScenarioPlan plan;
