@@ -17,7 +17,8 @@ filter=${STRESS_FILTER:-}
 history=${STRESS_HISTORY:-$results/history.ndjson}
 log=$build/stress.log
 table=$results/diff.txt
-rm -f -- "$log" "$table"  # of an earlier run
+rm -f -- "$log" "$table" "$results/report.html" "$results/summary.md"  # of an earlier run
+earlier=$(cat -- "$results/current" 2>/dev/null || true)
 
 # The long tests have labels of their own, and are part of every profile but the default one.
 profile=$(sed -n 's/^PARTI_STRESS_PROFILE:[A-Z]*=//p' "$build/CMakeCache.txt" 2>/dev/null || true)
@@ -70,7 +71,9 @@ case $verdict in
         ;;
     *) echo "stress_diff: $verdict" >&2 ;;
 esac
-if [[ -x $report && -e $results/current ]]; then
+if [[ -x $report && $(cat -- "$results/current" 2>/dev/null || true) == "$earlier" ]]; then
+    echo "stress: no run began (see above), so there is no report of one" >&2
+elif [[ -x $report ]]; then
     echo
     echo "== history (advisory): $history"
     if "$report" history add "$results" --file "$history" 2>&1; then

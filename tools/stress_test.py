@@ -97,8 +97,10 @@ class Stress(unittest.TestCase):
         self.assertNotIn("\n  TestScale_B", out)
 
     def fake_report(self, add=0):
-        """A stress-report that notes what it is asked for; a run that it can be asked about."""
-        (self.build / "stress-results/current").write_text("run\n")
+        """A stress-report that notes what it is asked for, after an earlier run."""
+        (self.build / "stress-results/current").write_text("earlier\n")
+        for name in ("report.html", "summary.md"):
+            (self.build / "stress-results" / name).write_text("PASS, yesterday")
         program = self.build / "test/cmd/stress-report/stress-report"
         program.parent.mkdir(parents=True)
         program.write_text(f"""#!/bin/sh
@@ -113,8 +115,18 @@ esac
     def asked(self):
         return (self.build / "asked").read_text().replace(str(self.build), "BUILD").splitlines()
 
+    def test_without_a_run_there_is_no_report_and_none_of_an_earlier_one(self):
+        self.suite(measure="exit 1", diff=None)  # as after a preflight that failed
+        self.fake_report()
+        code, out, err = self.tool("stress.sh")
+        self.assertNotEqual(0, code)
+        self.assertIn("stress: no run began", err)
+        self.assertFalse((self.build / "asked").exists())
+        self.assertEqual(["current"], sorted(p.name for p in (self.build / "stress-results").iterdir() if p.name != "planned.txt"))
+        self.assertNotIn("== report", out)
+
     def test_the_run_is_added_to_the_history_which_is_shown_and_judges_nothing(self):
-        self.suite()
+        self.suite(measure="echo new >stress-results/current")
         self.fake_report()
         code, out, err = self.tool("stress.sh")
         self.assertEqual((0, ""), (code, err))
@@ -125,7 +137,7 @@ esac
         self.assertLess(out.index("metric: worse"), out.index("== report"))
 
     def test_another_history_and_a_run_that_cannot_be_added(self):
-        self.suite()
+        self.suite(measure="echo new >stress-results/current")
         self.fake_report(add=100)
         code, out, _ = self.tool("stress.sh", STRESS_HISTORY="/of/all/nights.ndjson")
         self.assertEqual(0, code)
