@@ -354,7 +354,7 @@ private:
     void history_lost(BucketView& v, Channel* reporter, const std::string& why) {
         log(LogLevel::error, "history of " + v.name + " lost: " + why);
         v.known.clear();
-        if (v.bucket == Bucket::assignment && large_) large_->history_lost();
+        if (v.bucket == Bucket::assignment) large().history_lost();  // also when nothing large was seen yet
         v.highest = 0;
         v.identity.clear();  // the reporter is about to tell the new one
         if (reporter != nullptr) reporter->lost = true;

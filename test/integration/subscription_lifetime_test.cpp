@@ -36,7 +36,9 @@ std::uint64_t messages_read(natsConnection* connection) {
     natsStatistics* statistics = nullptr;
     std::uint64_t count = 0;
     if (natsStatistics_Create(&statistics) != NATS_OK) return 0;
-    if (natsConnection_GetStats(connection, statistics) == NATS_OK) natsStatistics_GetCounts(statistics, &count, nullptr, nullptr, nullptr, nullptr);
+    if (natsConnection_GetStats(connection, statistics) == NATS_OK) {
+        natsStatistics_GetCounts(statistics, &count, nullptr, nullptr, nullptr, nullptr);
+    }
     natsStatistics_Destroy(statistics);
     return count;
 }

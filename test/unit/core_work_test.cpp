@@ -1,4 +1,4 @@
-// Stories of a view that is behind the store: what was refused is tried again at the pace of attempts, not at that of the network.
+// Stories of a view that is behind the store: what was refused is tried again at the pace of attempts, not of the network.
 #include <gtest/gtest.h>
 
 #include "core_bench.h"

@@ -1,167 +1,8 @@
 // Assignment records that do not fit into one message, over the simulated client: whole or not at all, whoever writes when.
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cstdlib>
-#include <map>
-#include <memory>
-#include <set>
-#include <string>
-#include <vector>
-
-#include "base/rng.h"
-#include "runtime/hub.h"
-#include "testutil/sim_client.h"
-#include "testutil/sim_records.h"
-#include "wire/codec.h"
+#include "hub_chunks_bench.h"
 
 namespace parti::runtime {
 namespace {
-
-using core::EntrySeen;
-using core::Instant;
-using core::SnapshotDone;
-using core::WriteAnswered;
-using core::WriteResult;
-using testutil::kMilli;
-using testutil::kSecond;
-using testutil::Nanos;
-using testutil::SimClient;
-using testutil::SimMessage;
-using testutil::SimNetwork;
-using testutil::SimScheduler;
-using testutil::SimStore;
-
-const std::string kLease = lease_bucket_name("g");
-const std::string kAssignment = assignment_bucket_name("g");
-const Key kKey = worker_key({7});
-constexpr std::size_t kPayload = 700;
-
-// `count` partitions with ids that do not compress; the same seed gives the same lists.
-AssignmentPtr record(WriteId id, std::size_t count, std::uint64_t seed) {
-    base::Rng rng(seed);
-    auto out = std::make_shared<AssignmentRecord>();
-    out->id = id;
-    out->fence = {{1}, id.sequence};
-    out->incarnation = {1};
-    out->session = {1, 7};
-    for (std::size_t i = 0; i < count; ++i) {
-        out->partitions.push_back(Partition::from_id(std::to_string(rng.next()) + std::to_string(rng.next())).value());
-    }
-    std::sort(out->partitions.begin(), out->partitions.end());
-    return out;
-}
-
-RecordValue stored(const SimStore& store) {
-    return testutil::stored_assignment(store, kAssignment, kKey);
-}
-
-// One process: a client, a hub, a member that hears of everything.
-struct Process {
-    Process(SimScheduler& time, SimNetwork& network) : scheduler(time), lane(time.add_lane()) {
-        client = std::make_unique<SimClient>(network, lane, jetstream::ClientOptions{});
-        HubShell shell;
-        shell.now = [this] { return Instant(Duration(scheduler.now())); };
-        shell.defer = [this](std::function<void()> task) { scheduler.after(0, lane, std::move(task)); };
-        shell.wake = [this](Instant at) {
-            scheduler.at(at.time_since_epoch().count(), lane, [this, generation = ++ticks] {
-                if (generation == ticks) hub->tick();
-            });
-        };
-        shell.decode = wire::decode;
-        shell.encode = wire::encode;
-        shell.put_timeout = std::chrono::seconds(2);
-        shell.limits = {300, kPayload, 400};
-        shell.log = [this](LogLevel, std::string_view line) { log.emplace_back(line); };
-        hub = Hub::make(*client, kLease, kAssignment, std::move(shell));
-        member = hub->join([this](core::Event event) { events.push_back(std::move(event)); });
-    }
-    ~Process() { scheduler.end_lane(lane); }
-    Process(const Process&) = delete;
-    Process& operator=(const Process&) = delete;
-
-    void watch() {
-        core::Interest interest;
-        interest.id = ++interests;
-        interest.all_assignments = true;
-        hub->set_interest(member, interest);
-    }
-    void put(std::uint64_t operation, std::uint32_t attempt, Revision expected, AssignmentPtr value) {
-        hub->put(member, {{operation, attempt}, Bucket::assignment, kKey, expected, std::move(value)});
-    }
-    template <class E>
-    std::vector<E> all() const {
-        std::vector<E> out;
-        for (const core::Event& event : events) {
-            if (const E* e = std::get_if<E>(&event)) out.push_back(*e);
-        }
-        return out;
-    }
-    std::vector<EntrySeen> entries() const {
-        std::vector<EntrySeen> out = all<EntrySeen>();
-        std::erase_if(out, [](const EntrySeen& e) { return e.entry.key != kKey; });
-        return out;
-    }
-
-    SimScheduler& scheduler;
-    SimScheduler::Lane lane;
-    std::uint64_t ticks = 0;
-    std::uint64_t interests = 0;
-    std::unique_ptr<SimClient> client;
-    std::unique_ptr<Hub> hub;
-    Hub::MemberId member = 0;
-    std::vector<core::Event> events;
-    std::vector<std::string> log;
-};
-
-class HubChunks : public testing::Test {
-protected:
-    HubChunks() : network_(scheduler_, store_, 7) {
-        network_.payload_bytes_max = kPayload;
-        store_.create(kLease);
-        store_.create(kAssignment);
-        store_.observe([this](const SimStore::Stream&, const std::string& key, const SimMessage&) { ++written_[key]; });
-    }
-    ~HubChunks() override {
-        processes_.clear();
-        scheduler_.clear();
-    }
-    Process& process() { return *processes_.emplace_back(std::make_unique<Process>(scheduler_, network_)); }
-    template <class Condition>
-    bool run_until(Condition condition, Nanos limit = 20 * kSecond) {
-        const Nanos end = scheduler_.now() + limit;
-        while (!condition()) {
-            if (scheduler_.next_time() > end) return false;
-            scheduler_.step();
-        }
-        return true;
-    }
-    // A put and its answer.
-    WriteAnswered write(Process& p, Revision expected, const AssignmentPtr& value) {
-        const std::size_t before = p.all<WriteAnswered>().size();
-        p.put(++operation_, 1, expected, value);
-        EXPECT_TRUE(run_until([&] { return p.all<WriteAnswered>().size() > before; }));
-        return p.all<WriteAnswered>().back();
-    }
-    std::size_t chunks_written() const {
-        std::size_t count = 0;
-        for (const auto& [key, times] : written_) count += key == "worker.7" ? 0 : times;
-        return count;
-    }
-
-    SimScheduler scheduler_;
-    SimStore store_;
-    SimNetwork network_;
-    std::vector<std::unique_ptr<Process>> processes_;
-    std::map<std::string, std::size_t> written_;
-    std::uint64_t operation_ = 0;
-};
-
-void expect_record(const RecordValue& value, const AssignmentRecord& wanted) {
-    const auto* found = std::get_if<AssignmentPtr>(&value);
-    ASSERT_NE(found, nullptr) << (std::holds_alternative<UnreadablePtr>(value) ? std::get<UnreadablePtr>(value)->error.detail : "");
-    EXPECT_EQ(**found, wanted);
-}
 
 TEST_F(HubChunks, ALargeRecordArrivesWholeAndOnce) {
     Process& writer = process();
@@ -316,124 +157,186 @@ TEST_F(HubChunks, ARecordTooLargeForAnyFormIsRefusedByName) {
     EXPECT_NE(said.detail.find("'worker.7'"), std::string::npos) << said.detail;
 }
 
-// ---- many writers, everything late, lost and abandoned -----------------------------------------------------------------------------
-
-struct Writer {
-    Process* process = nullptr;
-    SessionId session;
-    std::uint64_t sequence = 0;
-    std::uint64_t operation = 0;
-    std::uint32_t attempt = 0;
-    Revision expected = 0;
-    AssignmentPtr value;
-    Nanos again_at = 0;
-    std::size_t heard = 0;
-    Revision known = 0;
-    AssignmentPtr basis;
-};
-
-// Returns how many commits of chunks there were; fails the test when a record was ever torn.
-std::size_t stress(std::uint64_t seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    SimScheduler scheduler;
-    SimStore store;
-    SimNetwork network(scheduler, store, seed);
-    network.payload_bytes_max = kPayload;
-    network.rates = {60'000, 60'000, 60'000, 60'000, 20'000, 50 * kMilli, 4000 * kMilli};
-    store.create(kLease);
-    store.create(kAssignment);
-    std::size_t commits = 0;
-    std::size_t torn = 0;
-    store.observe([&](const SimStore::Stream& stream, const std::string& key, const SimMessage& message) {
-        if (key == "worker.7" && wire::read_manifest(*message.bytes)) ++commits;
-        if (stream.bucket == kAssignment && std::holds_alternative<UnreadablePtr>(stored(store))) ++torn;
-    });
-    base::Rng rng(seed);
-    std::vector<std::unique_ptr<Process>> processes;
-    std::vector<Writer> writers(4);
-    for (int i = 0; i < 3; ++i) {
-        processes.push_back(std::make_unique<Process>(scheduler, network));
-        processes.back()->watch();
-    }
-    std::uint64_t operation = 0;
-    for (std::size_t i = 0; i < writers.size(); ++i) {
-        writers[i].process = processes[i % processes.size()].get();  // two of them in one process, under one member
-        writers[i].session = {i + 1, seed};
-    }
-    // The rule above the hub: whoever begins to write first makes sure that there is a record.
-    processes[0]->put(++operation, 1, 0, record({{9, 9}, 1}, 1, 1));
-    const Nanos end = 120 * kSecond;
-    while (scheduler.now() < end && torn == 0) {
-        const Nanos until = scheduler.now() + rng.between(kMilli, 60 * kMilli);
-        while (scheduler.next_time() <= until) scheduler.step();
-        scheduler.at(until, SimScheduler::kWorld, [] {});
-        if (scheduler.next_time() <= until) scheduler.step();
-        for (Writer& w : writers) {
-            Process& p = *w.process;
-            for (; w.heard < p.events.size(); ++w.heard) {
-                const core::Event& event = p.events[w.heard];
-                if (const auto* seen = std::get_if<EntrySeen>(&event); seen != nullptr && seen->entry.key == kKey) {
-                    if (std::holds_alternative<UnreadablePtr>(seen->entry.value)) ++torn;
-                    EXPECT_GE(seen->entry.revision, w.known);
-                    w.known = seen->entry.revision;
-                    if (const auto* found = std::get_if<AssignmentPtr>(&seen->entry.value)) w.basis = *found;
-                }
-                const auto* answer = std::get_if<WriteAnswered>(&event);
-                if (answer == nullptr || answer->token.operation != w.operation || w.value == nullptr) continue;
-                if (answer->result == WriteResult::done) w.value = nullptr;
-                if (answer->result == WriteResult::wrong_revision && w.attempt == 1) w.value = nullptr;
-            }
-            if (w.value == nullptr && w.known != 0 && rng.chance(1, 4)) {
-                w.operation = ++operation;
-                w.attempt = 0;
-                w.expected = w.known;
-                const WriteId id{w.session, ++w.sequence};
-                if (w.basis && rng.chance(1, 4)) {
-                    auto same = std::make_shared<AssignmentRecord>(*w.basis);  // as when sealing
-                    same->id = id;
-                    w.value = same;
-                } else {
-                    w.value = record(id, rng.chance(1, 5) ? 2 : 20 + rng.below(60), rng.next());
-                }
-                w.again_at = 0;
-            }
-            if (w.value != nullptr && scheduler.now() >= w.again_at) {
-                if (w.attempt > 8 || (w.attempt > 0 && rng.chance(1, 8))) {
-                    w.value = nullptr;  // abandoned: what it sent may still happen
-                    continue;
-                }
-                p.put(w.operation, ++w.attempt, w.expected, w.value);
-                w.again_at = scheduler.now() + 500 * kMilli;
-            }
-        }
-        if (rng.chance(1, 400)) (void)processes[rng.below(3)]->client->delete_consumers();
-        if (rng.chance(1, 400)) {
-            Process& p = *processes[rng.below(3)];
-            p.client->disconnect();
-            scheduler.after(rng.between(kMilli, 3 * kSecond), p.lane, [&p] { p.client->connect(); });
-        }
-    }
-    EXPECT_EQ(torn, 0U) << "at " << scheduler.now() << " ns";
-    EXPECT_LE(store.find(kAssignment)->messages.size(), 1U + 2U * 20U);
-    processes.clear();
-    scheduler.clear();
-    return commits;
+TEST_F(HubChunks, NobodyIsToldThatThisWasAllBeforeItsOwnRecordIsRead) {
+    Process& writer = process();
+    const auto r = record({{1, 1}, 1}, 50, 1);
+    ASSERT_EQ(write(writer, 0, r).result, WriteResult::done);
+    Process& reader = process();
+    reader.watch_own();
+    hears_no_chunks(reader, 3 * kSecond);
+    ASSERT_FALSE(run_until([&] { return !reader.all<SnapshotDone>().empty(); }, 2 * kSecond));
+    ASSERT_TRUE(run_until([&] { return !reader.all<SnapshotDone>().empty(); }));
+    ASSERT_EQ(reader.entries().size(), 1U);
+    expect_record(reader.entries()[0].entry.value, *r);
 }
 
-TEST(HubChunksUnderFire, NoRecordIsEverTorn) {
-    const char* text = std::getenv("PARTI_SEED");
-    const std::uint64_t first = text == nullptr ? 1 : std::strtoull(text, nullptr, 0);
-    const std::uint64_t seeds = text == nullptr ? 40 : 1;
-    std::size_t commits = 0;
-    for (std::uint64_t seed = first; seed < first + seeds && !testing::Test::HasFailure(); ++seed) {
-        commits += stress(seed);
-        if (testing::Test::HasFailure()) {
-            std::printf("replay: PARTI_SEED=%llu parti_hub_chunks_tests --gtest_filter=HubChunksUnderFire.*\n",
-                        static_cast<unsigned long long>(seed));
-        }
+TEST_F(HubChunks, ANewerRecordTakesThePlaceOfOneThatIsBeingRead) {
+    Process& writer = process();
+    const WriteAnswered answer = write(writer, 0, record({{1, 1}, 1}, 50, 1));
+    Process& reader = process();
+    reader.watch_own();
+    hears_no_chunks(reader, 10 * kSecond);
+    ASSERT_FALSE(run_until([&] { return !reader.all<SnapshotDone>().empty(); }, kSecond));
+    const auto small = record({{1, 1}, 2}, 1, 2);
+    store_.overwrite(kAssignment, "worker.7", std::make_shared<const std::string>(wire::encode(small)));
+    ASSERT_TRUE(run_until([&] { return !reader.all<SnapshotDone>().empty(); }, kSecond)) << "this was all, without the chunks";
+    ASSERT_FALSE(run_until([&] { return reader.entries().size() > 1; }, 15 * kSecond)) << "the older one is not told any more";
+    ASSERT_EQ(reader.entries().size(), 1U);
+    EXPECT_GT(reader.entries()[0].entry.revision, answer.revision);
+    expect_record(reader.entries()[0].entry.value, *small);
+}
+
+TEST_F(HubChunks, ARecordThatIsNoLongerWantedWhileItIsReadIsNotKnownAfterwards) {
+    Process& writer = process();
+    const WriteAnswered first = write(writer, 0, record({{1, 1}, 1}, 50, 1));
+    Process& reader = process();
+    reader.watch();
+    hears_no_chunks(reader, kSecond);
+    core::Interest elsewhere;
+    elsewhere.id = ++reader.interests;
+    elsewhere.own_assignment = WorkerNumber{1};
+    reader.hub->set_interest(reader.member, elsewhere);
+    pass(10 * kSecond);
+    ASSERT_EQ(reader.hub->watches(), 3U);
+    ASSERT_TRUE(reader.entries().empty());
+    const auto small = record({{1, 1}, 2}, 1, 2);
+    ASSERT_EQ(write(writer, first.revision, small).result, WriteResult::done);
+    reader.watch();
+    ASSERT_TRUE(run_until([&] { return !reader.entries().empty(); }));
+    pass(kSecond);
+    ASSERT_EQ(reader.entries().size(), 1U) << "only what is there";
+    expect_record(reader.entries()[0].entry.value, *small);
+}
+
+TEST_F(HubChunks, AfterALossTheOwnRecordIsReadLikeAnothers) {
+    Process& writer = process();
+    writer.watch();
+    ASSERT_EQ(write(writer, 0, record({{1, 1}, 1}, 50, 1)).result, WriteResult::done);
+    ASSERT_TRUE(run_until([&] { return writer.entries().size() == 1; }));
+    store_.overwrite(kAssignment, "worker.7.a.1", std::make_shared<const std::string>("gone"));
+    writer.hub->distrust(Bucket::assignment, "a test says so");
+    ASSERT_TRUE(run_until([&] { return writer.entries().size() == 2; }));
+    EXPECT_TRUE(std::holds_alternative<UnreadablePtr>(writer.entries()[1].entry.value));
+}
+
+// What is read as whole may be torn yet, by what was on its way when the store went back.
+TEST_F(HubChunks, AfterALossTheSameListsAreWrittenWithChunksOfTheirOwn) {
+    Process& first = process();
+    const auto r = record({{1, 1}, 1}, 50, 1);
+    Revision revision = write(first, 0, r).revision;
+    Process& second = process();
+    second.watch();
+    second.hub->distrust(Bucket::assignment, "a test says so");
+    ASSERT_TRUE(run_until([&] { return second.entries().size() == 1; }));
+    for (const bool soon : {true, false}) {
+        if (!soon) pass(61 * kSecond);
+        auto sealed = std::make_shared<AssignmentRecord>(*r);
+        sealed->id = {{2, 2}, soon ? 1U : 2U};
+        sealed->fence = {{2}, soon ? 1U : 2U};
+        const std::size_t before = chunks_written();
+        const WriteAnswered answer = write(second, revision, sealed);
+        ASSERT_EQ(answer.result, WriteResult::done);
+        revision = answer.revision;
+        EXPECT_EQ(chunks_written() > before, soon);
+        expect_record(stored(store_), *sealed);
     }
-    std::printf("%zu records in chunks committed\n", commits);
-    EXPECT_GT(commits, seeds * 10);
+}
+
+TEST_F(HubChunks, ALossEndsTheReadingOfARecordFromBeforeIt) {
+    Process& writer = process();
+    Revision revision = 0;
+    for (std::uint64_t i = 1; i <= 3; ++i) revision = write(writer, revision, record({{1, 1}, i}, 50, i)).revision;
+    Process& reader = process();
+    reader.watch_own();
+    hears_no_chunks(reader, 3 * kSecond);
+    store_.wipe(kAssignment);
+    const auto small = record({{1, 1}, 9}, 1, 9);
+    store_.overwrite(kAssignment, "worker.7", std::make_shared<const std::string>(wire::encode(small)));
+    ASSERT_LT(store_.last(kAssignment, "worker.7")->revision, revision);
+    ASSERT_TRUE(run_until([&] { return !reader.all<SnapshotDone>().empty(); }));
+    ASSERT_EQ(reader.entries().size(), 1U) << "a lower revision is no older one here";
+    expect_record(reader.entries()[0].entry.value, *small);
+}
+
+TEST_F(HubChunks, AWriteThatALossInterruptedBeginsAgainWithItsChunks) {
+    Process& writer = process();
+    writer.watch();
+    const WriteAnswered first = write(writer, 0, record({{1, 1}, 1}, 50, 1));
+    const auto before = store_.snapshot(kAssignment);
+    network_.hold = [](const SimClient&, const std::string&, const std::string& key) { return key == "worker.7"; };
+    const auto next = record({{1, 1}, 2}, 50, 2);
+    writer.put(++operation_, 1, first.revision, next);
+    ASSERT_TRUE(run_until([&] { return network_.held() == 1; }));  // its chunks are there, its commit is not, and gets lost
+    network_.hold = nullptr;
+    store_.restore(before);
+    writer.hub->distrust(Bucket::assignment, "a test says so");  // chunks alone went: no watch can see that
+    ASSERT_TRUE(run_until([&] { return !writer.all<core::HistoryLost>().empty(); }));
+    pass(kSecond);
+    writer.put(operation_, 2, first.revision, next);  // the record is what it was
+    ASSERT_TRUE(run_until([&] { return writer.all<WriteAnswered>().size() > 1; }));
+    ASSERT_EQ(writer.all<WriteAnswered>().back().result, WriteResult::done);
+    expect_record(stored(store_), *next);
+}
+
+TEST_F(HubChunks, ChunksOfACommitThatMayStillArriveAreNotWrittenOver) {
+    Process& writer = process();
+    const WriteAnswered first = write(writer, 0, record({{1, 1}, 1}, 50, 1));
+    network_.hold = [](const SimClient&, const std::string&, const std::string& key) { return key == "worker.7"; };
+    const auto late = record({{1, 1}, 2}, 50, 2);
+    writer.put(++operation_, 1, first.revision, late);
+    ASSERT_TRUE(run_until([&] { return network_.held() == 1; }));
+    writer.put(++operation_, 1, first.revision, record({{1, 1}, 3}, 50, 3));  // given up for another
+    ASSERT_TRUE(run_until([&] { return network_.held() == 2; }));
+    network_.hold = nullptr;
+    network_.let_go();
+    pass(kSecond);
+    expect_record(stored(store_), *late);
+}
+
+TEST_F(HubChunks, AChunkWhoseAnswerWasLostIsKnownAgain) {
+    Process& writer = process();
+    const WriteAnswered first = write(writer, 0, record({{1, 1}, 1}, 50, 1));
+    const std::size_t mains = written_["worker.7"];
+    const std::uint64_t answers = writer.client->stats().answers;
+    const auto next = record({{1, 1}, 2}, 50, 2);
+    writer.put(++operation_, 1, first.revision, next);
+    ASSERT_TRUE(run_until([&] { return writer.client->stats().answers == answers + 1; }));  // it has looked
+    writer.client->lose_next_answer();                                                      // of the first chunk
+    const std::size_t said = writer.all<WriteAnswered>().size();
+    for (std::uint32_t attempt = 2; attempt < 6 && writer.all<WriteAnswered>().size() == said; ++attempt) {
+        pass(1100 * kMilli);
+        writer.put(operation_, attempt, first.revision, next);
+    }
+    ASSERT_TRUE(run_until([&] { return writer.all<WriteAnswered>().size() > said; }));
+    EXPECT_EQ(writer.all<WriteAnswered>().back().result, WriteResult::done);
+    EXPECT_EQ(written_["worker.7"], mains + 1) << "nothing had to be written in order to find out";
+    expect_record(stored(store_), *next);
+}
+
+TEST_F(HubChunks, AWriteThatNobodyRepeatsIsForgotten) {
+    Process& writer = process();
+    network_.rates.request_lost = 1'000'000;
+    writer.put(++operation_, 1, 0, record({{1, 1}, 1}, 50, 1));
+    pass(10 * kSecond);
+    const std::uint64_t ticks = writer.ticks;
+    EXPECT_GT(ticks, 0U);
+    pass(10 * kSecond);
+    EXPECT_EQ(writer.ticks, ticks) << "the hub wakes up for nothing";
+}
+
+TEST_F(HubChunks, AServerThatTakesLessThanItDidGetsSmallerChunks) {
+    Process& writer = process();
+    const auto r = record({{1, 1}, 1}, 50, 1);
+    network_.rates.request_lost = 1'000'000;
+    writer.put(++operation_, 1, 0, r);
+    pass(kSecond);
+    network_.rates.request_lost = 0;
+    network_.payload_bytes_max = 310;
+    for (std::uint32_t attempt = 2; attempt < 12 && !std::holds_alternative<AssignmentPtr>(stored(store_)); ++attempt) {
+        writer.put(operation_, attempt, 0, r);
+        pass(kSecond);
+    }
+    expect_record(stored(store_), *r);
 }
 
 }  // namespace

@@ -239,6 +239,35 @@ TEST_F(HubTest, OnlyTheNewestInterestIsAnswered) {
     EXPECT_EQ(member->all<SnapshotDone>().size(), 1U);
 }
 
+TEST_F(HubTest, OfTwoAnswersThatWaitOnlyTheNewestInterestsIsDelivered) {
+    auto first = join();
+    want(*first, wide(), 1);
+    ASSERT_TRUE(run_until([&] { return first->told(1); }));
+    auto second = join();  // everything it wants is known already
+    want(*second, own(1, 1), 8);
+    want(*second, wide(), 9);
+    ASSERT_TRUE(run_until([&] { return second->told(9); }));
+    EXPECT_EQ(second->all<SnapshotDone>().size(), 1U);
+}
+
+TEST_F(HubTest, AnInterestThatNarrowsAndWidensHearsEachValueOnceAndNoneThatIsOutOfDate) {
+    std::vector<Revision> told = {lease(2, 1)};
+    auto member = join();
+    want(*member, wide(), 1);
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    want(*member, wide(), 2);
+    ASSERT_TRUE(run_until([&] { return member->told(2); }));
+    EXPECT_EQ(member->revisions(Bucket::lease, worker_key({2})), told) << "it had this one already";
+    want(*member, own(1, 5), 3);
+    ASSERT_TRUE(run_until([&] { return member->told(3) && hub_->watches() == 4; }));
+    lease(2, 2);  // nobody here watches it
+    told.push_back(lease(2, 3));
+    run_for(kSecond);
+    want(*member, wide(), 4);
+    ASSERT_TRUE(run_until([&] { return member->told(4); }));
+    EXPECT_EQ(member->revisions(Bucket::lease, worker_key({2})), told) << "what is not watched is not known";
+}
+
 TEST_F(HubTest, AMemberThatLeftHearsNothingMore) {
     auto member = join();
     auto other = join();
@@ -396,6 +425,10 @@ TEST_F(HubTest, DistrustReadsEverythingAgain) {
     ASSERT_TRUE(run_until([&] { return member->told(1); }));
     EXPECT_EQ(member->all<HistoryLost>().size(), 1U);
     EXPECT_EQ(member->revisions(Bucket::assignment, worker_key({1})), std::vector<Revision>{revision});
+    member->events.clear();
+    hub_->distrust(Bucket::assignment, "later, about what was read again");
+    ASSERT_TRUE(run_until([&] { return member->told(1); }));
+    EXPECT_EQ(member->all<HistoryLost>().size(), 1U);
 }
 
 TEST_F(HubTest, AMissingBucketIsToldOnceAndMadeAgain) {
