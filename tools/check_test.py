@@ -218,7 +218,13 @@ class Check(unittest.TestCase):
                 problems = self.budgets(tests, now)
                 self.assertEqual(1, len(problems), problems)
                 self.assertIn(what, problems[0])
-        (self.root / "stress-budgets/p.json").unlink()
+        file = self.root / "stress-budgets/p.json"
+        self.budgets(right, registered)
+        listed = json.loads(file.read_text())
+        listed["tests"].append({"name": "c", "label": "stress", "declarations": 1, "registered": False, "budget": {"nightly": 1, "standard": 1}})
+        file.write_text(json.dumps(listed))  # not of this build, and counted
+        self.assertEqual(["[budget] profile nightly takes 5401 s, must take at most 5400 s, and more than 0"], check.check_budgets(self.root, "ctest")[0])
+        file.unlink()
         self.assertIn("is it built?", check.check_budgets(self.root, "ctest")[0][0])
 
 

@@ -126,7 +126,7 @@ protected:
     std::vector<Change> changes_;
 };
 
-const Budget of_large("TestScale_LargeCluster.StartJoinLeave/*", {.standard = 40, .nightly = 40});
+const Budget of_large("TestScale_LargeCluster.StartJoinLeave/*", {.standard = 35, .nightly = 35});
 
 TEST_P(TestScale_LargeCluster, StartJoinLeave) {
     const LaunchPlan plan{.workers = GetParam(), .partitions = 500, .window_renewals = 0};

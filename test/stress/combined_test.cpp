@@ -62,7 +62,7 @@ TEST_F(TestScenario_CombinedMatrix, ChurnByRateByPartitions) {
 
 // Suites of their own, since each suite owns one result file.
 class TestScenario_NewerServer : public TestScenario_CombinedMatrix {};
-const Budget of_newer_server("TestScenario_NewerServer.*", {.nightly = 45});
+const Budget of_newer_server("TestScenario_NewerServer.*", {.nightly = 20});
 TEST_F(TestScenario_NewerServer, PerPartition) {
     const auto newer = test::newer_nats_server();
     // Without network there is no newer server; the machine's is covered above.
@@ -73,7 +73,7 @@ TEST_F(TestScenario_NewerServer, PerPartition) {
 }
 
 class TestScenario_PerWorker : public TestScenario_CombinedMatrix {};
-const Budget of_per_worker("TestScenario_PerWorker.*", {.nightly = 45});
+const Budget of_per_worker("TestScenario_PerWorker.*", {.nightly = 20});
 TEST_F(TestScenario_PerWorker, WorkQueueOfANewerServer) {
     const auto newer = test::newer_nats_server();
     // Durables with many filters need nats-server 2.10.

@@ -198,7 +198,7 @@ protected:
     std::uint32_t next_label_ = 0;
 };
 
-const Budget budget("TestScenario_ConflictStorm.ClaimsElectionsUpdates", {.standard = 60, .nightly = 60});
+const Budget budget("TestScenario_ConflictStorm.ClaimsElectionsUpdates", {.standard = 45, .nightly = 45});
 
 TEST_F(TestScenario_ConflictStorm, ClaimsElectionsUpdates) {
     set_window("one storm");

@@ -95,7 +95,7 @@ protected:
 };
 
 class TestScenario_Sustained : public LoadScenario {};
-const Budget of_sustained("TestScenario_Sustained.Steady", {.standard = 60, .nightly = 990, .soak = 3720, .soak4h = 14580}, "soak");
+const Budget of_sustained("TestScenario_Sustained.Steady", {.standard = 60, .nightly = 975, .soak = 3720, .soak4h = 14580}, "soak");
 TEST_F(TestScenario_Sustained, Steady) {
     double early_kb = 0, late_kb = 0;
     ScenarioPlan plan;
@@ -134,7 +134,7 @@ protected:
     }
 };
 
-const Budget of_ramp("TestScenario_Ramp.*", {.nightly = 50});
+const Budget of_ramp("TestScenario_Ramp.*", {.nightly = 45});
 TEST_F(TestScenario_Ramp, WorkersMessagesAndOperations) {
     ScenarioPlan plan;
     plan.processes = 0;
@@ -171,7 +171,7 @@ TEST_F(TestScenario_Ramp, WorkersMessagesAndOperations) {
 }
 
 class TestScenario_Peak : public LoadScenario {};
-const Budget of_peak("TestScenario_Peak.*", {.nightly = 45});
+const Budget of_peak("TestScenario_Peak.*", {.nightly = 40});
 TEST_F(TestScenario_Peak, FiveTimesAndBack) { burst(5, 8000ms); }
 
 class TestScenario_Spike : public LoadScenario {};
@@ -223,7 +223,7 @@ private:
         record_quantiles(prefix + "all_", last);
     }
 };
-const Budget of_end_to_end("TestScenario_EndToEndLatency.*", {.nightly = 75});
+const Budget of_end_to_end("TestScenario_EndToEndLatency.*", {.nightly = 70});
 TEST_F(TestScenario_EndToEndLatency, PublishSourceAndCrash) {
     publish_to_handled();
     if (!HasFailure()) source_change_to_acknowledged();
@@ -259,7 +259,7 @@ protected:
     }
 };
 
-const Budget of_handoff("TestScenario_HandoffGap.*", {.nightly = 40});
+const Budget of_handoff("TestScenario_HandoffGap.*", {.nightly = 30});
 TEST_F(TestScenario_HandoffGap, JoinAndLeave) {
     ScenarioPlan plan;
     plan.processes = 2;

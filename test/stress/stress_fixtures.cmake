@@ -11,12 +11,13 @@
 # own accord too, so that `ctest -R stress_diff` never reads an older one.
 #
 #   parti_add_stress_tests(stress_tests [ENVIRONMENT A=b ...])
-#   parti_add_stress_command(stress_alarm BUDGET standard 60 nightly 60 COMMAND ... [LABEL stress] [PROPERTIES ...])
+#   parti_add_stress_command(stress_alarm BUDGET standard 60 nightly 60 COMMAND ... [LABEL stress] [COUNTED_ONLY] [PROPERTIES ...])
 #
 # register the cases of a GoogleTest program that links parti_testbudget, and any other program. PARTI_STRESS_PROFILE chooses: a test
 # whose budget (test/testutil/budget.h) says nothing about the profile is not registered, the others get TIMEOUT 2.5 x their budget. Each
 # has its budget's label (stress, soak, ladder or matrix; no other label of the project may contain "stress", since `ctest -L` is a
-# search), and memory or scale by its name (TestMemoryBenchmark..., TestScale...).
+# search), and memory or scale by its name (TestMemoryBenchmark..., TestScale...). COUNTED_ONLY: this build cannot run it, so it is not
+# registered; its budget counts all the same, so that a profile's sum is that of the build that is measured.
 set(PARTI_STRESS_PROFILES smoke standard nightly soak soak4h)
 set(PARTI_STRESS_PROFILE standard CACHE STRING "Which stress tests are registered, and how long they run: smoke, standard, nightly, soak, soak4h")
 set_property(CACHE PARTI_STRESS_PROFILE PROPERTY STRINGS ${PARTI_STRESS_PROFILES})
@@ -54,7 +55,7 @@ function(parti_stress_timeout out budget)
 endfunction()
 
 function(parti_add_stress_command name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "BUDGET;COMMAND;PROPERTIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "COUNTED_ONLY" "LABEL" "BUDGET;COMMAND;PROPERTIES")
   if(NOT arg_BUDGET OR NOT arg_COMMAND OR arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "parti_add_stress_command(${name}): needs BUDGET and COMMAND; not understood: '${arg_UNPARSED_ARGUMENTS}'")
   endif()
@@ -72,10 +73,14 @@ function(parti_add_stress_command name)
     list(APPEND json "\"${profile}\": ${seconds}")
   endwhile()
   list(JOIN json ", " json)
-  file(WRITE "${PARTI_STRESS_BUDGETS}/${name}.json"
-    "{\"tests\": [\n    {\"name\": \"${name}\", \"declarations\": 1, \"label\": \"${arg_LABEL}\", \"budget\": {${json}}}\n]}\n")
+  set(registered true)
+  if(arg_COUNTED_ONLY)
+    set(registered false)
+  endif()
+  file(WRITE "${PARTI_STRESS_BUDGETS}/${name}.json" "{\"tests\": [\n    {\"name\": \"${name}\", \"declarations\": 1, \"label\": \"${arg_LABEL}\", "
+    "\"registered\": ${registered}, \"budget\": {${json}}}\n]}\n")
   file(APPEND "${PARTI_STRESS_BUDGETS}/list" "${name}.json\n")
-  if(budget_${PARTI_STRESS_PROFILE})
+  if(budget_${PARTI_STRESS_PROFILE} AND NOT arg_COUNTED_ONLY)
     parti_stress_timeout(timeout ${budget_${PARTI_STRESS_PROFILE}})
     add_test(NAME ${name} COMMAND ${arg_COMMAND})
     set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${timeout} RUN_SERIAL TRUE RESOURCE_LOCK stress_box ${arg_PROPERTIES})
