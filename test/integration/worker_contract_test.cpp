@@ -6,6 +6,7 @@
 #include "testutil/nats_server.h"
 #include "testutil/sweep.h"
 #include "testutil/worker_contract.h"
+#include "testutil/worker_process.h"
 
 namespace parti::test {
 namespace {
@@ -37,6 +38,26 @@ TEST_F(WorkerContract, MinimalWorkerKeepsIt) {
     const auto findings = check(PARTI_MINIMAL_WORKER_FILE);
     EXPECT_TRUE(keeps_contract(findings)) << describe(findings);
     EXPECT_EQ(rules_of(findings), 13U) << describe(findings);
+}
+
+// The account of a client alone, in TestMemoryBenchmark_CompareWithEmbedded, is asked like a worker program.
+TEST_F(WorkerContract, AClientWithoutWorkersIsStartedAndAskedLikeOne) {
+    auto server = NatsServer::start();
+    ASSERT_TRUE(server) << server.error();
+    auto folder = TempFolder::make("client");
+    ASSERT_TRUE(folder) << folder.error();
+    WorkerProcessOptions options;
+    options.label = "client";
+    options.args = {"--client-only"};
+    auto client = WorkerProcess::start(server->url(), "none", folder->path(), options);
+    ASSERT_TRUE(client) << client.error();
+    const auto memory = client->memory();
+    ASSERT_TRUE(memory) << memory.error();
+    EXPECT_GT(memory->live_bytes, 0U);
+    ASSERT_TRUE(client->request_quit());
+    const auto ended = client->wait_exit(Milliseconds(20000));
+    ASSERT_TRUE(ended) << ended.error();
+    EXPECT_EQ(ended->code, 0) << ended->text();
 }
 
 // Neither C++, nor parti, nor NATS is part of the contract.
