@@ -301,8 +301,9 @@ void Leader::time_limits(Env& env, Session& session, Membership& membership) {
         if (!slot.record || slot.record->session.empty() || acknowledged(env, number, *slot.record, slot.record->fence)) continue;
         const LeaseRecord* lease = Membership::living(env, number);
         if (lease == nullptr || lease->session != slot.record->session || lease->state != LeaseState::live) continue;
-        // A loser may use its whole drain timeout before it acknowledges.
-        const Duration limit = timing.grant_timeout + (slot.record->revoking.empty() ? Duration::zero() : timing.drain_timeout);
+        // A loser may use its whole drain timeout before it acknowledges. What a record of a doubtful history takes away, it does not say.
+        const bool may_lose = !slot.record->revoking.empty() || slot.record->keep_only;
+        const Duration limit = timing.grant_timeout + (may_lose ? timing.drain_timeout : Duration::zero());
         if (!env.due(slot.confirmed_at + limit) || number == session.number()) continue;
         membership.evict(env, session, number, "worker " + std::to_string(n) + " has not acknowledged version " +
                                                    std::to_string(slot.record->fence.version) + " in time; evicting it");

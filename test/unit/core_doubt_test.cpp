@@ -60,6 +60,30 @@ TEST(CoreDoubt, WhatALeaderInDoubtHasSealedIsEnoughForItsSuccessorToDoubt) {
     EXPECT_LE(most, 1);
 }
 
+// The records of before take two of its partitions from a worker, and do not name them in `revoking`.
+TEST(CoreDoubt, WhoHasToReleaseWhatOldRecordsDoNotListMayUseItsDrainTimeout) {
+    Config config = story_config();
+    config.timing.grant_timeout = config.timing.drain_timeout;
+    CoreBench bench(config, 12);
+    for (int i = 0; i < 3; ++i) bench.add();
+    ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(2).tokens.size() == 4; }, kLong));
+    const auto old = bench.copy(Bucket::assignment);
+    const std::size_t leader = bench.leader();
+    const std::size_t holder = (leader + 1) % 3;
+    const std::size_t other = (leader + 2) % 3;
+    bench.scribble(Bucket::assignment, control_key(),
+                   std::make_shared<const ControlRecord>(ControlRecord{.drain = {to_string(bench.core(other).session())}}));
+    ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(holder).tokens.size() == 6; }, kLong));
+    bench.node(holder).release_at_once = false;
+    only_may_lead(bench, leader);
+    bench.roll_back(old);
+    int most = 0;
+    const auto again = [&] { return bench.core(holder).stats().drain_timeouts > 0 && bench.covered(); };
+    EXPECT_TRUE(bench.run_until(again, kLong, most));
+    EXPECT_LE(most, 1);
+    EXPECT_EQ(bench.core(holder).incarnation().value, 1U) << "evicted, with all that it may keep";
+}
+
 TEST(CoreDoubt, ALivingSessionThatHasAppliedARecordWhichIsNotThereIsWaitedFor) {
     CoreBench bench(story_config(), 12);
     const std::size_t leader = bench.add();
