@@ -20,7 +20,7 @@ case $1 in
     --version) echo "perf version fake" ;;
     record)
         while (($# > 1)); do [[ $1 == -o ]] && out=$2; [[ $1 == -p ]] && pid=$2; shift; done
-        kill -0 "$pid" && [[ ! -e $FAKE/perf-refuses ]] && echo samples >"$out" || echo "no permission" >&2 ;;
+        [[ ! -e $FAKE/perf-refuses ]] && kill -0 "$pid" && echo samples >"$out" || echo "no permission" >&2 ;;  # refused: the worker may have ended
     report) echo "# head"; echo "    50.00%  hot_function" ;;
 esac
 """
