@@ -43,7 +43,7 @@ LaunchPlan plan_of(const Configuration& c, std::uint64_t window_renewals) {
     LaunchPlan plan{.workers = c.workers, .partitions = c.partitions, .window_renewals = c.workers < 100 ? window_renewals : 10};
     if (c.workers > 100) {
         plan.heartbeat = std::chrono::seconds(2);
-        plan.config = R"({"timing":{"heartbeat":"2000ms","ttl":"6000ms","margin":"600ms","stop_budget":"1000ms"}})";
+        plan.config = R"({"timing":{"heartbeat":"2000ms","ttl":"6000ms","margin":"600ms","stop_budget":"1000ms","leader_publish_timeout":"6000ms"}})";
     }
     return plan;
 }
