@@ -9,6 +9,7 @@ namespace {
 constexpr Duration kQuietMax = std::chrono::milliseconds(50);
 constexpr std::uint32_t kLooksMax = 8;  // a round trip each
 constexpr Duration kTakeMax = std::chrono::milliseconds(500);
+constexpr Duration kSettleMax = std::chrono::seconds(1);  // a durable whose server was killed may stay behind for longer; a drain must end
 
 }  // namespace
 
@@ -83,9 +84,11 @@ void ConsumerImpl::looked(std::uint64_t grant, bool quiet, const std::optional<j
     if (at == units_.end()) return;
     Unit& unit = at->second;
     unit.looking = false;
+    const auto now = worker_->context->now();
+    if (!unit.settle_by) unit.settle_by = now + kSettleMax;
     const std::uint64_t settled_to = unit.lane->flow().settled_to();
     const bool behind = state && state->delivered < settled_to;
-    const bool more = state && unit.looks < kLooksMax && unit.lane->exclusive();
+    const bool more = state && unit.looks < kLooksMax && now < *unit.settle_by && unit.lane->exclusive();
     unit.settled = quiet && (!more || (!behind && state->ack_floor >= settled_to));
     if (!quiet || !more || !behind || unit.lane->waiting()) return try_finish(grant);
     // nats-server 2.9.10 has lost its place: it would send the next owner what we have acknowledged. So it is taken, and acknowledged, here.

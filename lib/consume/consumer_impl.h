@@ -66,6 +66,7 @@ private:
         bool looking = false;         // at the durable, or for what it lost its place by
         bool settled = false;         // the server has forgotten our pulls and taken in our acks, as far as one can tell
         std::uint32_t looks = 0;
+        std::optional<core::Instant> settle_by;  // from the first look's answer on
         std::optional<core::Instant> take_by;  // of a message that is taken to be acknowledged
         std::shared_ptr<void> done;   // lets go of the worker's `done`
     };
