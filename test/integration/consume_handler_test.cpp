@@ -189,11 +189,7 @@ TEST_F(ConsumeHandlers, ConfirmedAcksAreConfirmed) {
 TEST_F(ConsumeHandlers, ARevokeWaitsForTheHandlerAndTheUsersCallbackComesAfterIt) {
     make_stream();
     publish(ids(1), 3);
-    ConnectOptions options;
-    options.urls = {server_->url()};
-    options.callback_threads = 2;
-    options.log = notes_.sink();
-    Context context = *Context::connect(std::move(options));
+    Context context = connect(2);
     Door door;
     std::atomic<bool> handled{false};
     std::atomic<bool> revoked_after{false};
@@ -226,11 +222,7 @@ TEST_F(ConsumeHandlers, ARevokeWaitsForTheHandlerAndTheUsersCallbackComesAfterIt
 TEST_F(ConsumeHandlers, AHandlerThatDoesNotReturnHoldsTheReleaseUpForTheDrainTimeoutOnly) {
     make_stream();
     publish(ids(1), 2);
-    ConnectOptions options;
-    options.urls = {server_->url()};
-    options.callback_threads = 2;
-    options.log = notes_.sink();
-    Context context = *Context::connect(std::move(options));
+    Context context = connect(2);
     Config short_drain = config();
     short_drain.timing.drain_timeout = 300ms;
     const auto list = source(1);

@@ -21,11 +21,7 @@ protected:
 TEST_F(ConsumeStats, LagInFlightAndTheOldestFollowTheMessages) {
     make_stream();
     publish(ids(2), 10);
-    ConnectOptions options;
-    options.urls = {server_->url()};
-    options.callback_threads = 3;
-    options.log = notes_.sink();
-    Context context = *Context::connect(std::move(options));
+    Context context = connect(3);
     Hold hold;
     auto a = member(context, source(2), [&](Message& m) -> Result<void> {
         hold.wait();

@@ -145,9 +145,10 @@ void WorkerTest::TearDown() {
     SweptTest::TearDown();
 }
 
-Context WorkerTest::connect() {
+Context WorkerTest::connect(std::uint32_t callback_threads) {
     ConnectOptions options;
     options.urls = {server_->url()};
+    options.callback_threads = callback_threads;
     options.log = notes_.sink();
     auto context = Context::connect(std::move(options));
     if (!context) throw std::runtime_error(context.error().message());

@@ -91,7 +91,7 @@ protected:
     void TearDown() override;
     void serve(NatsServerOptions options = {});  // in place of the server that SetUp started
 
-    Context connect();
+    Context connect(std::uint32_t callback_threads = 1);
     Config config() const;  // group "g", fast_test_timing()
     std::shared_ptr<StaticSource> source(int partitions) const;
     Worker worker(const Context& context, const std::shared_ptr<Source>& source, Callbacks callbacks = {});

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <nats/nats.h>
 
+#include "consume_delivery.h"
+
 namespace parti::consume {
 namespace {
 
@@ -28,16 +30,8 @@ protected:
         lane_ = std::make_shared<Lane>(1, state_, flow_, shop_);
     }
     void push(std::uint64_t sequence, std::uint64_t delivered = 1) {
-        natsMsg* raw = nullptr;
-        ASSERT_EQ(natsMsg_Create(&raw, "orders.eu", "$JS.ACK.s.c.1.1.1.1.0", "x", 1), NATS_OK);
-        auto delivery = std::make_shared<Delivery>();
-        delivery->raw.reset(raw);
-        delivery->lane = lane_;
-        delivery->sequence = sequence;
-        delivery->delivered = delivered;
-        delivery->arrived = delivery->renewed = runtime::boot_now();
         flow_->arrived(sequence, 1);
-        lane_->push(std::move(delivery));
+        lane_->push(make_delivery(lane_, sequence, delivered));
     }
     void TearDown() override {
         on_handle_ = nullptr;

@@ -7,6 +7,8 @@
 #include <future>
 #include <thread>
 
+#include "consume_delivery.h"
+
 namespace parti::consume {
 namespace {
 
@@ -48,15 +50,8 @@ protected:
         flow->set_limits({100, 0});
         auto state = std::make_shared<runtime::OwnershipState>(*Partition::from_id("orders.eu"), Fence{{1}, 1}, session_);
         auto lane = std::make_shared<Lane>(number, state, flow, shop_);
-        natsMsg* raw = nullptr;
-        ASSERT_EQ(natsMsg_Create(&raw, "orders.eu", "$JS.ACK.s.c.1.1.1.1.0", "x", 1), NATS_OK);
-        auto delivery = std::make_shared<Delivery>();
-        delivery->raw.reset(raw);
-        delivery->lane = lane;
-        delivery->sequence = number;
-        delivery->delivered = 1;
         flow->arrived(number, 1);
-        lane->push(std::move(delivery));
+        lane->push(make_delivery(lane, number));
     }
     bool entered(std::uint64_t number) { return calls_.at(number - 1).entered.get_future().wait_for(kLong) == std::future_status::ready; }
     void let_go(std::uint64_t number) { calls_.at(number - 1).go_on.set_value(); }

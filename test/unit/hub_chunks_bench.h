@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "core_events.h"
 #include "runtime/hub.h"
 #include "testutil/sim_client.h"
 #include "testutil/sim_records.h"
@@ -101,11 +102,7 @@ struct Process {
     }
     template <class E>
     std::vector<E> all() const {
-        std::vector<E> out;
-        for (const core::Event& event : events) {
-            if (const E* e = std::get_if<E>(&event)) out.push_back(*e);
-        }
-        return out;
+        return core::all_of<E>(events);
     }
     std::vector<EntrySeen> entries() const {
         std::vector<EntrySeen> out = all<EntrySeen>();

@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core_events.h"
 #include "testutil/sim_client.h"
 #include "wire/codec.h"
 
@@ -39,11 +40,7 @@ struct Member {
 
     template <class E>
     std::vector<E> all() const {
-        std::vector<E> out;
-        for (const core::Event& event : events) {
-            if (const E* e = std::get_if<E>(&event)) out.push_back(*e);
-        }
-        return out;
+        return core::all_of<E>(events);
     }
     std::vector<Revision> revisions(Bucket bucket, const Key& key) const {
         std::vector<Revision> out;

@@ -164,7 +164,7 @@ Outcome<void> Server::start() {
         // On a later start somebody may hold our port for a moment, as the near end of a connection.
         const bool port_taken = client_port_ != 0 && tail.find("address already in use") != std::string::npos;
         if (!port_taken || Clock::now() >= deadline) return failure(ready.error() + "; end of its log: " + tail);
-        // Between two tries; the deadline above ends them.
+        // Between two tries, which are the looks: nothing tells when a stranger gives a port back. The deadline above ends them.
         std::this_thread::sleep_for(Milliseconds(50));
     }
 }

@@ -1,7 +1,6 @@
 #include "client_only.h"
 
 #include <nats/nats.h>
-#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -20,14 +19,7 @@ int run_client_only(const Options& options) {
         Line("error").add("error", std::string("cannot connect: ") + natsStatus_GetText(status)).say();
         return 100;
     }
-    // As a worker program says it (docs/WORKER-CONTRACT.md): the suite starts it in the same way.
-    Line("ready")
-        .add("contract", std::uint64_t{1})
-        .add("program", "worker-host")
-        .add("pid", static_cast<std::int64_t>(::getpid()))
-        .add("label", options.label)
-        .add("nats_c", nats_GetVersion())
-        .say();
+    ready_line(options.label).say();  // as a worker program says it: the suite starts both in the same way
     std::string line;
     Commands commands;
     while (commands.next(line)) {

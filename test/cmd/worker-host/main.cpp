@@ -3,7 +3,6 @@
 // Protocol  docs/WORKER-CONTRACT.md: commands on stdin, one JSON object a line on stdout.
 // Lifetime  The end of stdin means that the parent is gone: the process ends at once, without leaving its group.
 #include <malloc.h>
-#include <nats/nats.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -148,12 +147,7 @@ int run(Options options) {
     auto context = parti::Context::connect(options.connect);
     if (!context) return complain(exit_setup, context.error().message());
     if (history) parti::runtime::set_observer(*context, history);
-    Line("ready")
-        .add("contract", std::uint64_t{1})
-        .add("program", "worker-host")
-        .add("pid", static_cast<std::int64_t>(::getpid()))
-        .add("label", options.label)
-        .add("nats_c", nats_GetVersion())
+    ready_line(options.label)
         .add("server", context->server_version())
         .add("parti", PARTI_VERSION)
         .add("t_ns", now_ns())

@@ -1,5 +1,6 @@
 #include "say.h"
 
+#include <nats/nats.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,6 +9,11 @@
 #include <mutex>
 
 namespace parti::host {
+namespace {
+
+constexpr std::uint64_t kContractVersion = 1;  // of docs/WORKER-CONTRACT.md
+
+}  // namespace
 
 std::string quoted(std::string_view text) {
     std::string out = "\"";
@@ -59,6 +65,16 @@ Line& Line::add(std::string_view key, double number) {
     char text[32];
     std::snprintf(text, sizeof text, "%.3f", number);
     return raw(key, text);
+}
+
+Line ready_line(std::string_view label) {
+    Line line("ready");
+    line.add("contract", kContractVersion)
+        .add("program", "worker-host")
+        .add("pid", static_cast<std::int64_t>(::getpid()))
+        .add("label", label)
+        .add("nats_c", nats_GetVersion());
+    return line;
 }
 
 void Line::say() {

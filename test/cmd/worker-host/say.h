@@ -28,6 +28,9 @@ private:
     std::string text_;
 };
 
+// The line of a program that can be commanded now, as docs/WORKER-CONTRACT.md wants it; more may be added.
+Line ready_line(std::string_view label);
+
 std::string quoted(std::string_view text);
 std::int64_t now_ns();  // CLOCK_BOOTTIME
 
