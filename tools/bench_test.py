@@ -3,8 +3,9 @@
 import os
 import pathlib
 import subprocess
-import tempfile
 import unittest
+
+import temp_folder
 
 TOOL = pathlib.Path(__file__).parent.resolve() / "bench.sh"
 # Writes what BENCH_VALUE says to the file of --benchmark_out.
@@ -23,7 +24,7 @@ exit ${DIFF_CODE:-0}
 
 class Bench(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="parti-bench-test-")
+        folder = temp_folder.TempFolder(prefix="parti-bench-test-")
         self.addCleanup(folder.cleanup)
         self.build = pathlib.Path(folder.name)
         for name, text in (("test/benchmark/parti_benchmark", BENCHMARK), ("test/cmd/stress-report/stress-report", REPORT)):

@@ -11,9 +11,10 @@ import select
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
+
+import temp_folder
 
 DEADLINE_S = 60
 ERRORS_MAX = 1000
@@ -188,7 +189,7 @@ def rest(build):
 
 def crash(build, timing, partitions=60):
     """Three processes with a worker each; one that does not lead is killed. Milliseconds until the others own everything."""
-    with Server(build) as server, tempfile.TemporaryDirectory(prefix="parti-capacity-") as folder:
+    with Server(build) as server, temp_folder.TempFolder(prefix="parti-capacity-") as folder:
         hosts = []
         try:
             for i in range(3):

@@ -6,10 +6,10 @@ import json
 import pathlib
 import subprocess
 import sys
-import tempfile
 import unittest
 
 import check
+import temp_folder
 
 UNFINISHED = "TO" + "DO"
 CLEAN = {
@@ -68,7 +68,7 @@ VIOLATIONS = [
 
 class Check(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="parti-check-test-")
+        folder = temp_folder.TempFolder(prefix="parti-check-test-")
         self.addCleanup(folder.cleanup)
         self.root = pathlib.Path(folder.name)
 
@@ -90,7 +90,7 @@ class Check(unittest.TestCase):
     def test_each_violation_is_reported_once(self):
         for rule, files, where in VIOLATIONS:
             with self.subTest(rule=rule, files=files):
-                with tempfile.TemporaryDirectory(prefix="parti-check-test-") as folder:
+                with temp_folder.TempFolder(prefix="parti-check-test-") as folder:
                     self.root = pathlib.Path(folder)
                     problems = self.run_check(CLEAN | files).problems
                     self.assertEqual(1, len(problems), problems)

@@ -55,6 +55,8 @@ fetch() {
     mkdir -p -- "${target%/*}"
     work=$(mktemp -d -- "${target%/*}/work.XXXXXX")
     trap 'rm -rf -- "$work"' EXIT
+    exec {reaper}> >(exec setsid -f sh "${0%/*}/../test/testutil/folder_reaper.sh" >/dev/null 2>&1)  # for what no trap sees
+    realpath -- "$work" >&"$reaper"
     mkdir -p -- "$work/state/lists/partial" "$work/cache/archives/partial" "$work/download" "$work/unpacked"
     : >"$work/state/status"
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$mirror" "$suite" "$keyring" >"$work/list.sources"

@@ -3,8 +3,9 @@
 import os
 import pathlib
 import subprocess
-import tempfile
 import unittest
+
+import temp_folder
 
 TOOLS = pathlib.Path(__file__).parent.resolve()
 
@@ -25,7 +26,7 @@ esac
 
 class Fetch(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="parti-fetch-test-")
+        folder = temp_folder.TempFolder(prefix="parti-fetch-test-")
         self.addCleanup(folder.cleanup)
         self.fake = pathlib.Path(folder.name)
         (self.fake / "bin").mkdir()

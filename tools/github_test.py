@@ -7,12 +7,12 @@ import io
 import json
 import pathlib
 import re
-import tempfile
 import threading
 import unittest
 import unittest.mock
 
 import github
+import temp_folder
 
 REPOSITORY = "someone/parti"
 
@@ -73,7 +73,7 @@ class GitHub(unittest.TestCase):
         self.addCleanup(thread.join)
         self.addCleanup(self.server.server_close)
         self.addCleanup(self.server.shutdown)
-        folder = tempfile.TemporaryDirectory(prefix="parti-github-test-")
+        folder = temp_folder.TempFolder(prefix="parti-github-test-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.report = self.folder / "summary.md"

@@ -6,9 +6,10 @@ import json
 import os
 import pathlib
 import subprocess
-import tempfile
 import threading
 import unittest
+
+import temp_folder
 
 TOOLS = pathlib.Path(__file__).parent.resolve()
 # Notes its target and surroundings; answers and reports as the file named after the target says.
@@ -24,7 +25,7 @@ exit "$(cat "$FAKE/$1.code" 2>/dev/null || echo 0)"
 
 class Jobs(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="parti-jobs-test-")
+        folder = temp_folder.TempFolder(prefix="parti-jobs-test-")
         self.addCleanup(folder.cleanup)
         self.fake = pathlib.Path(folder.name)
         self.build = self.fake / "build"

@@ -3,11 +3,11 @@
 import contextlib
 import io
 import pathlib
-import tempfile
 import unittest
 import unittest.mock
 
 import lint
+import temp_folder
 from workflow_check_test import GOOD, MAKEFILE
 
 CLEAN = {"Makefile": MAKEFILE, ".github/workflows/a.yml": GOOD, "tools/a.sh": "#!/bin/sh\necho \"$1\"\n", ".ci/run": "#!/usr/bin/env bash\ntrue\n",
@@ -16,7 +16,7 @@ CLEAN = {"Makefile": MAKEFILE, ".github/workflows/a.yml": GOOD, "tools/a.sh": "#
 
 class Lint(unittest.TestCase):
     def problems(self, files):
-        with tempfile.TemporaryDirectory(prefix="parti-lint-test-") as folder:
+        with temp_folder.TempFolder(prefix="parti-lint-test-") as folder:
             root = pathlib.Path(folder)
             for name, text in (CLEAN | files).items():
                 path = root / name

@@ -45,6 +45,8 @@ rm -rf -- "$folder"
 mkdir -p -- "$folder"
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
+exec {reaper}> >(exec setsid -f sh "${0%/*}/../test/testutil/folder_reaper.sh" >/dev/null 2>&1)  # for what no trap sees
+echo "$work" >&"$reaper"
 
 # What is started in the worker's place: it keeps its pid, and so does the worker. The profiler has nothing of its pipes.
 worker=$(realpath -- "${PARTI_STRESS_WORKER:-$build/test/cmd/worker-host/worker-host}")

@@ -4,8 +4,9 @@ import json
 import os
 import pathlib
 import subprocess
-import tempfile
 import unittest
+
+import temp_folder
 
 TOOLS = pathlib.Path(__file__).parent.resolve()
 # Starts "workers" as a test of the suite does, once with 1 worker and once with 10.
@@ -29,7 +30,7 @@ WORKER = "#!/bin/sh\necho \"$$ $*\" >>\"$FAKE/worker.log\"\nwhile [ ! -s \"$(ls 
 
 class Profile(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="parti-profile-test-")
+        folder = temp_folder.TempFolder(prefix="parti-profile-test-")
         self.addCleanup(folder.cleanup)
         self.fake = pathlib.Path(folder.name)
         self.build = self.fake / "build"

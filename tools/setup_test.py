@@ -4,9 +4,10 @@ import os
 import pathlib
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
+
+import temp_folder
 
 SETUP = pathlib.Path(__file__).with_name("setup.sh")
 PACKAGES = subprocess.run(["bash", SETUP, "--list"], capture_output=True, text=True, check=True).stdout.split()
@@ -42,7 +43,7 @@ def default_signals():
 
 class Setup(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="parti-setup-test-")
+        folder = temp_folder.TempFolder(prefix="parti-setup-test-")
         self.addCleanup(folder.cleanup)
         self.fake = pathlib.Path(folder.name)
         self.bin = self.fake / "bin"

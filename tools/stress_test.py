@@ -3,15 +3,16 @@
 import os
 import pathlib
 import subprocess
-import tempfile
 import unittest
+
+import temp_folder
 
 TOOLS = pathlib.Path(__file__).parent.resolve()
 
 
 class Stress(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="parti-stress-test-")
+        folder = temp_folder.TempFolder(prefix="parti-stress-test-")
         self.addCleanup(folder.cleanup)
         self.build = pathlib.Path(folder.name)
         (self.build / "stress-results").mkdir()

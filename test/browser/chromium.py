@@ -15,9 +15,12 @@ import select
 import shutil
 import signal
 import subprocess
-import tempfile
+import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+from temp_folder import TempFolder
 
 DEADLINE = 60  # seconds for any answer: the machine may be busy
 SKIPPED = 77   # what a test exits with that could not run
@@ -83,7 +86,8 @@ class Chromium:
         program = program or self.find()
         if program is None:
             raise BrowserError("there is no chromium: apt-get install chromium")
-        self.profile = tempfile.mkdtemp(prefix="parti-chromium-")
+        self.folder = TempFolder(prefix="parti-chromium-", ignore_cleanup_errors=True)
+        self.profile = self.folder.name
         self.number, self.buffer, self.answers, self.pages = 0, b"", {}, {}
         commands, self.to_browser = os.pipe()
         self.from_browser, events = os.pipe()
@@ -206,6 +210,6 @@ class Chromium:
             time.sleep(0.05)  # polls, with the deadline above: processes that are not our children cannot be waited for
         for pid in left:
             os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(self.profile, ignore_errors=True)
+        self.folder.cleanup()
         if left:
             raise BrowserError(f"processes of the browser outlived it: {left}")

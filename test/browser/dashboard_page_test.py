@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import unittest
 from pathlib import Path
@@ -30,7 +29,7 @@ def line(event, test, second, **more):
 
 class Dashboard(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="parti-dashboard-")
+        folder = chromium.TempFolder(prefix="parti-dashboard-")
         self.addCleanup(folder.cleanup)
         self.root = Path(folder.name)
         self.run_folder = write_run(self.root, [], RUN)

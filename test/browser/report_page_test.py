@@ -83,7 +83,7 @@ def full_run():
 class ReportPage(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="parti-report-page-")
+        cls.folder = chromium.TempFolder(prefix="parti-report-page-")
         cls.browser = chromium.Chromium()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.addClassCleanup(cls.browser.close)
@@ -278,7 +278,7 @@ class Nothing(unittest.TestCase):
 
     def test_a_request_is_noticed(self):
         """The check that a page asks for nothing must be able to fail."""
-        with tempfile.TemporaryDirectory() as folder, chromium.Chromium() as browser:
+        with chromium.TempFolder() as folder, chromium.Chromium() as browser:
             file = Path(folder) / "asks.html"
             file.write_text("<img src='http://127.0.0.1:9/picture.png'><p>NaN</p><svg></svg><p style='width:500px'>wide</p>")
             page = browser.open(file.as_uri(), width=390)

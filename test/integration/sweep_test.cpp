@@ -12,6 +12,7 @@
 
 #include "swept_test.h"
 #include "testutil/memory_probe.h"
+#include "testutil/proc_text.h"
 #include "testutil/process.h"
 
 namespace parti::test {
@@ -34,6 +35,15 @@ protected:
             if (one.pid == pid) return &one;
         }
         return nullptr;
+    }
+    static bool is_below(pid_t pid, pid_t ancestor) {
+        while (pid > 1 && pid != ancestor) {
+            const std::string status = proc::read_text(proc::path_of(pid, "status")).value_or("");
+            const auto at = status.find("\nPPid:\t");
+            pid = at == std::string::npos ? 0 : std::atoi(status.c_str() + at + 7);
+            if (pid == ancestor) return true;
+        }
+        return false;
     }
 };
 
@@ -100,6 +110,31 @@ TEST_F(SweepTest, ReportsATempFolderUntilItsOwnerGoes) {
         EXPECT_EQ(left.folders, std::vector<std::string>{folder->path()});
     }
     EXPECT_TRUE(leftovers().empty());
+}
+
+// server-holder makes a folder and a server, as a test does, and is killed as a ctest kills one that takes too long: first every child.
+TEST_F(SweepTest, NoFolderSurvivesATestThatIsKilledWithAllItsChildren) {
+    const auto names = [](const std::vector<std::string>& folders, const std::string& what) {
+        return std::count_if(folders.begin(), folders.end(), [&](const std::string& f) { return f.find("/parti-" + what + "-") != std::string::npos; });
+    };
+    ProcessOptions options;
+    options.path = PARTI_HOLDER_FILE;
+    auto holder = ChildProcess::start(options);
+    ASSERT_TRUE(holder) << holder.error();
+    ASSERT_EQ(holder->read_line(Milliseconds(15000)).state, ReadState::line);
+    const Leftovers before = leftovers();
+    EXPECT_EQ(names(before.folders, "holder"), 1) << before.describe();
+    EXPECT_EQ(names(before.folders, "nats"), 1) << before.describe();
+    ASSERT_TRUE(holder->pause());
+    std::vector<pid_t> below;
+    for (const LeftoverProcess& one : before.processes) {
+        if (is_below(one.pid, holder->pid())) below.push_back(one.pid);
+    }
+    EXPECT_EQ(below.size(), 3U) << "launcher, server and sleeper\n" << before.describe();
+    for (const pid_t pid : below) ::kill(pid, SIGKILL);
+    holder->kill_now();
+    const Leftovers left = leftovers_after(std::chrono::seconds(15));
+    EXPECT_TRUE(left.empty()) << left.describe();
 }
 
 TEST_F(SweepTest, MemoryProbeSeesWhatIsTouchedAndForgetsTheHighWater) {

@@ -7,10 +7,11 @@ Needs no committed baseline: it makes its own from one run, a moment before. In 
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+from temp_folder import TempFolder
 
 CASE = "TestMemoryBenchmark_IsolatedParti.Launches/10w_100p"
 
@@ -54,8 +55,7 @@ def aborts(report, tests, root):
 
 def main(report, tests, work):
     os.makedirs(work, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix="alarm-", dir=work)
-    try:
+    with TempFolder(prefix="alarm-", dir=work, ignore_cleanup_errors=True) as folder:
         plain, wasteful, baseline = (os.path.join(folder, name) for name in ("plain", "wasteful", "baseline.json"))
         measure(report, tests, plain)
         call([report, "promote", "--from", plain, "--baseline", baseline, "--allow-single", "--reason", "the alarm's own baseline"], 0)
@@ -70,8 +70,6 @@ def main(report, tests, work):
         aborts(report, tests, os.path.join(folder, "aborted"))
         print("alarm_test: 15 % of wasted memory made the diff exit 97, and again when it was confirmed; an alarm that fresh launches do not "
               "confirm is cleared; the same launches compared with themselves pass")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include "progress.h"
 #include "testutil/process.h"
+#include "testutil/sweep.h"
 
 namespace parti::stress {
 namespace {
@@ -22,15 +24,15 @@ using nlohmann::json;
 class ProgressLines : public testing::Test {
 protected:
     void SetUp() override {
-        std::string pattern = (fs::temp_directory_path() / "parti-progress-XXXXXX").string();
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        folder_ = pattern;
+        auto made = test::TempFolder::make("progress");
+        ASSERT_TRUE(made) << made.error();
+        made_.emplace(std::move(*made));
+        folder_ = made_->path();
         ::unsetenv("PARTI_STRESS_PROGRESS");
     }
     void TearDown() override {
         progress().end("unfinished");
-        std::error_code error;
-        fs::remove_all(folder_, error);
+        made_.reset();
     }
     std::vector<json> lines() const {
         std::vector<json> all;
@@ -50,6 +52,7 @@ protected:
         }
         return nullptr;
     }
+    std::optional<test::TempFolder> made_;
     fs::path folder_;
 };
 

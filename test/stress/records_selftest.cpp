@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "overhead.h"
+#include "testutil/folder_reaper.h"
 #include "testutil/json_file.h"
 #include "testutil/preflight_record.h"
 #include "testutil/process.h"
@@ -22,8 +23,9 @@ namespace fs = std::filesystem;
 // The run that all tests here write into; made before the first of them.
 struct RunOfThisProgram {
     RunOfThisProgram() {
+        // Without this process's tag: the tests here are swept, and it outlives them.
         std::string pattern = (fs::temp_directory_path() / "parti-records-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr) std::abort();
+        if (::mkdtemp(pattern.data()) == nullptr || !test::remove_at_end(pattern)) std::abort();
         root = pattern;
         ::setenv("PARTI_STRESS_RUN_DIR", root.c_str(), 1);
         const auto written = report::write_preflight(

@@ -14,12 +14,12 @@
 #include <sstream>
 #include <thread>
 
+#include "testutil/folder_reaper.h"
 #include "testutil/proc_text.h"
 
 namespace parti::test {
 namespace {
 
-constexpr const char* kPrefix = "parti-limit-";
 constexpr std::uint64_t kPeriodUs = 100'000;
 constexpr std::chrono::milliseconds kEmptyTimeout{3000};  // a killed process leaves its group when it is reaped
 
@@ -81,19 +81,10 @@ std::optional<std::string> v1_root(const std::string& controller) {
 }
 
 Outcome<void> make_folder(const std::string& path, std::vector<std::string>& made) {
+    if (auto ok = remove_at_end(path); !ok) return ok;
     if (::mkdir(path.c_str(), 0755) != 0) return failure(path + " cannot be made: " + reason());
     made.push_back(path);
     return {};
-}
-
-std::string start_time(pid_t pid) {  // field 22 of stat; behind the name, which may hold anything
-    const std::string text = read_value(proc::path_of(pid, "stat"));
-    const auto behind = text.rfind(')');
-    if (behind == std::string::npos) return {};
-    std::istringstream words(text.substr(behind + 2));
-    std::string word;
-    for (int i = 0; i < 20; ++i) words >> word;
-    return word;
 }
 
 // A group's folder vanishes as soon as its last process is reaped.
@@ -134,10 +125,7 @@ std::string name(LimitMethod method) {
 }
 
 Outcome<LimitedGroup> LimitedGroup::make(Limits limits, std::optional<LimitMethod> only) {
-    static int count = 0;
-    static_cast<void>(sweep_limited_groups());
-    const std::string group_name =
-        kPrefix + std::to_string(::getpid()) + "-" + start_time(::getpid()) + "-" + std::to_string(count++);
+    const std::string group_name = temp_folder_name("", "limit").substr(1);  // the same one below each controller
     std::string why;
     for (const LimitMethod method : methods_wanted(only)) {
         auto scripts = TempFolder::make("limit");
@@ -270,24 +258,6 @@ Outcome<void> LimitedGroup::end() {
     folders_ = std::move(left);
     if (!problems.empty()) return failure(problems);
     return {};
-}
-
-std::vector<std::string> sweep_limited_groups() {
-    std::vector<std::string> removed;
-    for (const Mount& mount : mounts()) {
-        for (const std::string& group : proc::list_folder(mount.folder)) {
-            if (group.rfind(kPrefix, 0) != 0) continue;
-            std::istringstream parts(group.substr(std::strlen(kPrefix)));
-            std::string pid, start;
-            std::getline(parts, pid, '-');
-            std::getline(parts, start, '-');
-            const auto owner = proc::number<pid_t>(pid);
-            if (!owner || start == start_time(*owner)) continue;  // lives, or is none of ours
-            const std::string path = mount.folder + "/" + group;
-            if (remove_folder(path, std::chrono::milliseconds(0))) removed.push_back(path);
-        }
-    }
-    return removed;
 }
 
 }  // namespace parti::test

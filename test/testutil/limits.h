@@ -11,8 +11,8 @@
 // Units     Bytes; processors, as 1.5.
 // Errors    Outcome with the path, and the kernel's reason.
 // Threads   One thread at a time per object.
-// Lifetime  end() or the destructor removes the group; its processes must have ended, else end() says which are there. A test that was killed
-//           leaves folders parti-limit-<pid>-<start>-<n>; make() removes those whose owner is dead and whose processes have ended.
+// Lifetime  end() or the destructor removes the group; its processes must have ended, else end() says which are there. When this process
+//           is killed, folder_reaper.h removes the group.
 // Cost      A few writes.
 #pragma once
 
@@ -75,8 +75,5 @@ private:
     std::string processors_;            // soft: "0" or "0,1"
     int wrapped_ = 0;
 };
-
-// Removes groups of tests that were killed; what it removed. One whose processes have not ended yet stays.
-std::vector<std::string> sweep_limited_groups();
 
 }  // namespace parti::test

@@ -5,6 +5,7 @@ find_package(Boost 1.74 REQUIRED COMPONENTS system filesystem GLOBAL)
 find_package(GTest REQUIRED GLOBAL)
 
 add_library(parti_testproc STATIC
+  folder_reaper.cpp
   limits.cpp
   log_scan.cpp
   memory_probe.cpp
@@ -18,6 +19,7 @@ add_library(parti_testproc STATIC
   tcp_text.cpp)
 target_include_directories(parti_testproc PUBLIC "${PROJECT_SOURCE_DIR}/test")
 target_compile_definitions(parti_testproc PRIVATE BOOST_ASIO_DISABLE_CO_AWAIT
+  "PARTI_FOLDER_REAPER=\"${CMAKE_CURRENT_LIST_DIR}/folder_reaper.sh\""
   "PARTI_LAUNCHER_PATH=\"${PROJECT_BINARY_DIR}/test/cmd/nats-server-launcher/nats-server-launcher\""
   "PARTI_NEW_NATS_SERVER_PATH=\"$<IF:$<BOOL:${PARTI_NEW_NATS_SERVER}>,${PARTI_NEW_NATS_SERVER},${PARTI_NEW_NATS_SERVER_DEFAULT}>\"")
 target_link_libraries(parti_testproc

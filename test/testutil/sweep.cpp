@@ -12,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "folder_reaper.h"
 #include "proc_text.h"
 #include "process.h"
 
@@ -119,7 +120,9 @@ std::vector<LeftoverProcess> orphans() {
         if (pid == ::getpid() || !state_of(pid, state, parent) || state == 'Z' || parent != 1) continue;
         const std::string environ = '\0' + environ_of(pid, patience);
         const std::string entry = std::string(1, '\0') + test_tag_variable + "=";
-        if (environ.find(entry) != std::string::npos) found.push_back({pid, command_of(pid), false});
+        if (environ.find(entry) == std::string::npos) continue;
+        if (proc::read_text(proc::path_of(pid, "comm")).value_or("") == "nats-watcher\n") continue;  // nobody's child on purpose; ends by itself
+        found.push_back({pid, command_of(pid), false});
     }
     return found;
 }
@@ -186,6 +189,7 @@ std::string temp_folder_name(const std::string& root, const std::string& what) {
 
 Outcome<TempFolder> TempFolder::make(const std::string& what) {
     std::string path = temp_folder_name(temp_root(), what);
+    if (auto ok = remove_at_end(path); !ok) return failure(ok.error());
     if (::mkdir(path.c_str(), 0700) != 0) return failure("cannot make the folder '" + path + "': " + std::strerror(errno));
     return TempFolder(std::move(path));
 }

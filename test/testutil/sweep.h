@@ -6,7 +6,8 @@
 //           their name: parti-<what>-<tag>-<random>. Consumers on a server: server_monitor.h.
 // Errors    A process that ends while it is looked at is no leftover.
 // Threads   Free functions, any thread.
-// Lifetime  The sweep only looks; it kills nothing and removes nothing. TempFolder removes its folder when it goes.
+// Lifetime  The sweep only looks; it kills nothing and removes nothing. TempFolder removes its folder when it goes, and
+//           folder_reaper.h when this process is killed.
 // Cost      Some 10 us a process of the machine.
 #pragma once
 

@@ -6,7 +6,7 @@ add_executable(report_test report_fingerprint_test.cpp report_statistics_test.cp
   report_leak_test.cpp report_trend_test.cpp
   report_details_test.cpp)
 target_compile_definitions(report_test PRIVATE CRITERIA_FILE="${PROJECT_SOURCE_DIR}/test/stress/criteria.json")
-target_link_libraries(report_test PRIVATE parti_testresults parti_options parti_base nlohmann_json::nlohmann_json GTest::gtest_main)
+target_link_libraries(report_test PRIVATE parti_testresults parti_testproc parti_options parti_base nlohmann_json::nlohmann_json GTest::gtest_main)
 parti_gtest(report_test LABELS unit TIMEOUT 120)
 
 # The alarm itself: does it ring when it must, and only then? Through the real program, and through ctest.
@@ -15,7 +15,8 @@ target_link_libraries(report_fake_stress PRIVATE parti_testresults parti_testbud
 
 add_executable(report_selftest report_alarm_test.cpp report_program_test.cpp report_ctest_test.cpp report_recorded_test.cpp
   report_stall_test.cpp)
-target_link_libraries(report_selftest PRIVATE parti_testresults parti_testload parti_options parti_base nlohmann_json::nlohmann_json GTest::gtest_main)
+target_link_libraries(report_selftest PRIVATE parti_testresults parti_testload parti_testproc parti_options parti_base nlohmann_json::nlohmann_json
+  GTest::gtest_main)
 target_compile_definitions(report_selftest PRIVATE
   RECORDINGS="${PROJECT_SOURCE_DIR}/test/stress/recordings"
   STRESS_REPORT="$<TARGET_FILE:stress-report>"

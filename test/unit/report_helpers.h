@@ -22,27 +22,18 @@
 
 #include "base/rng.h"
 #include "testutil/run_folder.h"
+#include "testutil/sweep.h"
 
 namespace parti::report {
 
 class TempFolder {
 public:
-    TempFolder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "parti-report-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr) std::abort();
-        path_ = pattern;
-    }
-    ~TempFolder() {
-        std::error_code error;
-        std::filesystem::remove_all(path_, error);
-    }
-    TempFolder(const TempFolder&) = delete;
-    TempFolder& operator=(const TempFolder&) = delete;
     const std::filesystem::path& path() const { return path_; }
     std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
 private:
-    std::filesystem::path path_;
+    test::TempFolder folder_ = test::TempFolder::make("report").value();  // throws with the reason
+    std::filesystem::path path_ = folder_.path();
 };
 
 inline std::string slurp(const std::filesystem::path& file) {

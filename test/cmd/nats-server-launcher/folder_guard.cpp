@@ -76,18 +76,21 @@ Outcome<FolderGuard> FolderGuard::make(const std::string& folder, bool keep) {
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
         return test::failure(std::string("socketpair: ") + std::strerror(errno));
     }
-    const pid_t watcher = ::fork();
-    if (watcher == 0) {
+    const pid_t between = ::fork();
+    if (between == 0) {
         ::close(ends[0]);
+        if (::fork() != 0) ::_exit(0);  // the watcher is nobody's child
         detach_from_parent(ends[1]);
         run_watcher(folder, keep);
     }
     ::close(ends[1]);
-    if (watcher < 0) {
+    if (between < 0) {
         ::close(ends[0]);
         return test::failure(std::string("fork: ") + std::strerror(errno));
     }
-    FolderGuard guard(folder, ends[0], watcher);
+    while (::waitpid(between, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    FolderGuard guard(folder, ends[0]);
     int result = ECHILD;
     if (::recv(ends[0], &result, sizeof result, 0) != sizeof result) result = ECHILD;
     if (result != 0) return test::failure("cannot make the folder '" + folder + "': " + std::strerror(result));
@@ -95,12 +98,15 @@ Outcome<FolderGuard> FolderGuard::make(const std::string& folder, bool keep) {
 }
 
 FolderGuard::FolderGuard(FolderGuard&& other) noexcept
-    : folder_(std::move(other.folder_)), socket_(std::exchange(other.socket_, -1)), watcher_(std::exchange(other.watcher_, -1)) {}
+    : folder_(std::move(other.folder_)), socket_(std::exchange(other.socket_, -1)) {}
 
 FolderGuard::~FolderGuard() {
-    if (socket_ >= 0) ::close(socket_);
-    while (watcher_ > 0 && ::waitpid(watcher_, nullptr, 0) < 0 && errno == EINTR) {
+    if (socket_ < 0) return;
+    ::shutdown(socket_, SHUT_WR);
+    char none = 0;
+    while (::recv(socket_, &none, 1, 0) < 0 && errno == EINTR) {  // 0: the watcher has ended
     }
+    ::close(socket_);
 }
 
 void FolderGuard::watch(pid_t server) {

@@ -1,8 +1,8 @@
 // FolderGuard: a private folder that goes when this process goes, whatever the reason.
 //
 // Role      Makes and removes the launcher's folder. The only thing that works after a kill -9 of the launcher.
-// Model     A watcher process, forked before there is a second thread, in its own session, holding one end of a socket. It makes the
-//           folder, is told the pid of every server started, and when the socket closes it kills the last of them (through a pidfd,
+// Model     A watcher process, forked before there is a second thread, in its own session and nobody's child (a ctest that kills a test with all
+//           its children does not reach it), holding one end of a socket. It makes the folder, is told the pid of every server started, and when the socket closes it kills the last of them (through a pidfd,
 //           so never a stranger with a reused pid), removes the folder and ends. An orderly end takes the same way.
 // Errors    make: the folder cannot be made. Removal that does not succeed within 10 s is given up.
 // Threads   From main only; make() while the process has one thread.
@@ -29,10 +29,9 @@ public:
     void watch(pid_t server);
 
 private:
-    FolderGuard(std::string folder, int socket, pid_t watcher) : folder_(std::move(folder)), socket_(socket), watcher_(watcher) {}
+    FolderGuard(std::string folder, int socket) : folder_(std::move(folder)), socket_(socket) {}
     std::string folder_;
     int socket_ = -1;
-    pid_t watcher_ = -1;
 };
 
 }  // namespace parti::launcher
