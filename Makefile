@@ -39,6 +39,7 @@ stress: newserver ## build Release, run the stress suite, compare with the basel
 	@STRESS_DASHBOARD="$(DASHBOARD)" tools/stress.sh build/release
 
 report: ## write the last run's report again: build/release/stress-results/report.html
+	@[ -x build/release/test/cmd/stress-report/stress-report ] || { echo "nothing was built in build/release: run make stress first" >&2; exit 1; }
 	@build/release/test/cmd/stress-report/stress-report report build/release/stress-results --html build/release/stress-results/report.html
 
 browser-test: setup ## install Chromium (300 MB) and look at the report and the live page with it

@@ -3,7 +3,7 @@
 # Usage: tools/ab.sh BUILD. BASE_REF: the branch that is merged into (default: main), of origin where there is one.
 #
 # The merge base's sources are a git worktree in build/base-source, its build is build/base; both stay for the next time. The report is
-# BUILD/stress-results/summary.md. Exit code: 0 also when it is inconclusive (101), which the report says; else stress-report's.
+# BUILD/stress-results/summary.md. Exit code: 0 also when it is inconclusive (101), which the report says; 104 no such BASE_REF; else stress-report's.
 set -euo pipefail
 
 build=$(realpath -- "$1")
@@ -11,6 +11,10 @@ ref=${BASE_REF:-main}
 if git rev-parse --quiet --verify "origin/$ref^{commit}" >/dev/null; then
     ref=origin/$ref
 fi
+git rev-parse --quiet --verify "$ref^{commit}" >/dev/null || {
+    echo "ab: BASE_REF '$ref' must be a branch or commit of this repository; was it fetched?" >&2
+    exit 104
+}
 base=$(git merge-base "$ref" HEAD) || {
     echo "ab: HEAD and '$ref' have no common commit; was everything fetched?" >&2
     exit 100

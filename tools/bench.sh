@@ -10,6 +10,10 @@ set -euo pipefail
 build=$1
 shift
 results=$build/bench
+if [[ -n ${BENCH_BASE:-} && ! -f $BENCH_BASE ]]; then
+    echo "bench: BENCH_BASE '$BENCH_BASE' must be the JSON file of an earlier run; there is no such file" >&2
+    exit 104
+fi
 mkdir -p -- "$results"
 new=$results/new.json
 rm -f -- "$new"

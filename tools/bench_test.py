@@ -52,6 +52,11 @@ class Bench(unittest.TestCase):
         self.assertIn("diff one two", out)
         self.assertEqual(("two", "one"), (self.kept("current.json"), self.kept("previous.json")))
 
+    def test_a_base_that_is_not_there_is_named_before_anything_runs(self):
+        code, out, err = self.bench("one", BENCH_BASE="/no/such.json")
+        self.assertEqual((104, ""), (code, out))
+        self.assertIn("BENCH_BASE '/no/such.json' must be", err)
+
     def test_a_regression_fails_and_is_not_compared_with_later(self):
         self.bench("one")
         code, _, err = self.bench("worse", DIFF_CODE="97")

@@ -134,7 +134,7 @@ class Jobs(unittest.TestCase):
             self.assertEqual(f"report ab build/base {work}/build/release --markdown {work}/build/release/stress-results/summary.md", compare)
         self.assertEqual("table\n", (work / "build/release/stress-results/summary.md").read_text())
         code, _, err = self.script("ab.sh", "build/release", cwd=work, BASE_REF="nowhere", **env)
-        self.assertEqual((100, True), (code, "'nowhere'" in err))
+        self.assertEqual((104, True), (code, "BASE_REF 'nowhere' must be" in err), err)
 
     def failed(self, *tests):
         lines = "".join(f"\t{number:3} - {name} (Failed)\n" for number, name in enumerate(tests))

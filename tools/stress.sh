@@ -14,6 +14,10 @@ build=$1
 results=$build/stress-results
 report=$build/test/cmd/stress-report/stress-report
 filter=${STRESS_FILTER:-}
+if [[ -n ${STRESS_DASHBOARD:-} && ! $STRESS_DASHBOARD =~ ^[0-9]{1,5}$ ]] || ((10#${STRESS_DASHBOARD:-0} > 65535)); then
+    echo "stress: DASHBOARD '$STRESS_DASHBOARD' must be a port from 0 to 65535" >&2
+    exit 104
+fi
 history=${STRESS_HISTORY:-$results/history.ndjson}
 log=$build/stress.log
 table=$results/diff.txt
@@ -32,7 +36,12 @@ echo "== stress: profile $profile: ctest ${arguments[*]} (in $build; everything 
 
 # For the live page: how many tests there will be.
 mkdir -p "$results"
-(cd "$build" && ctest "${arguments[@]}" -N 2>/dev/null) | sed -n 's/^ *Test *#[0-9]*: //p' | grep -vxE 'stress_(begin|diff)' >"$results/planned.txt" || true
+found=$( (cd "$build" && ctest "${arguments[@]}" -N 2>/dev/null) | sed -n 's/^ *Test *#[0-9]*: //p' || true)
+grep -vxE 'stress_(begin|diff)|' <<<"$found" >"$results/planned.txt" || true
+if [[ -n $filter && -e $build/CTestTestfile.cmake && -z $found ]]; then
+    echo "stress: STRESS_FILTER '$filter' matches no test of profile $profile; (cd $build && ctest -N -L '$labels') lists them" >&2
+    exit 104
+fi
 dashboard=
 if [[ -n ${STRESS_DASHBOARD:-} ]]; then
     "$report" dashboard "$results" --port "$STRESS_DASHBOARD" &

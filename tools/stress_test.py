@@ -66,6 +66,16 @@ class Stress(unittest.TestCase):
         self.assertEqual(1, code)
         self.assertIn("stress_diff: did not run", err)
 
+    def test_a_wrong_dashboard_or_filter_is_named_before_anything_runs(self):
+        self.suite()
+        for value, rule in (("STRESS_DASHBOARD", "DASHBOARD 'x' must be a port"), ("STRESS_FILTER", "STRESS_FILTER 'x' matches no test of profile standard")):
+            code, out, err = self.tool("stress.sh", **{value: "x"})
+            self.assertEqual(104, code, value)
+            self.assertIn(rule, err)
+            self.assertNotIn("measured", out)
+        for port in ("70000", "-1", "99999999999"):
+            self.assertEqual(104, self.tool("stress.sh", STRESS_DASHBOARD=port)[0], port)
+
     def test_no_stress_test_fails(self):
         (self.build / "CTestTestfile.cmake").write_text("")
         self.assertNotEqual(0, self.tool("stress.sh")[0])

@@ -93,6 +93,17 @@ TEST_F(LauncherTest, SaysEverythingOnceAndObeysLineByLine) {
     EXPECT_FALSE(exists(folder));
 }
 
+TEST_F(LauncherTest, ALineThatIsTooLongIsRefusedOnceAndAsAWhole) {
+    auto child = ChildProcess::start(launcher());
+    ASSERT_TRUE(child) << child.error();
+    ASSERT_FALSE(read_ready(*child).empty());
+    // Wherever the limit cuts, what comes behind is not taken for a command.
+    ASSERT_TRUE(child->send_line(std::string(3 * 4096, 'x') + "kill"));
+    ASSERT_TRUE(child->send_line("status"));
+    EXPECT_EQ(child->read_line(start_time).text, "ERROR line of more than 4096 bytes");
+    EXPECT_EQ(child->read_line(start_time).text.rfind("OK status running", 0), 0U);
+}
+
 TEST_F(LauncherTest, SaysThatTheServerEndedByItself) {
     auto child = ChildProcess::start(launcher());
     ASSERT_TRUE(child) << child.error();
@@ -213,6 +224,7 @@ TEST_F(LauncherTest, BadOptionsAreNamedWithTheirRule) {
              {{"--store", "tape"}, "--store 'tape' must be file or memory"},
              {{"--max-file", "12"}, "--max-file '12' must be a number of bytes"},
              {{"--max-mem", "1x"}, "--max-mem '1x' must be a number of bytes"},
+             {{"--config-extra", ""}, "--config-extra '' must be a file"},
              {{"--max-file"}, "option --max-file needs a value"}}) {
         const Ending ending = run_to_end(launcher(args));
         EXPECT_EQ(ending.status.text(), "exit 104") << said;

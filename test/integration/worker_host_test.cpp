@@ -41,6 +41,8 @@ TEST_F(WorkerHost, RefusesWhatItDoesNotUnderstand) {
         {with({"--config", "/nowhere.json"}), "/nowhere.json"},
         {with({"--config", "{\"timing\":{\"ttl\":\"1ms\"}}"}), "ttl"},
         {with({"--log", "loud"}), "loud"},
+        {with({"--consume", "S"}), "--handled"},
+        {with({"--subject", "a.{1}"}), "need --consume STREAM"},
         {with({"--status", "70000"}), "--status '70000'"},
         {{"--group", "g"}, "--url"},
         {{"--url", server_->url(), "--group", "no good"}, "no good"},

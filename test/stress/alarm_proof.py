@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -88,8 +89,14 @@ def main():
     options = parser.parse_args()
     if options.runs < BASELINE_RUNS:
         parser.error(f"--runs {options.runs} must be at least {BASELINE_RUNS}: a recording holds no fewer")
+    cases = options.case or ["10w_100p", "50w_500p"]
+    listed = subprocess.run([options.tests, "--gtest_list_tests", "--gtest_filter=TestMemoryBenchmark_IsolatedParti.*"], capture_output=True, text=True)
+    known = re.findall(r"^  \S*/(\w+)", listed.stdout, re.MULTILINE)
+    for case in cases:
+        if case not in known:
+            parser.error(f"--case {case} must be one of {', '.join(known)}")
     proof = Proof(options)
-    kept = [proof.prove(case, options.runs) for case in options.case or ["10w_100p", "50w_500p"]]
+    kept = [proof.prove(case, options.runs) for case in cases]
     return 0 if all(kept) else 1
 
 

@@ -22,7 +22,9 @@ set(PARTI_STRESS_PROFILES smoke standard nightly soak soak4h)
 set(PARTI_STRESS_PROFILE standard CACHE STRING "Which stress tests are registered, and how long they run: smoke, standard, nightly, soak, soak4h")
 set_property(CACHE PARTI_STRESS_PROFILE PROPERTY STRINGS ${PARTI_STRESS_PROFILES})
 if(NOT PARTI_STRESS_PROFILE IN_LIST PARTI_STRESS_PROFILES)
-  message(FATAL_ERROR "PARTI_STRESS_PROFILE='${PARTI_STRESS_PROFILE}' must be one of ${PARTI_STRESS_PROFILES}")
+  set(given "${PARTI_STRESS_PROFILE}")
+  unset(PARTI_STRESS_PROFILE CACHE)  # else the build folder would keep it, and every later configuration fail
+  message(FATAL_ERROR "PARTI_STRESS_PROFILE='${given}' must be one of ${PARTI_STRESS_PROFILES}")
 endif()
 
 if(NOT PARTI_STRESS_RESULTS)

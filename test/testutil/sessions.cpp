@@ -148,6 +148,8 @@ Outcome<void> append_session(const fs::path& file, const Session& session) {
 }
 
 Outcome<Sessions> read_sessions(const fs::path& file) {
+    std::error_code error;
+    if (fs::is_directory(file, error)) return bad_input(file.string() + ": is a folder; a history is a file");
     std::ifstream stream(file, std::ios::binary);
     if (!stream) return bad_input(file.string() + ": cannot be read");
     Sessions sessions;

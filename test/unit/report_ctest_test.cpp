@@ -175,6 +175,8 @@ TEST_F(CtestFixtures, AWrongProfileIsNamedWithTheChoices) {
     EXPECT_NE(configured.exit, 0);
     contains(configured.output, "PARTI_STRESS_PROFILE='nighty' must be one of");
     contains(configured.output, "smoke;standard;nightly;soak;soak4h");
+    const Ended again = configure("");
+    EXPECT_EQ(again.exit, 0) << "the wrong one was kept: " << again.output;
     const Ended started = run_command("PARTI_STRESS_PROFILE=nighty " + shell_quoted(FAKE_STRESS));
     EXPECT_EQ(started.exit, 104) << started.output;
     contains(started.output, "PARTI_STRESS_PROFILE='nighty' must be one of smoke, standard, nightly, soak, soak4h");

@@ -139,6 +139,7 @@ TEST_F(Program, ABadResultIs104) {
 TEST_F(Program, ABadCommandLineIs104) {
     expect(run({}), ExitCode::bad_input, {"begin, preflight, diff, ab"});
     expect(run({"conpare"}), ExitCode::bad_input, {"'conpare'", "compare"});
+    expect(run({"compare", "#x", "y"}), ExitCode::bad_input, {"'#x'", "the RESULT is missing"});
     expect(run({"compare", "x"}), ExitCode::setup, {"x", "does not exist"});
     expect(run({"compare", write({usual_result()})}), ExitCode::bad_input, {"at least two"});
     expect(run({"history"}), ExitCode::bad_input, {"add RESULT, show or check"});
@@ -252,6 +253,11 @@ TEST_F(Program, HistoryIsAppendedShownAndChecked) {
         EXPECT_EQ(html.find("no history of runs was given") != std::string::npos, !given);
     }
     expect(run({"history", "check", "--file", files_ / "absent"}), ExitCode::bad_input, {"absent"});
+    expect(run({"history", "show", "--file", files_.path()}), ExitCode::bad_input, {files_.path(), "is a folder"});
+    for (const char* content : {"", "{\n"}) {  // nothing yet; and the first line was cut off
+        spill(files_ / "none.ndjson", content);
+        expect(run({"history", "check", "--file", files_ / "none.ndjson"}), ExitCode::setup, {"none.ndjson: holds no run", "history add"});
+    }
 }
 
 // Two made-up build folders: the same stand-in for the stress tests, which B's environment makes cost more.
@@ -295,6 +301,9 @@ TEST_F(Builds, AFailIsClearedByFreshLaunchesAndAFailedTestIsSaid) {
            ExitCode::pass, {"not confirmed: fresh launches"});
     expect(ab("FAKE_FAIL=1"), ExitCode::test_failed, {"TEST FAILED: TestScale_Fake/small"});
     expect(run({"ab", files_ / "a", root_.path()}), ExitCode::bad_input, {"both must be build folders, or both results"});
+    expect(run({"ab", files_.path(), files_.path()}), ExitCode::setup, {files_.path(), "neither a build folder (no CMakeCache.txt) nor a folder of results"});
+    const std::string result = write({usual_result()});
+    expect(run({"ab", result, result, "--pairs", "3"}), ExitCode::bad_input, {"--pairs: is for two build folders", result});
 }
 
 TEST_F(Builds, EachIsNamedByTheCommitOfItsOwnSources) {

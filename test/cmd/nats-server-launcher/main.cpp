@@ -133,11 +133,14 @@ private:
         for (auto end = buffer_.find('\n'); end != std::string::npos && !done_; end = buffer_.find('\n')) {
             std::string line = buffer_.substr(0, end);
             buffer_.erase(0, end + 1);
+            if (skipping_) line.clear();  // the end of a line that was refused
+            skipping_ = false;
             while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
             if (!line.empty() && !obey(server_, line)) done_ = true;
         }
         if (buffer_.size() > command_bytes_max) {
-            say("ERROR line of more than " + std::to_string(command_bytes_max) + " bytes");
+            if (!skipping_) say("ERROR line of more than " + std::to_string(command_bytes_max) + " bytes");
+            skipping_ = true;
             buffer_.clear();
         }
     }
@@ -146,6 +149,7 @@ private:
     int signals_;
     pid_t parent_;
     std::string buffer_;
+    bool skipping_ = false;  // up to the next line end
     bool done_ = false;
 };
 

@@ -86,6 +86,7 @@ Outcome<Options> parse_options(const std::vector<std::string>& args) {
             if (value != "file" && value != "memory") return failure("--store '" + value + "' must be file or memory");
             options.store_in_memory = value == "memory";
         } else if (name == "--config-extra") {
+            if (value.empty()) return failure("--config-extra '' must be a file");
             options.config_extra = value;
         } else if (takes_value) {
             auto bytes = parse_bytes(name, value);

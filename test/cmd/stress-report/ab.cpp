@@ -150,7 +150,14 @@ Outcome<Plan> plan_of(const CommandLine& line) {
 // Two builds: measured here. Two results: taken as they are, and nothing is repeated.
 Outcome<Report> judged(Side& a, Side& b, const CommandLine& line) {
     if (!is_build(a.label)) {
+        for (const char* option : {"--filter", "--pairs", "--program", "--benchmarks", "--work", "--limit", "--no-confirm"}) {
+            if (line.has(option)) return bad_input(std::string(option) + ": is for two build folders; '" + a.label + "' is none (no CMakeCache.txt)");
+        }
         for (Side* const side : {&a, &b}) {
+            std::error_code error;
+            if (fs::is_directory(side->label, error) && !open_run(side->label)) {
+                return set_up_problem(side->label + ": is neither a build folder (no CMakeCache.txt) nor a folder of results");
+            }
             auto source = read_source(side->label, false);
             if (!source) return tl::unexpected<Problem>(source.error());
             side->tests = std::move(source->tests);

@@ -32,6 +32,7 @@ Named split(const std::string& text) {
 
 Outcome<void> add_column(std::vector<Column>& columns, const std::string& text) {
     const Named named = split(text);
+    if (named.result.empty()) return bad_input("'" + text + "' must be [LABEL=]RESULT[#TEST]; the RESULT is missing");
     auto source = read_source(named.result, false);
     if (!source) return tl::unexpected<Problem>(source.error());
     if (!named.test.empty()) {

@@ -88,6 +88,7 @@ Outcome<ExitCode> run_history(const Arguments& arguments) {
     const auto sessions = read_sessions(file_of(*line));
     if (!sessions) return tl::unexpected<Problem>(sessions.error());
     for (const auto& remark : sessions->remarks) std::fprintf(stderr, "%s\n", remark.c_str());
+    if (sessions->all.empty()) return set_up_problem(file_of(*line).string() + ": holds no run; add one with: stress-report history add RESULT");
     const auto series = series_of(*sessions, line->has("--metric") ? line->get("--metric") : "*");
     return what == "show" ? show(*line, series) : check(*line, series);
 }

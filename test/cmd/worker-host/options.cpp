@@ -241,6 +241,8 @@ private:
         if (!options_.consume.config.stream.empty()) {
             if (options_.consume.handled.empty()) return fail(Errc::invalid_config, "--consume needs --handled FILE");
             if (auto ok = options_.consume.config.validate(); !ok) return tl::unexpected(ok.error());
+        } else if (!options_.consume.config.subject.empty() || !options_.consume.handled.empty()) {
+            return fail(Errc::invalid_config, "--subject and --handled need --consume STREAM");
         }
         if (!url_given_) return fail(Errc::invalid_config, "--url is missing");
         options_.config.timing = fast_test_timing();
