@@ -55,7 +55,7 @@ void ConsumerImpl::drain(std::uint64_t grant, Unit& unit) {
 void ConsumerImpl::end_when_quiet(std::uint64_t grant, Unit& unit) {
     if (unit.ending) return;
     const bool here = config_.max_ack_pending == 1 ? unit.lane->in_hand() : unit.feed->outstanding() == 0;
-    if (unit.feed->flowing() && !here && unit.pending > 0 && worker_->context->now() < unit.end_by) return;
+    if (unit.feed->flowing() && !here && unit.lane->pending() > 0 && worker_->context->now() < unit.end_by) return;
     unit.ending = true;
     unit.feed->end([weak = weak_from_this(), grant] {
         if (const auto self = weak.lock()) self->pull_ended(grant);

@@ -128,8 +128,9 @@ void ConsumerImpl::open_feed(std::uint64_t grant, Unit& unit) {
     handlers.on_flowing = [weak = weak_from_this(), grant](std::uint64_t pending) {
         const auto self = weak.lock();
         if (!self) return;
-        if (const auto at = self->units_.find(grant); at != self->units_.end()) at->second.pending = pending;
+        if (const auto at = self->units_.find(grant); at != self->units_.end()) at->second.lane->set_pending(pending);
     };
+    handlers.take_direct = [lane = unit.lane](jetstream::Message& message) { return lane->take(message); };
     unit.feed = std::make_shared<Feed>(link_, std::move(spec), stream_created_, shop_, std::move(flow), std::move(handlers));
 }
 
@@ -152,22 +153,11 @@ void ConsumerImpl::set_limits() {
 
 void ConsumerImpl::deliver(std::uint64_t grant, jetstream::Message message) {
     const auto at = units_.find(grant);
-    const auto info = jetstream::parse_delivery(jetstream::reply_subject(message));
-    if (at == units_.end() || !info) return;
+    if (at == units_.end()) return;
     Unit& unit = at->second;
-    unit.pending = worker_pending_ = info->pending;
-    auto delivery = std::make_shared<Delivery>();
-    delivery->sequence = info->stream_sequence;
-    delivery->delivered = info->delivered;
-    delivery->time_ns = info->time;
-    delivery->bytes = jetstream::payload(message).size() + jetstream::subject(message).size();
-    delivery->arrived = delivery->renewed = runtime::boot_now();
-    delivery->raw = std::move(message);
-    delivery->lane = unit.lane;
-    Counters& counters = *shop_->counters;
-    counters.pulled.fetch_add(1, std::memory_order_relaxed);
-    if (delivery->delivered > 1) counters.redelivered.fetch_add(1, std::memory_order_relaxed);
-    unit.lane->flow().arrived(delivery->sequence, delivery->bytes, delivery->time_ns);
+    std::shared_ptr<Delivery> delivery = unit.lane->admit(std::move(message));
+    if (!delivery) return;
+    worker_pending_ = unit.lane->pending();
     // Not queued: a lane that is closed or has lost its token would leave it, or give it back, and the next owner would handle it again.
     if (!unit.lane->settle_again(*delivery)) unit.lane->push(std::move(delivery));
     if (unit.draining && unit.feed) end_when_quiet(grant, unit);
@@ -237,9 +227,9 @@ ConsumerStats ConsumerImpl::stats() {
         const core::Instant now = runtime::boot_now();
         for (const auto& [grant, unit] : units_) {
             out.partitions += 1;
-            out.lag += unit.pending;
             if (worker_feed_ ? worker_feed_->flowing() : unit.feed && unit.feed->flowing()) out.consuming += 1;
             if (!unit.lane) continue;
+            out.lag += unit.lane->pending();
             if (!worker_feed_) out.in_flight += unit.lane->flow().load().messages;
             out.oldest_in_flight = std::max<Duration>(out.oldest_in_flight, now - unit.lane->oldest(now));
         }

@@ -58,7 +58,6 @@ private:
         std::shared_ptr<Lane> lane;
         std::shared_ptr<Feed> feed;   // per_partition
         std::string trouble;          // why it has neither
-        std::uint64_t pending = 0;    // messages not yet delivered, as the last delivery said
         bool draining = false;
         bool ending = false;          // of the pull
         core::Instant end_by;         // then it is ended whatever may be on its way

@@ -21,6 +21,8 @@ constexpr Duration kRequestTimeout = std::chrono::seconds(2);
 constexpr Duration kLookOnceTimeout = std::chrono::milliseconds(500);
 constexpr Duration kTakeOneExpires = std::chrono::milliseconds(250);
 constexpr Duration kSameCreated = std::chrono::milliseconds(50);  // one durable's moments of creation, as said before and after a restart
+constexpr Duration kLead = std::chrono::milliseconds(20);
+constexpr std::uint32_t kLeftMin = 8;  // an eighth of the room
 constexpr std::uint32_t kOrderedBatch = 256;  // of a pull when max_ack_pending is what bounds: saves requests
 
 }  // namespace
@@ -178,6 +180,7 @@ void Feed::open_pull() {
     handlers.on_status = [weak = weak_from_this()](PullStatus status, const std::string& text) {
         if (const auto self = weak.lock()) self->on_status(status, text);
     };
+    if (asking_) handlers.take_direct = handlers_.take_direct;
     const auto& config = shop_->config;
     pull_ = std::make_shared<jetstream::Pull>(link_, spec_.stream, spec_.durable,
                                               jetstream::Pull::Timing{config.pull_expires, config.pull_heartbeat}, std::move(handlers));
@@ -197,7 +200,7 @@ void Feed::refill() {
     const bool bytes_left = load.bytes < limits.bytes;
     // Never without an open request, whatever the last one may still bring: it may be dropped without a word when it expires.
     const bool fading = bytes_left && (ordered || load.messages < cap) && pull_->fading(jetstream::Clock::now());
-    if (!fading && (room == 0 || !bytes_left || (pull_->outstanding() > 0 && room < std::max(1U, cap / 2)))) {
+    if (!fading && (room == 0 || !bytes_left || (pull_->outstanding() > 0 && room < std::max(1U, std::max(cap / 2, std::min(worth_, cap)))))) {
         if (pull_->outstanding() == 0) flow_->starve();
         return;
     }
@@ -205,7 +208,20 @@ void Feed::refill() {
     const std::uint32_t batch = unlimited_next_ ? 1 : fading && ordered ? cap : std::max(1U, room);
     const auto sent = pull_->request(batch, bytes_max);
     wants_ = !sent;
-    if (sent) unlimited_next_ = false;
+    if (!sent) return;
+    unlimited_next_ = false;
+    worth_ = worth_asking_for(cap);
+    if (!ordered) flow_->wake_after(worth_);
+}
+
+// By how fast messages were settled since the last request.
+std::uint32_t Feed::worth_asking_for(std::uint32_t cap) {
+    const core::Instant now = runtime::boot_now();
+    const std::uint64_t settled = flow_->settled_count();
+    const auto since = std::max<std::int64_t>(1, (now - std::exchange(asked_at_, now)).count());
+    const auto count = static_cast<double>(settled - std::exchange(settled_at_, settled));
+    const double left = std::clamp(count * static_cast<double>(kLead.count()) / static_cast<double>(since), static_cast<double>(cap / kLeftMin), static_cast<double>(cap) / 2);
+    return cap - static_cast<std::uint32_t>(left);
 }
 
 void Feed::on_status(PullStatus status, const std::string& text) {
@@ -248,6 +264,7 @@ void Feed::check(core::Instant now) {
     if (phase_ == Phase::over) return;
     if (phase_ == Phase::idle && again_ && now >= *again_) return look();
     if (phase_ != Phase::flowing || !pull_) return;
+    if (pull_->collect()) silent_once_ = false;
     if (pull_->silent(jetstream::Clock::now())) {
         shop_->counters->pulls_lost.fetch_add(1, std::memory_order_relaxed);
         // Asked for again first: a busy server's statuses come late. Silent once more: perhaps the durable is not what it was.
@@ -275,6 +292,11 @@ void Feed::back_off(const Error& why) {
         handlers_.on_trouble(why);
     again_ = runtime::boot_now() + Duration(link_->rng().between(pause_.count() / 2, pause_.count()));
     pause_ = std::min(pause_ * 2, kPauseMax);
+}
+
+void Feed::stop_asking() {
+    asking_ = false;
+    if (pull_) pull_->take_indirect();
 }
 
 void Feed::end(std::function<void()> done) {

@@ -3,10 +3,11 @@
 // Model     idle -> looking -> (creating | updating) -> flowing; any failure backs off with jitter and looks again. Creating never follows
 //           from silence: only from the server's word that the durable does not exist. A durable that was there before and is not any more is
 //           made again from the ack floor + 1 when the stream is still the same one; else nobody knows how far it was (UnknownFloor).
-//           Flowing: requests are open for as much as there is room, refilled when half of it has become free.
+//           Flowing: requests are open for as much as there is room. The larger a request, the less it costs the server, so it is refilled
+//           when what is left lasts for kLead at the rate of late, but not before half of the room has become free.
 // Errors    Told through on_trouble with what to do; the feed goes on trying. Settings that contradict ours are never overwritten, except
 //           max_ack_pending, ack_wait and max_deliver, which are updated.
-// Threads   The io thread. Handlers may end the feed.
+// Threads   The io thread, but for take_direct. Handlers may end the feed.
 // Lifetime  After end() or close() nothing is delivered. Shared: pending answers hold it weakly.
 // Cost      One subscription; a pull request for every half of the room.
 // Source    P-9; PROTOCOL.md, "Consuming".
@@ -34,6 +35,7 @@ public:
         std::function<void(jetstream::Message)> on_message;
         std::function<void(Error)> on_trouble;                // once per trouble
         std::function<void(std::uint64_t pending)> on_flowing{};  // messages not yet delivered
+        std::function<bool(jetstream::Message&)> take_direct{};   // as jetstream::Pull's; may outlive the feed
         std::function<void(const jetstream::ApiError&)> on_refused{};  // a filter is somebody else's (10099, 10100); absent: tried again
     };
     Feed(std::shared_ptr<jetstream::Link> link, jetstream::DurableSpec spec, std::string stream_created,
@@ -42,7 +44,7 @@ public:
     // `slot` is let go when the first attempt has ended, one way or the other.
     void start(std::shared_ptr<void> slot = nullptr);
     void refill();
-    void stop_asking() { asking_ = false; }  // what was asked for may still come
+    void stop_asking();  // what was asked for may still come, and comes to on_message
     std::uint32_t outstanding() const { return pull_ ? pull_->outstanding() : 0; }
     void end(std::function<void()> done);  // the pull's end (everything on its way has arrived); done exactly once, later
     // After end(), before a nak and before the release: the durable's state, nothing when there is no answer. Asking makes nats-server drop pulls
@@ -77,6 +79,7 @@ private:
     std::optional<Error> contradiction(const jetstream::DurableState& state) const;
     void on_status(jetstream::PullStatus status, const std::string& text);
     void open_pull();
+    std::uint32_t worth_asking_for(std::uint32_t cap);
     void back_off(const Error& why);
     void fail_with(const jetstream::ApiError& error, std::string_view subject);
 
@@ -96,6 +99,9 @@ private:
     bool asking_ = true;
     bool wants_ = false;            // a refill that could not be sent
     bool silent_once_ = false;
+    std::uint32_t worth_ = 0;       // messages; a smaller request waits while another one is open
+    std::uint64_t settled_at_ = 0;  // of the flow, at asked_at_
+    core::Instant asked_at_;
     bool unlimited_next_ = false;   // the next message is larger than what was asked for
     std::optional<core::Instant> again_;
     Duration pause_;

@@ -77,9 +77,11 @@ void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
         load_.messages -= std::min<std::uint32_t>(1, load_.messages);
         load_.bytes -= std::min(bytes, load_.bytes);
         if (done) done_with(sequence);
+        settled_count_ += 1;
         freed_.messages += 1;
         freed_.bytes += bytes;
-        wake = starves_ || freed_.messages >= std::max(1U, limits_.messages / 2) ||
+        const std::uint32_t enough = wake_after_ > 0 ? std::min(wake_after_, limits_.messages) : limits_.messages / 2;
+        wake = starves_ || freed_.messages >= std::max(1U, enough) ||
                (limits_.bytes > 0 && freed_.bytes >= limits_.bytes / 2);
         if (wake) {
             freed_ = {};
@@ -131,6 +133,17 @@ std::string Flow::last_ack() const {
 void Flow::starve() {
     const std::lock_guard lock(mutex_);
     starves_ = true;
+}
+
+void Flow::wake_after(std::uint32_t messages) {
+    const std::lock_guard lock(mutex_);
+    wake_after_ = messages;
+    freed_.messages = 0;
+}
+
+std::uint64_t Flow::settled_count() const {
+    const std::lock_guard lock(mutex_);
+    return settled_count_;
 }
 
 Flow::Load Flow::load() const {

@@ -8,7 +8,8 @@
 //           acknowledged here is remembered, so that it is acknowledged again and not handled again (max_ack_pending 1: all of it; more: the
 //           last ones, because others' messages may lie between). The stored time tells a message from another one that a stream which lost
 //           its tail stores under the same number.
-//           wake() is called when half of the room has become free, or at the next settlement when the feeder said that it starves.
+//           wake() is called when as much of the room has become free as the feeder said (half of it at first; of the bytes always half), or at
+//           the next settlement when it said that it starves.
 // Threads   Any; wake() on the thread that settled.
 // Cost      24 bytes an open message.
 #pragma once
@@ -57,6 +58,8 @@ public:
     void acked(const char* reply);               // sent
     std::string last_ack() const;                // its reply subject; empty: none
     void starve();  // nothing is asked for, because there is no room
+    void wake_after(std::uint32_t messages);  // settled from now on; after load() was asked, so that the room is not less by then
+    std::uint64_t settled_count() const;  // so far
     Load load() const;
     std::uint64_t floor() const;
 
@@ -81,6 +84,8 @@ private:
     Limits limits_;
     Load load_;
     Load freed_;  // since the last wake
+    std::uint32_t wake_after_ = 0;  // 0: half of the room
+    std::uint64_t settled_count_ = 0;
     bool starves_ = false;
     bool ordered_ = false;
     bool remembers_ = false;

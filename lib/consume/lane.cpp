@@ -8,6 +8,8 @@
 
 #include <nats/nats.h>
 
+#include "jetstream/link.h"
+
 namespace parti::consume {
 namespace {
 
@@ -99,6 +101,35 @@ Lane::Lane(std::uint64_t grant, std::shared_ptr<runtime::OwnershipState> state, 
 
 bool Lane::exclusive() const {
     return !released_.load(std::memory_order_acquire) && state_->session->valid_at([] { return runtime::boot_now(); });
+}
+
+bool Lane::take(jetstream::Message& message) {
+    const auto info = jetstream::parse_delivery(jetstream::reply_subject(message));
+    if (!info || flow_->done(info->stream_sequence, info->time)) return false;
+    push(admit(std::move(message), *info));
+    return true;
+}
+
+std::shared_ptr<Delivery> Lane::admit(jetstream::Message message) {
+    const auto info = jetstream::parse_delivery(jetstream::reply_subject(message));
+    return info ? admit(std::move(message), *info) : nullptr;
+}
+
+std::shared_ptr<Delivery> Lane::admit(jetstream::Message message, const jetstream::Delivery& info) {
+    auto delivery = std::make_shared<Delivery>();
+    delivery->sequence = info.stream_sequence;
+    delivery->delivered = info.delivered;
+    delivery->time_ns = info.time;
+    delivery->bytes = jetstream::payload(message).size() + jetstream::subject(message).size();
+    delivery->arrived = delivery->renewed = runtime::boot_now();
+    set_pending(info.pending);
+    delivery->raw = std::move(message);
+    delivery->lane = shared_from_this();
+    Counters& counters = *shop_->counters;
+    counters.pulled.fetch_add(1, std::memory_order_relaxed);
+    if (delivery->delivered > 1) counters.redelivered.fetch_add(1, std::memory_order_relaxed);
+    flow_->arrived(delivery->sequence, delivery->bytes, delivery->time_ns);
+    return delivery;
 }
 
 void Lane::push(std::shared_ptr<Delivery> delivery) {
@@ -209,9 +240,10 @@ bool Lane::running_since(core::Instant before) const {
     return running_ != nullptr && running_since_ <= before;
 }
 
-std::shared_ptr<Delivery> Lane::begin_next() {
+std::shared_ptr<Delivery> Lane::begin_next(const std::shared_ptr<Delivery>& before) {
     // Asked inside the lock, with the clock read after it: what close() saw as not begun does not begin.
     const std::lock_guard lock(mutex_);
+    if (before) returned(*before);
     if (closed_ || paused_ || first_ == nullptr || !state_->valid()) {
         scheduled_ = false;
         return nullptr;
@@ -226,17 +258,22 @@ std::shared_ptr<Delivery> Lane::begin_next() {
     return delivery;
 }
 
+// Its handler has; with the lock held.
+void Lane::returned(Delivery& delivery) {
+    running_.reset();
+    delivery.kept = delivery.begun;
+    if (delivery.kept) kept_.insert(delivery.arrived);
+}
+
 bool Lane::run(std::uint32_t most) {
+    std::shared_ptr<Delivery> delivery;
     for (std::uint32_t i = 0; i < most; ++i) {
-        const std::shared_ptr<Delivery> delivery = begin_next();
+        delivery = begin_next(delivery);
         if (delivery == nullptr) return false;
         call(delivery);
-        const std::lock_guard lock(mutex_);
-        running_.reset();
-        delivery->kept = delivery->begun;
-        if (delivery->kept) kept_.insert(delivery->arrived);
     }
     const std::lock_guard lock(mutex_);
+    if (delivery) returned(*delivery);
     scheduled_ = !closed_ && !paused_ && first_ != nullptr;
     return scheduled_;
 }

@@ -4,7 +4,8 @@
 //           handler has begun and that are not settled (running, manual, on their way to the dead-letter subject).
 //           Two rights are asked, each time anew: Ownership::valid() before a handler begins (false from the revoke on), and exclusive()
 //           before a nak, term or in-progress is sent (true until the release: a partition that drains is still nobody else's).
-// Threads   push, close, give_back, renew and set_released on the io thread; run on a callback thread, one at a time; settle from any.
+// Threads   take on nats.c's delivery thread or on the io thread, never both at once, as push; close, give_back, renew and set_released on the io
+//           thread; run on a callback thread, one at a time; settle from any.
 // Lifetime  A delivery keeps its lane; the lane keeps those that wait.
 // Cost      About 200 bytes; a delivery about 150 besides nats.c's message.
 // Source    P-9, P-10, R-7.
@@ -22,6 +23,7 @@
 
 #include "consume/flow.h"
 #include "jetstream/handover.h"
+#include "jetstream/json.h"
 #include "jetstream/outlet.h"
 #include "runtime/boot_clock.h"
 #include "runtime/ownership.h"
@@ -83,6 +85,9 @@ class Lane : public std::enable_shared_from_this<Lane> {
 public:
     Lane(std::uint64_t grant, std::shared_ptr<runtime::OwnershipState> state, std::shared_ptr<Flow> flow, std::shared_ptr<Shop> shop);
 
+    // A message that the durable delivers is counted and queued. False: it was settled before (settle_again) or is no delivery; not counted.
+    bool take(jetstream::Message& message);
+    std::shared_ptr<Delivery> admit(jetstream::Message message);  // counted; null: no delivery
     void push(std::shared_ptr<Delivery> delivery);
     void close();
     bool busy() const;  // something is held
@@ -103,6 +108,9 @@ public:
     bool run(std::uint32_t most);
 
     bool exclusive() const;
+    // Messages that the durable has not delivered yet, as its last delivery said.
+    std::uint64_t pending() const { return pending_.load(std::memory_order_relaxed); }
+    void set_pending(std::uint64_t pending) { pending_.store(pending, std::memory_order_relaxed); }
     core::Instant oldest(core::Instant otherwise) const;  // arrival of the oldest that waits or is held
     bool running_since(core::Instant before) const;
     const Ownership& ownership() const { return ownership_; }
@@ -113,7 +121,9 @@ public:
 
 private:
     std::shared_ptr<Delivery> take_waiting();
-    std::shared_ptr<Delivery> begin_next();
+    std::shared_ptr<Delivery> admit(jetstream::Message message, const jetstream::Delivery& info);
+    std::shared_ptr<Delivery> begin_next(const std::shared_ptr<Delivery>& before);
+    void returned(Delivery& delivery);
     void call(const std::shared_ptr<Delivery>& delivery);
     void failed(const std::shared_ptr<Delivery>& delivery, const std::string& why);
 
@@ -123,6 +133,7 @@ private:
     const std::shared_ptr<Flow> flow_;
     const std::shared_ptr<Shop> shop_;
     std::atomic<bool> released_{false};
+    std::atomic<std::uint64_t> pending_{0};
     std::mutex gate_;  // before mutex_
 
     mutable std::mutex mutex_;

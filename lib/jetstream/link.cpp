@@ -41,10 +41,13 @@ Token from_base62(std::string_view text) {
 struct Closure {
     std::shared_ptr<Handover> handover;
     Token source;
+    Link::Tap tap;
 };
 void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
     const auto* to = static_cast<Closure*>(closure);
-    to->handover->push({Message(message), to->source});
+    Message owned(message);
+    if (to->tap && to->tap(owned)) return;
+    to->handover->push({std::move(owned), to->source});
 }
 void on_complete(void* closure) {
     delete static_cast<Closure*>(closure);
@@ -152,8 +155,8 @@ void Link::SubscriptionEnder::operator()(natsSubscription* subscription) const {
     natsSubscription_Destroy(subscription);
 }
 
-Result<Link::Subscription> Link::subscribe(const std::string& subject, Token source) {
-    auto closure = std::make_unique<Closure>(Closure{handover_, source});
+Result<Link::Subscription> Link::subscribe(const std::string& subject, Token source, Tap tap) {
+    auto closure = std::make_unique<Closure>(Closure{handover_, source, std::move(tap)});
     natsSubscription* raw = nullptr;
     natsStatus status = natsConnection_Subscribe(&raw, connection_, subject.c_str(), on_message, closure.get());
     if (status != NATS_OK) return tl::unexpected<Error>(nats_error(status, "subscription to " + subject));
@@ -253,10 +256,10 @@ bool Link::end_sink_after(Token token, std::uint64_t deliveries) {
     return natsSubscription_AutoUnsubscribe(sink->second.subscription.get(), static_cast<int>(deliveries)) == NATS_OK;
 }
 
-Result<Token> Link::open_sink(std::function<void(Message)> sink) {
+Result<Token> Link::open_sink(std::function<void(Message)> sink, Tap tap) {
     if (closed_) return fail(Errc::stopping, "subscription");
     const Token token = next_token_++;
-    auto subscription = subscribe(sink_subject(token), token);
+    auto subscription = subscribe(sink_subject(token), token, std::move(tap));
     if (!subscription) return tl::unexpected<Error>(std::move(subscription.error()));
     sinks_.emplace(token, Sink{std::move(*subscription), std::make_shared<std::function<void(Message)>>(std::move(sink))});
     return token;

@@ -45,10 +45,25 @@ Pull::~Pull() {
     close();
 }
 
+bool Pull::Inlet::offer(Message& message) {
+    if (reply_subject(message).empty()) return false;  // a status
+    const std::lock_guard lock(mutex);
+    if (!take || !take(message)) return false;
+    taken += 1;
+    return true;
+}
+
 Result<void> Pull::open() {
-    auto token = link_->open_sink([weak = weak_from_this()](Message message) {
-        if (auto self = weak.lock()) self->on_delivery(std::move(message));
-    });
+    Link::Tap tap;
+    if (handlers_.take_direct) {
+        inlet_->take = std::move(handlers_.take_direct);
+        tap = [inlet = inlet_](Message& message) { return inlet->offer(message); };
+    }
+    auto token = link_->open_sink(
+        [weak = weak_from_this()](Message message) {
+            if (auto self = weak.lock()) self->on_delivery(std::move(message));
+        },
+        std::move(tap));
     if (!token) return tl::unexpected<Error>(std::move(token.error()));
     token_ = *token;
     inbox_ = link_->sink_subject(token_);
@@ -66,6 +81,7 @@ Result<void> Pull::request(std::uint32_t batch, std::size_t bytes_max) {
     }
     if (bytes_max > 0) length += std::snprintf(body.data() + length, room(), R"(,"max_bytes":%zu)", bytes_max);
     length += std::snprintf(body.data() + length, room(), "}");
+    collect();
     const auto now = Clock::now();
     if (auto sent = link_->publish(next_, inbox_, {body.data(), static_cast<std::size_t>(length)}); !sent) return sent;
     forget_expired(now);
@@ -77,6 +93,7 @@ Result<void> Pull::request(std::uint32_t batch, std::size_t bytes_max) {
 
 void Pull::on_delivery(Message message) {
     if (token_ == 0) return;
+    collect();
     received_ += 1;
     const bool last = ends_at_ != 0 && received_ >= ends_at_;
     const auto keep = shared_from_this();
@@ -89,6 +106,31 @@ void Pull::on_delivery(Message message) {
         on_status_message(message);
     }
     if (last) finish();
+}
+
+bool Pull::collect() {
+    std::uint32_t taken = 0;
+    {
+        const std::lock_guard lock(inlet_->mutex);
+        taken = std::exchange(inlet_->taken, 0U);
+    }
+    if (taken == 0) return false;
+    received_ += taken;
+    heard_ = Clock::now();
+    outstanding_ -= std::min(outstanding_, taken);
+    if (outstanding_ == 0) requests_.clear();
+    return true;
+}
+
+std::uint32_t Pull::outstanding() {
+    collect();
+    return outstanding_;
+}
+
+void Pull::take_indirect() {
+    std::function<bool(Message&)> gone;  // what it holds goes without the lock
+    const std::lock_guard lock(inlet_->mutex);
+    gone.swap(inlet_->take);
 }
 
 void Pull::on_status_message(const Message& message) {
@@ -127,11 +169,13 @@ void Pull::forget_expired(Clock::time_point now) {
 
 bool Pull::fading(Clock::time_point now) {
     if (token_ == 0 || ends_at_ != 0) return false;
+    collect();
     forget_expired(now);
     return requests_.empty() || requests_.back().expires_at - now < timing_.expires / 4;
 }
 
 bool Pull::silent(Clock::time_point now) {
+    collect();
     if (requests_.empty() || ends_at_ != 0) return false;
     const bool missed = timing_.heartbeat > Duration::zero() && now - heard_ > kHeartbeatsMissedMax * timing_.heartbeat;
     if (!missed && now - heard_ < timing_.expires + grace()) return false;
@@ -142,6 +186,9 @@ bool Pull::silent(Clock::time_point now) {
 
 void Pull::end(std::uint32_t most, std::function<void()> done) {
     done_ = std::move(done);
+    // From here on every delivery is counted where it comes, on the io thread.
+    take_indirect();
+    collect();
     const std::uint64_t fill = std::min(outstanding_, most) + kSlack;
     if (token_ != 0 && !requests_.empty() && link_->connected() && link_->end_sink_after(token_, received_ + fill)) {
         ends_at_ = received_ + fill;
@@ -161,6 +208,7 @@ void Pull::finish() {
 }
 
 void Pull::close() {
+    take_indirect();
     if (token_ != 0) link_->close_sink(std::exchange(token_, 0));
     outstanding_ = 0;
     requests_.clear();

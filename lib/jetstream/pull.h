@@ -9,8 +9,10 @@
 //           a request that has expired without a word when it finds it while it has a message to deliver, and that message waits for the next
 //           request: so fading() asks for one before the last one expires (seen as waits of a second, 2026-11-28).
 // Units     Bytes as the server counts them (subject, reply, headers and payload). bytes_max 0: no limit.
+//           Messages may go straight on, on nats.c's thread (take_direct), which saves two changes of thread a message; statuses, and all messages
+//           that it does not take, come on the io thread, in order. The count of what went straight on is collected when somebody asks.
 // Errors    Statuses become on_status; what to do about them is the caller's.
-// Threads   The io thread. Handlers may call end() and close().
+// Threads   The io thread. Handlers may call end() and close(); take_direct may not, and takes no lock under which this class is called.
 // Cost      One subscription and no thread; about 1 kB.
 // Source    ADR-13 (pull requests), ADR-37; PROTOCOL.md, "Consuming".
 #pragma once
@@ -19,6 +21,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "jetstream/link.h"
@@ -40,6 +43,8 @@ public:
     struct Handlers {
         std::function<void(Message)> on_message;
         std::function<void(PullStatus, const std::string& text)> on_status;
+        // On nats.c's thread; never once take_indirect(), end() or close() has returned. True: it has taken the message.
+        std::function<bool(Message&)> take_direct{};
     };
     struct Timing {
         Duration expires{};    // of a request; the server ends it then with a status
@@ -53,10 +58,12 @@ public:
     // Ends the subscription once everything that was on its way (at most `most` messages) has arrived; `done` is called exactly once, never
     // from inside end().
     void end(std::uint32_t most, std::function<void()> done);
+    void take_indirect();  // from here on messages come to on_message
     void reconnected();  // what an end waits for was lost with the connection
     void close();  // at once; what is on its way is dropped by the client
     // Messages that requests may still bring.
-    std::uint32_t outstanding() const { return outstanding_; }
+    std::uint32_t outstanding();
+    bool collect();  // what went straight on is counted; true: something did, since the last time
     // The last request will expire soon: ask again, even if much is outstanding. To be asked at least every fifth of `expires`.
     bool fading(Clock::time_point now);
     // For the caller's timer. True: requests are open, but neither message nor heartbeat came for three heartbeats, or nothing at all for longer
@@ -64,6 +71,13 @@ public:
     bool silent(Clock::time_point now);
 
 private:
+    // Between the two threads; the subscription holds it until its last delivery.
+    struct Inlet {
+        std::mutex mutex;
+        std::function<bool(Message&)> take;
+        std::uint32_t taken = 0;
+        bool offer(Message& message);
+    };
     void on_delivery(Message message);
     void on_status_message(const Message& message);
     void request_over(std::uint64_t left);
@@ -75,6 +89,7 @@ private:
     const std::string next_;  // $JS.API.CONSUMER.MSG.NEXT.<stream>.<durable>
     const Timing timing_;
     Handlers handlers_;
+    const std::shared_ptr<Inlet> inlet_ = std::make_shared<Inlet>();
     Token token_ = 0;
     std::string inbox_;
     std::uint32_t outstanding_ = 0;

@@ -3,7 +3,7 @@ find_package(natsc REQUIRED)
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(Boost 1.74 REQUIRED)
 add_executable(jetstream_test kv_contract_test.cpp kv_contract_world.cpp jetstream_client_test.cpp jetstream_json_test.cpp
-  subscription_lifetime_test.cpp raw_nats.cpp)
+  pull_test.cpp subscription_lifetime_test.cpp raw_nats.cpp)
 target_link_libraries(jetstream_test PRIVATE parti_options parti_kvcontract parti_jetstream parti_base parti::natsc Boost::headers
   nlohmann_json::nlohmann_json GTest::gtest GTest::gtest_main)
 target_link_options(jetstream_test PRIVATE "LINKER:--wrap=natsSubscription_Destroy")  # subscription_lifetime_test.cpp counts them

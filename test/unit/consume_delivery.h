@@ -14,11 +14,15 @@
 
 namespace parti::consume {
 
-inline std::shared_ptr<Delivery> make_delivery(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::uint64_t delivered = 1) {
+inline jetstream::Message message_with_reply(const char* reply) {
     natsMsg* raw = nullptr;
-    EXPECT_EQ(natsMsg_Create(&raw, "orders.eu", "$JS.ACK.s.c.1.1.1.1.0", "x", 1), NATS_OK);
+    EXPECT_EQ(natsMsg_Create(&raw, "orders.eu", reply, "x", 1), NATS_OK);
+    return jetstream::Message(raw);
+}
+
+inline std::shared_ptr<Delivery> make_delivery(std::shared_ptr<Lane> lane, std::uint64_t sequence, std::uint64_t delivered = 1) {
     auto delivery = std::make_shared<Delivery>();
-    delivery->raw.reset(raw);
+    delivery->raw = message_with_reply("$JS.ACK.s.c.1.1.1.1.0");
     delivery->lane = std::move(lane);
     delivery->sequence = sequence;
     delivery->delivered = delivered;

@@ -155,6 +155,23 @@ TEST_F(FlowTest, WakesWhenHalfTheRoomIsFreeOrWhenItStarves) {
     EXPECT_EQ(wakes_, 3);
 }
 
+TEST_F(FlowTest, WakesWhenAsMuchIsFreeAsTheFeederWants) {
+    flow_.set_limits({16, 0});
+    for (std::uint64_t s = 1; s <= 40; ++s) flow_.arrived(s, 1);
+    for (std::uint64_t s = 1; s <= 7; ++s) flow_.settled(s, 1, true);
+    flow_.wake_after(14);  // what was free before is in the request that was sent then
+    for (std::uint64_t s = 8; s <= 20; ++s) flow_.settled(s, 1, true);
+    EXPECT_EQ(wakes_, 0);
+    flow_.settled(21, 1, true);
+    EXPECT_EQ(wakes_, 1);
+    EXPECT_EQ(flow_.settled_count(), 21U);
+    flow_.set_limits({4, 0});  // less than was wanted: all of it
+    for (std::uint64_t s = 22; s <= 24; ++s) flow_.settled(s, 1, true);
+    EXPECT_EQ(wakes_, 1);
+    flow_.settled(25, 1, true);
+    EXPECT_EQ(wakes_, 2);
+}
+
 // Against the plain definition: the floor is the highest sequence below which everything that arrived is done.
 TEST_F(FlowTest, AgreesWithTheDefinitionInAnyOrder) {
     std::mt19937_64 random(20261121);

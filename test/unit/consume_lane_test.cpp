@@ -53,6 +53,39 @@ protected:
     int idle_ = 0;
 };
 
+TEST_F(LaneTest, TakesADeliveryByWhatItsReplySays) {
+    jetstream::Message message = message_with_reply("$JS.ACK.s.c.3.7.5.99.12");
+    ASSERT_TRUE(lane_->take(message));
+    EXPECT_EQ(message, nullptr);
+    EXPECT_EQ(ready_, 1);
+    EXPECT_EQ(lane_->pending(), 12U);
+    EXPECT_EQ(flow_->load().messages, 1U);
+    EXPECT_EQ(flow_->load().bytes, std::string("orders.eux").size());
+    EXPECT_EQ(shop_->counters->pulled, 1U);
+    EXPECT_EQ(shop_->counters->redelivered, 1U);
+    std::uint64_t delivered_times = 0;
+    on_handle_ = [&](Message& m) -> Result<void> {
+        delivered_times = m.delivered();
+        return {};
+    };
+    lane_->run(1);
+    EXPECT_EQ(handled_, std::vector<std::uint64_t>{7});
+    EXPECT_EQ(delivered_times, 3U);
+}
+
+TEST_F(LaneTest, TakesNeitherWhatWasSettledBeforeNorWhatIsNoDelivery) {
+    flow_->begin(10, 10, 0);
+    for (const char* reply : {"$JS.ACK.s.c.1.10.5.99.12", "$JS.ACK.s.c", "_INBOX.x"}) {
+        jetstream::Message message = message_with_reply(reply);
+        EXPECT_FALSE(lane_->take(message)) << reply;
+        EXPECT_NE(message, nullptr) << reply;
+    }
+    EXPECT_EQ(ready_, 0);
+    EXPECT_EQ(lane_->pending(), 0U);
+    EXPECT_EQ(flow_->load().messages, 0U);
+    EXPECT_EQ(shop_->counters->pulled, 0U);
+}
+
 TEST_F(LaneTest, HandlesInOrderAndAsksForARunOnce) {
     for (std::uint64_t s = 1; s <= 5; ++s) push(s);
     EXPECT_EQ(ready_, 1);

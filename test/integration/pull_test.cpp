@@ -1,0 +1,153 @@
+// Pull over a real nats-server: what goes straight on from nats.c's thread, what comes by the io thread, and the end.
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nats/nats.h>
+
+#include "jetstream/json.h"
+#include "jetstream/pull.h"
+#include "kv_contract_world.h"
+
+namespace parti::testutil {
+namespace {
+
+using jetstream::Message;
+using std::chrono::seconds;
+
+class PullTest : public testing::Test {
+protected:
+    void SetUp() override {
+        auto link = jetstream::Link::open(world_.io(), mine_.get(), world_.options, nullptr);
+        ASSERT_TRUE(link) << link.error().message();
+        link_ = std::move(*link);
+        const auto made = [&](const std::string& subject, const std::string& body) {
+            const std::string answer = world_.ask("$JS.API." + subject, body);
+            EXPECT_EQ(answer.find("\"error\""), std::string::npos) << answer;
+        };
+        made("STREAM.CREATE.s", R"({"name":"s","subjects":["m"],"storage":"memory"})");
+        made("CONSUMER.DURABLE.CREATE.s.d",
+             R"({"stream_name":"s","config":{"durable_name":"d","ack_policy":"explicit","max_ack_pending":20000}})");
+        jetstream::Pull::Handlers handlers;
+        handlers.on_message = [this](Message message) { note(message, indirect_); };
+        handlers.on_status = [this](jetstream::PullStatus, const std::string&) { ++statuses_; };
+        handlers.take_direct = [this](Message& message) {
+            if (!takes_) return false;
+            note(message, direct_);
+            return true;
+        };
+        pull_ = std::make_shared<jetstream::Pull>(link_, "s", "d", jetstream::Pull::Timing{seconds(30), {}}, std::move(handlers));
+        ASSERT_TRUE(pull_->open());
+    }
+    void TearDown() override {
+        pull_.reset();
+        link_->close();
+    }
+    // Into the stream; message k has sequence k.
+    void store(std::uint64_t count) {
+        for (std::uint64_t i = 0; i < count; ++i) ASSERT_EQ(natsConnection_PublishString(its_.get(), "m", "x"), NATS_OK);
+        ASSERT_EQ(natsConnection_Flush(its_.get()), NATS_OK);
+    }
+    void note(const Message& message, std::atomic<std::uint64_t>& count) {
+        const auto info = jetstream::parse_delivery(jetstream::reply_subject(message));
+        const std::lock_guard lock(mutex_);
+        seen_.push_back(info ? info->stream_sequence : 0);
+        ++count;
+    }
+    bool wait(const std::function<bool()>& condition) { return world_.run_until(condition, seconds(10)); }
+    // 1, 2, 3 ... in the order in which they came.
+    std::string in_order(std::uint64_t count) {
+        const std::lock_guard lock(mutex_);
+        for (std::uint64_t i = 0; i < seen_.size(); ++i) {
+            if (seen_[i] != i + 1) return "message " + std::to_string(seen_[i]) + " at place " + std::to_string(i + 1);
+        }
+        return seen_.size() == count ? "" : std::to_string(seen_.size()) + " messages";
+    }
+
+    NatsWorld world_{contract_seed()};
+    const Connection mine_ = connect(world_.server().url());
+    const Connection its_ = connect(world_.server().url());
+    std::shared_ptr<jetstream::Link> link_;
+    std::atomic<bool> takes_{true};
+    std::atomic<std::uint64_t> direct_{0}, indirect_{0};
+    int statuses_ = 0;
+    std::mutex mutex_;
+    std::vector<std::uint64_t> seen_;
+    std::shared_ptr<jetstream::Pull> pull_;
+};
+
+TEST_F(PullTest, WhatGoesStraightOnIsCountedAsDelivered) {
+    ASSERT_TRUE(pull_->request(10, 0));
+    store(4);
+    ASSERT_TRUE(wait([&] { return direct_ == 4; }));
+    EXPECT_TRUE(wait([&] { return pull_->outstanding() == 6; })) << pull_->outstanding();
+    takes_ = false;
+    store(2);
+    EXPECT_TRUE(wait([&] { return indirect_ == 2; })) << "what is not taken comes on the io thread";
+    EXPECT_EQ(pull_->outstanding(), 4U);
+    takes_ = true;
+    pull_->take_indirect();
+    store(3);
+    ASSERT_TRUE(wait([&] { return indirect_ == 5; }));
+    EXPECT_EQ(direct_, 4U);
+    EXPECT_EQ(pull_->outstanding(), 1U);
+    EXPECT_EQ(in_order(9), "");
+}
+
+TEST_F(PullTest, StatusesNeverGoStraightOn) {
+    ASSERT_TRUE(pull_->request(10, 0));
+    store(1);
+    ASSERT_TRUE(wait([&] { return direct_ == 1; }));
+    world_.ask("$JS.API.CONSUMER.DELETE.s.d", "");
+    EXPECT_TRUE(wait([&] { return statuses_ == 1; }));
+    EXPECT_EQ(direct_, 1U);
+    EXPECT_EQ(pull_->outstanding(), 0U);
+}
+
+// All that was asked for is on its way while the pull is ended: every message comes, once and in order, before the end is told, and what is
+// stored afterwards reaches nobody.
+TEST_F(PullTest, AnEndInTheMiddleOfAStreamLosesAndDoublesNothing) {
+    constexpr std::uint32_t count = 5000;
+    ASSERT_NO_FATAL_FAILURE(store(count));
+    ASSERT_TRUE(pull_->request(count, 0));
+    ASSERT_TRUE(wait([&] { return direct_ >= 100; }));
+    int ended = 0;
+    std::uint64_t seen_by_then = 0;
+    pull_->end(count, [&] {
+        ++ended;
+        seen_by_then = direct_ + indirect_;
+    });
+    const std::uint64_t straight = direct_;
+    EXPECT_TRUE(wait([&] { return ended == 1; }));
+    EXPECT_EQ(seen_by_then, count);
+    EXPECT_EQ(direct_, straight) << "after end() nothing goes straight on";
+    EXPECT_EQ(in_order(count), "");
+    ASSERT_NO_FATAL_FAILURE(store(3));
+    ASSERT_EQ(natsConnection_Flush(mine_.get()), NATS_OK);  // it would have been delivered by now
+    world_.io().poll();
+    EXPECT_EQ(in_order(count), "");
+    EXPECT_EQ(ended, 1);
+}
+
+TEST_F(PullTest, AfterCloseNothingGoesStraightOn) {
+    constexpr std::uint32_t count = 5000;
+    ASSERT_NO_FATAL_FAILURE(store(count));
+    ASSERT_TRUE(pull_->request(count, 0));
+    ASSERT_TRUE(wait([&] { return direct_ >= 100; }));
+    pull_->close();
+    const std::uint64_t straight = direct_;
+    ASSERT_EQ(natsConnection_Flush(mine_.get()), NATS_OK);
+    world_.io().poll();
+    EXPECT_EQ(direct_, straight);
+    EXPECT_EQ(indirect_, 0U);
+    EXPECT_EQ(in_order(straight), "");
+}
+
+}  // namespace
+}  // namespace parti::testutil
