@@ -167,7 +167,7 @@ void ConsumerImpl::make_shop() {
     const auto poster = poster_;
     const std::uint32_t concurrency =
         config_.concurrency == 0 ? static_cast<std::uint32_t>(context.executor().threads()) : config_.concurrency;
-    runner_ = std::make_shared<Runner>(context.executor(), config_.handler_timeout, [this](Duration age, bool replaced) {
+    runner_ = std::make_shared<Runner>(context.executor(), link_->outlet(), config_.handler_timeout, [this](Duration age, bool replaced) {
         worker_->shell->report({Errc::callback_failed,
                                 "a consumer's handler has not returned for " +
                                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(age).count()) +

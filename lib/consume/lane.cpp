@@ -17,6 +17,7 @@ constexpr const char* kAck = "+ACK";
 constexpr const char* kNak = "-NAK";
 constexpr const char* kTerm = "+TERM";
 constexpr const char* kInProgress = "+WPI";
+constexpr std::uint32_t kAwaitedMax = 8;  // max_ack_pending up to which the next message usually waits for this one's ack
 constexpr Duration kConfirmTimeout = std::chrono::seconds(5);
 
 }  // namespace
@@ -59,6 +60,7 @@ Result<void> Delivery::ack(std::optional<Duration> confirmed) {
         sent = send(kAck, false);
     }
     if (sent) lane->flow().acked(reply());
+    if (sent && !confirmed && lane->shop()->config.max_ack_pending <= kAwaitedMax) lane->shop()->outlet->owe_flush();
     (sent ? counters.acked : counters.acks_lost).fetch_add(1, std::memory_order_relaxed);
     settle(sent.has_value());
     return sent;

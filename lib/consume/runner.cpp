@@ -52,7 +52,12 @@ void Runner::serve(const SeatPtr& seat) {
     for (;;) {
         std::shared_ptr<Lane> lane;
         {
-            const std::lock_guard lock(mutex_);
+            std::unique_lock lock(mutex_);
+            if (ready_.empty() && !stopped_ && outlet_->owes_flush()) {
+                lock.unlock();
+                outlet_->flush();
+                lock.lock();
+            }
             if (seat->replaced) return;  // whoever has its place goes on
             if (stopped_ || ready_.empty()) {
                 serving_ -= 1;

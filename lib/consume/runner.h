@@ -2,6 +2,7 @@
 //
 // Model     Lanes that are ready wait in a queue. Up to `concurrency` tasks of the executor serve it, each on a SerialQueue of its own; a task
 //           takes lanes in turn, some messages each, and gives its thread back after a short while, so that worker callbacks get theirs.
+//           A task that finds nothing ready pays the flush that is owed, if one is, before it rests.
 //           A handler beyond handler_timeout is reported by the executor's watchdog; a task in its place starts when the thread is replaced, and
 //           when that handler returns after all, its task ends.
 // Threads   ready() from any; the watchdog calls on the io thread.
@@ -22,8 +23,9 @@ namespace parti::consume {
 
 class Runner final : public std::enable_shared_from_this<Runner> {
 public:
-    Runner(runtime::Executor& executor, Duration handler_timeout, std::function<void(Duration age, bool replaced)> stuck)
-        : executor_(executor), handler_timeout_(handler_timeout), report_stuck_(std::move(stuck)) {}
+    Runner(runtime::Executor& executor, std::shared_ptr<jetstream::Outlet> outlet, Duration handler_timeout,
+           std::function<void(Duration age, bool replaced)> stuck)
+        : executor_(executor), outlet_(std::move(outlet)), handler_timeout_(handler_timeout), report_stuck_(std::move(stuck)) {}
 
     void start(std::uint32_t concurrency);  // once
     void ready(std::shared_ptr<Lane> lane);
@@ -47,6 +49,7 @@ private:
     void stuck(Seat& seat, Duration age, bool replaced);
 
     runtime::Executor& executor_;
+    const std::shared_ptr<jetstream::Outlet> outlet_;
     const Duration handler_timeout_;
     const std::function<void(Duration, bool)> report_stuck_;
     mutable std::mutex mutex_;

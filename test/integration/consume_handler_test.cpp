@@ -1,6 +1,8 @@
 // What handlers may do: fail, take long, keep messages, poison; and what a revoke and a stop wait for.
 #include "consume_fixture.h"
 
+#include <nats/nats.h>
+
 #include <condition_variable>
 
 namespace parti::test {
@@ -294,6 +296,56 @@ TEST_F(ConsumeHandlers, WhatIsFetchedAheadIsBounded) {
     door.open();
     ASSERT_TRUE(eventually([&] { return seen_.total() == 200; }));
     EXPECT_EQ(seen_.in_order_once(ids(1), 200), "");
+}
+
+// nats.c keeps what is published for a millisecond before it writes. With max_ack_pending 1 the next message waits for that; ours must not. Both in
+// one run, the best of three rounds each.
+TEST_F(ConsumeHandlers, AnOrderedPartitionDoesNotWaitForTheFlusherAsPlainNatsCDoes) {
+    constexpr std::uint64_t count = 200;
+    using Clock = std::chrono::steady_clock;
+    make_stream();
+    std::mutex mutex;
+    std::vector<Clock::time_point> handled;
+    Context context = connect();
+    auto a = member(context, source(1), [&](Message&) -> Result<void> {
+        const std::lock_guard lock(mutex);
+        handled.push_back(Clock::now());
+        return {};
+    }, consuming());
+    jsCtx* js = nullptr;
+    ASSERT_EQ(natsConnection_JetStream(&js, raw_->get(), nullptr), NATS_OK);
+    jsSubOptions options;
+    jsSubOptions_Init(&options);
+    options.Stream = "ORDERS";
+    options.Config.MaxAckPending = 1;
+    options.Config.AckPolicy = js_AckExplicit;
+    natsSubscription* plain = nullptr;
+    ASSERT_EQ(js_PullSubscribe(&plain, js, "orders.1000", "plain", nullptr, &options, nullptr), NATS_OK);
+    auto ours = Clock::duration::max();
+    auto theirs = Clock::duration::max();
+    for (std::uint64_t round = 1; round <= 3; ++round) {
+        publish(ids(1), count);
+        ASSERT_TRUE(eventually([&] {
+            const std::lock_guard lock(mutex);
+            return handled.size() == round * count;
+        }));
+        ours = std::min(ours, handled.back() - handled[(round - 1) * count]);
+        Clock::time_point first;
+        for (std::uint64_t i = 0; i < count; ++i) {
+            natsMsgList list{};
+            ASSERT_EQ(natsSubscription_Fetch(&list, plain, 1, 5000, nullptr), NATS_OK);
+            if (i == 0) first = Clock::now();
+            EXPECT_EQ(natsMsg_Ack(list.Msgs[0], nullptr), NATS_OK);
+            natsMsgList_Destroy(&list);
+        }
+        theirs = std::min(theirs, Clock::now() - first);
+    }
+    natsSubscription_Destroy(plain);
+    jsCtx_Destroy(js);
+    const auto us = [](Clock::duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count() / static_cast<long>(count); };
+    EXPECT_LT(us(ours) * 10, us(theirs) * 7) << "us a message: " << us(ours) << ", plain nats.c " << us(theirs);
+    RecordProperty("us_ours", std::to_string(us(ours)));
+    RecordProperty("us_plain", std::to_string(us(theirs)));
 }
 
 TEST_F(ConsumeHandlers, AMessageLargerThanTheBytesAllowedStillComes) {

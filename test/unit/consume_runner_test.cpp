@@ -29,7 +29,7 @@ protected:
     static void TearDownTestSuite() { nats_Close(); }
     void SetUp() override {
         shop_->config.ack_wait = std::chrono::seconds(1);
-        shop_->outlet = std::make_shared<jetstream::Outlet>(nullptr);
+        shop_->outlet = outlet_;
         shop_->handler = [this](Message& message) -> Result<void> {
             Call& call = calls_.at(message.sequence() - 1);
             call.entered.set_value();
@@ -62,6 +62,11 @@ protected:
             executor_.check();
         }
     }
+    bool rests() {
+        const auto since = std::chrono::steady_clock::now();
+        while (runner_->running() && std::chrono::steady_clock::now() - since < kLong) std::this_thread::yield();
+        return !runner_->running();
+    }
     // Two tasks that wait for each other: so many threads are free.
     bool two_threads_are_free() {
         std::promise<void> here[2];
@@ -85,7 +90,8 @@ protected:
     runtime::Executor executor_{kThreads, [this] { return runtime::boot_now() + Duration(ahead_.load()); },
                                 std::make_shared<runtime::Logger>(LogSink())};
     std::atomic<int> stuck_{0};
-    std::shared_ptr<Runner> runner_ = std::make_shared<Runner>(executor_, kTimeout, [this](Duration, bool) { ++stuck_; });
+    const std::shared_ptr<jetstream::Outlet> outlet_ = std::make_shared<jetstream::Outlet>(nullptr);
+    std::shared_ptr<Runner> runner_ = std::make_shared<Runner>(executor_, outlet_, kTimeout, [this](Duration, bool) { ++stuck_; });
     std::shared_ptr<runtime::SessionTokens> session_ = std::make_shared<runtime::SessionTokens>(runtime::boot_now() + std::chrono::hours(1));
     std::shared_ptr<Shop> shop_ = std::make_shared<Shop>();
     std::vector<Call> calls_{4};
@@ -101,9 +107,7 @@ TEST_F(RunnerTest, AStuckHandlerHasOneStandInAndNoMoreWhenItReturns) {
     EXPECT_TRUE(entered(2)) << "in the stuck one's place";
     let_go(1);
     let_go(2);
-    const auto since = std::chrono::steady_clock::now();
-    while (runner_->running() && std::chrono::steady_clock::now() - since < kLong) std::this_thread::yield();
-    ASSERT_FALSE(runner_->running());
+    ASSERT_TRUE(rests());
     begin(3);
     begin(4);
     ASSERT_TRUE(entered(3));
@@ -111,6 +115,16 @@ TEST_F(RunnerTest, AStuckHandlerHasOneStandInAndNoMoreWhenItReturns) {
     let_go(3);
     EXPECT_TRUE(entered(4));
     let_go(4);
+}
+
+TEST_F(RunnerTest, AnOwedFlushIsPaidBeforeItRests) {
+    runner_->start(1);
+    begin(1);
+    ASSERT_TRUE(entered(1));
+    outlet_->owe_flush();  // as a handler's ack does
+    let_go(1);
+    ASSERT_TRUE(rests());
+    EXPECT_FALSE(outlet_->owes_flush());
 }
 
 }  // namespace
