@@ -1,9 +1,12 @@
 // consume-child: one worker with a consumer in a process of its own, for tests that kill and stop it.
 //
-//   consume-child URL PARTITIONS     group "g", partitions p.1000 ..., stream ORDERS, subject orders.{1}, max_ack_pending 1
+//   consume-child URL PARTITIONS [ACK_WAIT_MS]     group "g", partitions p.1000 ..., stream ORDERS, subject orders.{1}, max_ack_pending 1
+//
+// With ACK_WAIT_MS its lease outlives every pause that a test makes.
 //
 // Prints "ready", then one line per handled message before it is acknowledged: CLOCK_MONOTONIC in ns, partition, payload. A line on stdin, or
 // its end, stops it gracefully.
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <iostream>
@@ -26,18 +29,23 @@ parti::Result<void> print(parti::Message& message) {
     return {};
 }
 
-int run(const std::string& url, int count) {
+int run(const std::string& url, int count, std::chrono::milliseconds ack_wait) {
     auto context = parti::Context::connect({.urls = {url}}).value();
     std::vector<parti::Partition> partitions;
     for (int i = 0; i < count; ++i) partitions.push_back(parti::Partition::from_id("p." + std::to_string(1000 + i)).value());
     parti::Config config;
     config.group = "g";
     config.timing = parti::fast_test_timing();
+    if (ack_wait.count() > 0) {
+        config.timing.ttl = std::chrono::minutes(2);
+        config.timing.margin = std::chrono::seconds(15);
+    }
     auto worker = parti::Worker::make(context, config, parti::StaticSource::make(std::move(partitions)).value()).value();
     parti::ConsumerConfig consuming;
     consuming.stream = "ORDERS";
     consuming.subject = "orders.{1}";
     consuming.prefix = "c";
+    if (ack_wait.count() > 0) consuming.ack_wait = ack_wait;
     auto consumer = parti::Consumer::make(worker, consuming, print).value();
     if (const auto started = consumer.start(); !started) {
         std::cerr << started.error().message() << std::endl;
@@ -53,8 +61,8 @@ int run(const std::string& url, int count) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-    if (argc != 3) return 2;
-    return run(argv[1], std::stoi(argv[2]));
+    if (argc != 3 && argc != 4) return 2;
+    return run(argv[1], std::stoi(argv[2]), std::chrono::milliseconds(argc == 4 ? std::stoi(argv[3]) : 0));
 } catch (const tl::bad_expected_access<parti::Error>& refused) {
     std::cerr << refused.error().message() << std::endl;
     return 1;

@@ -1,6 +1,8 @@
 // Consumers on a real server when something goes wrong: killed and stopped workers, restarted servers, vanished durables (P-9, P-10).
 #include "consume_fixture.h"
 
+#include <nats/nats.h>
+
 #include <filesystem>
 #include <thread>
 
@@ -19,10 +21,11 @@ protected:
     // A consume-child and the lines it wrote; what it wrote before it was killed counts.
     class Child {
     public:
-        Child(const std::string& url, int partitions) {
+        Child(const std::string& url, int partitions, std::vector<std::string> more = {}) {
             ProcessOptions options;
             options.path = PARTI_CONSUME_CHILD_FILE;
             options.args = {url, std::to_string(partitions)};
+            options.args.insert(options.args.end(), more.begin(), more.end());
             auto process = ChildProcess::start(std::move(options));
             if (!process) throw std::runtime_error(process.error());
             process_ = std::make_unique<ChildProcess>(std::move(*process));
@@ -152,6 +155,48 @@ TEST_F(ConsumeFaults, AStoppedProcessDoesNotHandleWhatIsNoLongerIts) {
     }
 }
 
+// Its lease outlives the pause, so everything stays its own; but the server sends what was in hand a second time meanwhile.
+TEST_F(ConsumeFaults, AProcessStoppedForLongerThanAckWaitHandlesNothingTwice) {
+    make_stream();
+    constexpr int count = 6;
+    const auto partitions = ids(count);
+    Child a(server_->url(), count, {"200"});
+    const auto all_there = [&](std::uint64_t published) {
+        a.read();
+        return a.lines.size() == published * count;
+    };
+    publish(partitions, 1);
+    ASSERT_TRUE(eventually([&] { return all_there(1); }));
+    std::uint64_t published = 1;
+    const auto sent_again = [&] {
+        return std::any_of(partitions.begin(), partitions.end(), [&](const std::string& id) {
+            return consumer_info("c-p_" + id.substr(2)).value("num_redelivered", 0) > 0;
+        });
+    };
+    // Each pause in the middle of a stream of messages; how many of them are in hand then is chance, so as often as it takes, and three times.
+    for (int times = 0, tries = 0; times < 3; ++tries) {
+        ASSERT_LT(tries, 30) << "no pause met a message in hand";
+        publish(partitions, 100);
+        published += 100;
+        const std::size_t before = a.lines.size();
+        ASSERT_TRUE(eventually([&] {
+            a.read();
+            return a.lines.size() > before + 50;
+        }));
+        ASSERT_TRUE(a.process().pause());
+        const auto since = std::chrono::steady_clock::now();
+        ASSERT_TRUE(eventually([&] { return sent_again() || std::chrono::steady_clock::now() - since > 1s; }));  // ack_wait is 200 ms
+        if (sent_again()) ++times;
+        ASSERT_TRUE(a.process().resume());
+        ASSERT_TRUE(eventually([&] { return all_there(published); })) << a.lines.size() << " of " << published * count;
+    }
+    std::uint64_t repeats = 0;
+    EXPECT_EQ(judge(a.lines, partitions, published, repeats), "");
+    EXPECT_EQ(repeats, 0U);
+    ASSERT_TRUE(a.process().send_line("stop"));
+    EXPECT_EQ(a.process().wait(Seconds(10)).value_or(ExitStatus{}).code, 0);
+}
+
 TEST_F(ConsumeFaults, ADeletedDurableIsMadeAgainFromWhereItWas) {
     make_stream();
     const auto partitions = ids(2);
@@ -247,6 +292,49 @@ TEST_F(ConsumeFaults, AStopGoesOnWhenTheServerDiesInTheMiddleOfIt) {
     EXPECT_TRUE(stopped) << stopped.error().message();
     EXPECT_LT(std::chrono::steady_clock::now() - since, patient.timing.drain_timeout);
     ASSERT_TRUE(a.stop());
+}
+
+// The durable stays behind what was acknowledged, and there is nothing to take: as after a server's kill, here by hand while a drain waits for a
+// handler. It is looked at eight times at most, and for a second at most.
+TEST_F(ConsumeFaults, ADrainEndsWhenTheDurableStaysBehind) {
+    make_stream();
+    publish(ids(1), 21);
+    Hold hold;
+    Context context = connect();
+    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
+        seen_.add(m);
+        if (m.payload() == "20") hold.wait();
+        return {};
+    }, consuming());
+    ASSERT_TRUE(eventually([&] { return hold.inside() == 1; })) << notes_.text();
+    natsSubscription* looks = nullptr;
+    ASSERT_EQ(natsConnection_SubscribeSync(&looks, raw_->get(), "$JS.API.CONSUMER.INFO.ORDERS.c-p_1000"), NATS_OK);
+    ASSERT_TRUE(raw_->flush());
+    const auto looked = [&] {
+        std::uint64_t count = 0;
+        natsMsg* look = nullptr;
+        while (natsSubscription_NextMsg(&look, looks, 1) == NATS_OK) {
+            ++count;
+            natsMsg_Destroy(look);
+        }
+        return count;
+    };
+    std::thread stopping([&] { EXPECT_TRUE(a->consumer->stop()); });
+    std::uint64_t first = 0;
+    EXPECT_TRUE(eventually([&] { return (first += looked()) == 1; })) << "the pull has ended";
+    const auto config = consumer_info("c-p_1000")["config"];
+    EXPECT_TRUE(raw_->api("CONSUMER.DELETE.ORDERS.c-p_1000"));
+    EXPECT_TRUE(raw_->api("CONSUMER.DURABLE.CREATE.ORDERS.c-p_1000", {{"stream_name", "ORDERS"}, {"config", config}}));
+    const auto taken = raw_->request("$JS.API.CONSUMER.MSG.NEXT.ORDERS.c-p_1000", R"({"batch":1,"expires":5000000000})");
+    EXPECT_TRUE(taken && *taken == "0") << "and is not acknowledged";
+    static_cast<void>(looked());  // consumer_info() is one
+    hold.open();
+    stopping.join();
+    const std::uint64_t more = looked();
+    EXPECT_GE(more, 1U);
+    EXPECT_LE(more, 7U);
+    natsSubscription_Destroy(looks);
+    EXPECT_EQ(seen_.in_order_once(ids(1), 21), "");
 }
 
 TEST_F(ConsumeFaults, ARestartedServerIsPulledFromAgain) {
