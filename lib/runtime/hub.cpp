@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "runtime/hub_queue.h"
 #include "runtime/hub_view.h"
 #include "runtime/large_records.h"
 #include "wire/codec.h"
@@ -143,7 +144,7 @@ public:
         if (large_) large_->tick();
     }
 
-    std::size_t queued() const { return queue_.size() + turn_.size(); }
+    std::size_t queued() const { return queue_.size(); }
     std::size_t watches() const { return views_[0].channels.size() + views_[1].channels.size(); }
 
 private:
@@ -177,35 +178,48 @@ private:
     // ---- delivery -----------------------------------------------------------------------------------------------------------
 
     void enqueue(Hub::MemberId id, core::Event event) {
-        queue_.emplace_back(id, std::move(event));
-        if (queue_.size() == 1 && !draining_) schedule_drain();
+        queue_.push(id, std::move(event));
+        schedule_drain();
     }
 
     void schedule_drain() {
+        if (draining_ || queue_.empty() || std::exchange(drain_scheduled_, true)) return;
         shell_.defer([weak = weak_from_this()] {
             if (const auto self = weak.lock()) self->drain();
         });
     }
 
-    // Only what was there at the start: what the members' own calls add comes in another turn, so that nobody starves the io
-    // thread.
+    // A part of what was there at the start: timers, answers that have arrived and whatever the members' own calls add come between
+    // two turns, so that nobody starves the io thread.
     void drain() {
         const auto self = shared_from_this();  // a member may end the hub
-        turn_.swap(queue_);
+        drain_scheduled_ = false;
         draining_ = true;
-        for (auto& [id, event] : turn_) {
-            const auto it = members_.find(id);
-            if (it == members_.end()) continue;
-            if (const auto* done = std::get_if<core::SnapshotDone>(&event)) {
-                if (!it->second.interest || it->second.interest->id != done->interest) continue;  // a newer one follows
-            }
-            const auto deliver = it->second.deliver;  // it may leave from inside
-            (*deliver)(std::move(event));
+        std::size_t cost = 0;
+        while (cost < shell_.turn_events_max * kPassedOverPerEvent) {
+            auto item = queue_.pop([this](Hub::MemberId id, const core::Event& event) { return void_now(id, event); });
+            cost += item.passed_over + kPassedOverPerEvent;
+            if (!item.event) break;
+            const auto deliver = members_.at(item.member).deliver;  // it may leave from inside
+            (*deliver)(std::move(*item.event));
         }
-        turn_.clear();
-        if (turn_.capacity() > kEventsKept) Events().swap(turn_);  // turn_ = {} would keep the room
         draining_ = false;
-        if (!queue_.empty()) schedule_drain();
+        schedule_drain();
+    }
+
+    // What a member need not hear any more: it left, asked for something else meanwhile, or something newer follows.
+    bool void_now(Hub::MemberId id, const core::Event& event) const {
+        const auto it = members_.find(id);
+        if (it == members_.end()) return true;
+        const auto& interest = it->second.interest;
+        if (const auto* done = std::get_if<core::SnapshotDone>(&event)) return !interest || interest->id != done->interest;
+        const auto* seen = std::get_if<core::EntrySeen>(&event);
+        if (seen == nullptr) return false;
+        const Entry& entry = seen->entry;
+        if (!interest || !wants(*interest, entry.bucket, entry.key)) return true;
+        const auto& known = views_[entry.bucket == Bucket::lease ? 0 : 1].known;
+        const auto present = known.find(entry.key);
+        return present == known.end() || present->second.entry.revision != entry.revision;
     }
 
     void announce_snapshot(Hub::MemberId id, Member& member) {
@@ -421,11 +435,12 @@ private:
         if (entry.revision != 0) known.floor = entry.revision;
         known.entry = std::move(entry);
         known.first_seen = first_seen;
+        std::vector<Hub::MemberId> members;
         for (const auto& [id, member] : members_) {
-            if (member.interest && wants(*member.interest, v.bucket, key)) {
-                enqueue(id, core::EntrySeen{known.entry, known.first_seen});
-            }
+            if (member.interest && wants(*member.interest, v.bucket, key)) members.push_back(id);
         }
+        queue_.push(std::move(members), core::EntrySeen{known.entry, known.first_seen});
+        schedule_drain();
     }
 
     void log(LogLevel level, const std::string& line) const {
@@ -433,16 +448,15 @@ private:
     }
 
     static constexpr std::uint64_t kForeignKeysLogged = 16;
-    static constexpr std::size_t kEventsKept = 64;  // room for so many events outlives a turn
+    static constexpr std::size_t kPassedOverPerEvent = 16;  // passing over as many costs no more than delivering one
 
     jetstream::Client& client_;
     HubShell shell_;
     BucketView views_[2];
     std::map<Hub::MemberId, Member> members_;
     Hub::MemberId last_member_ = 0;
-    using Events = std::vector<std::pair<Hub::MemberId, core::Event>>;
-    Events queue_;
-    Events turn_;  // being delivered; lasts for its memory
+    HubQueue queue_;
+    bool drain_scheduled_ = false;
     bool draining_ = false;
     std::uint64_t foreign_keys_ = 0;
     std::shared_ptr<LargeRecords> large_;

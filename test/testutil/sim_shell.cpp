@@ -11,6 +11,14 @@
 
 namespace parti::testutil {
 
+namespace {
+
+// Of the hub: so short, and each takes so long, that what a few workers are owed takes several turns and answers overtake it.
+constexpr std::size_t kTurnEvents = 3;
+constexpr Nanos kTurn = 20'000;
+
+}  // namespace
+
 // ---- codec ------------------------------------------------------------------------------------------------------------------
 
 RecordValue SimCodec::decode(Bucket bucket, const Key& key, std::string_view bytes) {
@@ -416,12 +424,13 @@ SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(S
     });
     runtime::HubShell shell;
     shell.now = [this] { return now(); };
-    shell.defer = [this](std::function<void()> task) { shared_.scheduler.after(0, lane_, std::move(task)); };
+    shell.defer = [this](std::function<void()> task) { shared_.scheduler.after(kTurn, lane_, std::move(task)); };
     shell.decode = [this](Bucket bucket, const Key& key, std::string_view bytes) {
         return shared_.codec.decode(bucket, key, bytes);
     };
     shell.encode = [this](const RecordValue& record) { return shared_.codec.encode(record); };
     shell.limits = shared.plan.limits;
+    shell.turn_events_max = kTurnEvents;
     shell.wake = [this](core::Instant at) {
         const Nanos due = std::max(clock_.true_time(at), shared_.scheduler.now());
         shared_.scheduler.at(due, lane_, [this, generation = ++hub_tick_] {
