@@ -248,22 +248,30 @@ Nanos SimWorld::Impl::time_to_notice() const {
 void SimWorld::Impl::lost(Bucket bucket, Revision kept) {
     const Timing& t = shared.plan.config.timing;
     shared.trace("world: lost " + bucket_name(bucket));
+    losses[bucket] += 1;
     if (!shared.network.server_up()) lost_while_down.insert(bucket);
     shared.judge.lost(scheduler.now(), bucket, kept, time_to_notice(), (t.ttl - t.margin).count() * 21 / 20);
 }
 
 void SimWorld::Impl::lose_tail(Fault fault, bool leases, bool assignments) {
-    std::vector<std::pair<Bucket, SimStore::Stream>> copies;
+    // What goes back is the tail of the present history: a copy from before another loss would bring a history back that was lost.
+    struct Copy {
+        Bucket bucket;
+        std::uint64_t losses;
+        SimStore::Stream stream;
+    };
+    std::vector<Copy> copies;
     for (const Bucket bucket : {Bucket::lease, Bucket::assignment}) {
         if (!(bucket == Bucket::lease ? leases : assignments) || shared.store.find(bucket_name(bucket)) == nullptr) continue;
-        copies.emplace_back(bucket, shared.store.snapshot(bucket_name(bucket)));
+        copies.push_back({bucket, losses[bucket], shared.store.snapshot(bucket_name(bucket))});
     }
     const Nanos tail = shared.rng.chance(1, 2) ? shared.rng.between(kMilli, kSecond) : shared.rng.between(kSecond, 30 * kSecond);
     scheduler.after(tail, SimScheduler::kWorld, [this, fault, copies = std::move(copies)] {
         if (!shared.faults) return;
         std::set<Bucket> gone;
-        for (const auto& [bucket, copy] : copies) {
+        for (const auto& [bucket, losses_then, copy] : copies) {
             const SimStore::Stream* present = shared.store.find(copy.bucket);
+            if (losses[bucket] != losses_then) continue;
             if (present == nullptr || present->identity != copy.identity || present->last_sequence <= copy.last_sequence) continue;
             shared.store.restore(copy);
             // A chunk that was on its way may fit there by chance; what it tears may be written once more as it is.

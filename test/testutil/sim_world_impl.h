@@ -84,6 +84,7 @@ struct SimWorld::Impl {
     std::map<std::string, std::shared_ptr<const std::string>> older_records;  // of assignments, by key
     bool operator_at_work = false;
     std::set<Bucket> lost_while_down;  // it can be noticed when the server is up again
+    std::map<Bucket, std::uint64_t> losses;  // so far
     bool done = false;
     Nanos healed_at = 0;
     Nanos converged_at = 0;
