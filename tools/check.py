@@ -44,6 +44,7 @@ TEXT = SOURCES | {".cmake", ".txt", ".md", ".py", ".sh", ".yml", ".yaml", ".json
 LINES_MAX = 500
 COLUMNS_MAX = 130
 SUITE_LABELS = {"stress", "soak", "ladder", "matrix"}  # of the stress suite; all but `stress` are kept out of `ctest -L stress`
+TAKES_LAUNCHES_OF = {"TestMemoryBenchmark_PerWorkerOverhead.": "TestMemoryBenchmark_IsolatedParti.", "TestMemoryBenchmark_PerPartitionOverhead.": "TestMemoryBenchmark_IsolatedParti."}
 LABELS = {"unit", "simulation", "integration", "smoke", "selftest", "benchmark", "browser"} | SUITE_LABELS
 
 # Seconds of all tests of a profile. `standard` is what `ctest -L stress` runs; the others are all labels.
@@ -231,7 +232,17 @@ def check_ctest(build, ctest):
             problems.append(f"{test['name']}: [missing] its program is not built")
         for label in labels:
             counts[label] = counts.get(label, 0) + 1
-    return problems, counts
+    return problems + order_problems([test["name"] for test in json.loads(listing.stdout)["tests"]]), counts
+
+
+def order_problems(names):
+    """Tests that take what others have measured, before those: they would measure it again."""
+    problems = []
+    for taker, giver in TAKES_LAUNCHES_OF.items():
+        given = [i for i, name in enumerate(names) if name.startswith(giver)]
+        problems += [f"{name}: [order] is run before {names[given[-1]]}, whose launches it takes" for i, name in enumerate(names)
+                     if name.startswith(taker) and given and i < given[-1]]
+    return problems
 
 
 def suite_problems(name, properties):

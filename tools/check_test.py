@@ -180,6 +180,14 @@ class Check(unittest.TestCase):
             self.assertEqual([], self.ctest_file(lines)[0])
             self.assertTrue(self.ctest_file(lines.replace(fixtures, "FIXTURES_REQUIRED stress_run"))[0])
 
+    def test_who_takes_launches_of_another_comes_after_it(self):
+        giver, taker = "TestMemoryBenchmark_IsolatedParti.Launches/50w_500p", "TestMemoryBenchmark_PerWorkerOverhead.Slope"
+        self.assertEqual([], check.order_problems(["a", giver, taker]))
+        self.assertEqual([], check.order_problems([taker, "a"]))  # nothing to take in this profile
+        problems = check.order_problems([taker, "a", giver])
+        self.assertEqual(1, len(problems))
+        self.assertIn("[order]", problems[0])
+
     def budgets(self, tests, registered, profile="standard"):
         """tests: (name, label, declarations, budget); registered: (name, label, timeout)."""
         (self.root / "stress-budgets").mkdir(exist_ok=True)
