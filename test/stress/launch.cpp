@@ -43,7 +43,7 @@ std::uint64_t of(const Stats& stats, const char* key) {
 
 // An answer adds up all workers of the process: the more there are, the less often it is asked, so that asking stays below 1 % of a core.
 Outcome<Stats> wait_renewals(test::WorkerProcess& process, std::size_t workers, std::uint64_t target, Milliseconds timeout) {
-    const Milliseconds pause = std::max(kPoll, Milliseconds(workers));
+    const Milliseconds pause = std::max(kPoll, Milliseconds(2 * workers));
     const auto deadline = Clock::now() + timeout;
     while (true) {
         auto stats = process.stats();

@@ -279,7 +279,7 @@ TEST_F(TestScenario_HandoffGap, JoinAndLeave) {
     if (!measures()) return;
     const double calm = at_quantile_ms(gaps.calm, 0.5);
     EXPECT_LE(at_quantile_ms(gaps.unmoved, 0.5), 3 * calm) << "an unmoved partition is handled as in calm (ms)";
-    EXPECT_LE(at_quantile_ms(gaps.unmoved, 0.5), at_quantile_ms(gaps.moved, 0.5));
+    EXPECT_LE(at_quantile_ms(gaps.unmoved, 0.5), at_quantile_ms(gaps.moved, 0.5) + calm) << "nor does it wait longer than a moved one";
     // The figure asked for is 250 ms; on a machine whose calm is worse than a tenth of that, ten times its calm.
     EXPECT_LE(at_quantile_ms(gaps.moved, 0.99), std::max(250.0, 10 * at_quantile_ms(gaps.calm, 0.99)));
 }

@@ -82,6 +82,12 @@ protected:
         return sum;
     }
 
+    void renewals_of(std::size_t process, std::uint64_t& out) {
+        const auto stats = fleet_->process(process).stats();
+        ASSERT_TRUE(stats && stats->count("renewals") != 0) << (stats ? "no count of renewals" : stats.error());
+        out = stats->at("renewals");
+    }
+
     // Until all workers together have renewed `times` each.
     void wait_renewals(std::uint64_t times) {
         const std::uint64_t target = sum_of("renewals") + times * GetParam().workers;
@@ -163,10 +169,20 @@ protected:
 
     void stop_and_continue(Measured& m) {
         m.stopped = any_process();
+        std::uint64_t renewals = 0;
+        ASSERT_NO_FATAL_FAILURE(renewals_of(m.stopped, renewals));
         m.stopped_ns = test::boot_now_ns();
         ASSERT_TRUE(fleet_->process(m.stopped).pause());
         std::this_thread::sleep_for(kStopped);  // the fault itself is a time
         ASSERT_TRUE(fleet_->process(m.stopped).resume());
+        // At first it says what it was before the pause: it has noticed when its workers have leases again, and renew them.
+        const std::uint64_t target = renewals + fleet_->process(m.stopped).options().workers;
+        const std::int64_t deadline = test::boot_now_ns() + std::chrono::nanoseconds(kPatience).count();
+        for (std::uint64_t now = 0; now < target;) {
+            ASSERT_LT(test::boot_now_ns(), deadline) << "the continued workers do not renew";
+            fleet_->process(m.stopped).listen_for(Milliseconds(50));
+            ASSERT_NO_FATAL_FAILURE(renewals_of(m.stopped, now));
+        }
         ASSERT_NO_FATAL_FAILURE(wait_balanced("stop and continue"));
         m.stop_to_ns = test::boot_now_ns();
     }
