@@ -9,7 +9,7 @@
 //           max_ack_pending, ack_wait and max_deliver, which are updated.
 // Threads   The io thread, but for take_direct. Handlers may end the feed.
 // Lifetime  After end() or close() nothing is delivered. Shared: pending answers hold it weakly.
-// Cost      One subscription; a pull request for every half of the room.
+// Cost      One subscription; a pull request for half of the room or more.
 // Source    P-9; PROTOCOL.md, "Consuming".
 #pragma once
 
