@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -40,6 +41,7 @@ protected:
         handlers.take_direct = [this](Message& message) {
             if (!takes_) return false;
             note(message, direct_);
+            if (inside_) inside_();
             return true;
         };
         pull_ = std::make_shared<jetstream::Pull>(link_, "s", "d", jetstream::Pull::Timing{seconds(30), {}}, std::move(handlers));
@@ -75,6 +77,7 @@ protected:
     const Connection its_ = connect(world_.server().url());
     std::shared_ptr<jetstream::Link> link_;
     std::atomic<bool> takes_{true};
+    std::function<void()> inside_;  // of take_direct; set before there are messages
     std::atomic<std::uint64_t> direct_{0}, indirect_{0};
     int statuses_ = 0;
     std::mutex mutex_;
@@ -135,13 +138,29 @@ TEST_F(PullTest, AnEndInTheMiddleOfAStreamLeavesNoGapAndDoublesNothing) {
     EXPECT_EQ(ended, 1);
 }
 
-TEST_F(PullTest, AfterCloseNothingGoesStraightOn) {
-    constexpr std::uint32_t count = 5000;
-    ASSERT_NO_FATAL_FAILURE(store(count));
+// close() returns only when nobody is inside take_direct: what that works on may go then. The one inside looks for a while whether it does.
+TEST_F(PullTest, CloseWaitsForTheMessageThatIsBeingTakenAndNoneFollows) {
+    std::atomic<bool> entered{false}, closing{false}, closed{false}, closed_meanwhile{false}, left{false};
+    inside_ = [&] {
+        if (entered.exchange(true)) return;
+        const auto until = [](const std::atomic<bool>& what, std::chrono::milliseconds patience) {
+            const auto deadline = std::chrono::steady_clock::now() + patience;
+            while (!what && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+            return what.load();
+        };
+        if (until(closing, seconds(10))) closed_meanwhile = until(closed, std::chrono::milliseconds(100));
+        left = true;
+    };
+    constexpr std::uint32_t count = 100;
     ASSERT_TRUE(pull_->request(count, 0));
-    ASSERT_TRUE(wait([&] { return direct_ >= 100; }));
+    ASSERT_NO_FATAL_FAILURE(store(count));
+    ASSERT_TRUE(wait([&] { return entered.load(); }));
+    closing = true;
     pull_->close();
+    closed = true;
+    ASSERT_TRUE(wait([&] { return left.load(); }));
     const std::uint64_t straight = direct_;
+    EXPECT_FALSE(closed_meanwhile) << "closed while a message was being taken";
     ASSERT_EQ(natsConnection_Flush(mine_.get()), NATS_OK);
     world_.io().poll();
     EXPECT_EQ(direct_, straight);
