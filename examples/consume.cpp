@@ -4,17 +4,19 @@
 
 int main() try {
     auto context = parti::Context::connect({.urls = {"nats://127.0.0.1:4222"}}).value();
-    auto source = parti::StaticSource::make({parti::Partition::make({"orders", "eu"}).value(),
-                                             parti::Partition::make({"orders", "us"}).value()}).value();
+    const auto eu = parti::Partition::make({"orders", "eu"}).value();
+    const auto us = parti::Partition::make({"orders", "us"}).value();
+    auto source = parti::StaticSource::make({eu, us}).value();
     auto worker = parti::Worker::make(context, {.group = "orders"}, source).value();
     parti::ConsumerConfig config;
-    config.stream = "ORDERS";           // listens to orders.>
-    config.subject = "orders.{1}";      // of partition orders.eu: orders.eu
+    config.stream = "ORDERS";                        // listens to orders.>
+    config.subject = "orders.{1}";                   // of partition orders.eu: orders.eu
     config.dead_letter_subject = "dead.orders.{1}";  // of another stream, for what fails five times
-    auto consumer = parti::Consumer::make(worker, config, [](parti::Message& message) -> parti::Result<void> {
+    const auto handle = [](parti::Message& message) -> parti::Result<void> {
         std::cout << message.subject() << ' ' << message.sequence() << ": " << message.payload() << std::endl;
         return {};  // acknowledges it; an error, or an exception, has it delivered again, later
-    }).value();
+    };
+    auto consumer = parti::Consumer::make(worker, config, handle).value();
     if (auto started = consumer.start(); !started) {  // says what is missing, and what to do about it
         std::cerr << started.error().message() << std::endl;
         return 1;

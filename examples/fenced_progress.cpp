@@ -1,9 +1,9 @@
 // Exact results in a store of your own, although messages may be delivered twice: fenced_progress URL FOLDER PARTITION...
 //
-// Adds up the numbers that come under orders.<PARTITION>. The store keeps, in one write, the result, how far it has got (the message's sequence)
-// and who wrote it (the fencing token). It refuses a smaller token, so a worker that was stopped for a while and does not know yet that it has
-// been replaced cannot undo anything; and it skips a sequence that it has, so a message that comes again changes nothing.
-// Here the store is a folder, locked per write. In a database it is one statement:
+// Adds up the numbers that come under orders.<PARTITION>. The store keeps, in one write, the result, how far it has got (the
+// message's sequence) and who wrote it (the fencing token). It refuses a smaller token, so a worker that was stopped for a while
+// and does not know yet that it has been replaced cannot undo anything; and it skips a sequence that it has, so a message that
+// comes again changes nothing. Here the store is a folder, locked per write. In a database it is one statement:
 //   UPDATE totals SET total = total + :amount, sequence = :sequence, epoch = :epoch, version = :version
 //   WHERE partition = :partition AND sequence < :sequence AND (epoch, version) <= (:epoch, :version)
 #include <fcntl.h>
@@ -46,7 +46,8 @@ private:
         std::ofstream out(file + ".new");
         out << fence.epoch.value << ' ' << fence.version << ' ' << sequence << ' ' << row.total + amount << std::endl;
         out.close();
-        if (!out || std::rename((file + ".new").c_str(), file.c_str()) != 0) return parti::fail(parti::Errc::not_ready, "cannot write " + file);
+        if (!out || std::rename((file + ".new").c_str(), file.c_str()) != 0)
+            return parti::fail(parti::Errc::not_ready, "cannot write " + file);
         return {};
     }
     std::string folder_;
@@ -70,9 +71,10 @@ int main(int argc, char** argv) try {
     parti::ConsumerConfig config;
     config.stream = "ORDERS";
     config.subject = "orders.{1}";
-    auto consumer = parti::Consumer::make(worker, config, [&store](parti::Message& message) {
+    const auto handle = [&store](parti::Message& message) {
         return store.add(message.ownership(), message.sequence(), std::stoll(std::string(message.payload())));
-    }).value();
+    };
+    auto consumer = parti::Consumer::make(worker, config, handle).value();
     if (auto started = consumer.start(); !started) {
         std::cerr << started.error().message() << std::endl;
         return 1;

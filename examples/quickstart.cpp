@@ -4,8 +4,9 @@
 
 int main() try {
     auto context = parti::Context::connect({.urls = {"nats://127.0.0.1:4222"}}).value();
-    auto source = parti::StaticSource::make({parti::Partition::make({"orders", "eu"}).value(),
-                                             parti::Partition::make({"orders", "us"}).value()}).value();
+    const auto eu = parti::Partition::make({"orders", "eu"}).value();
+    const auto us = parti::Partition::make({"orders", "us"}).value();
+    auto source = parti::StaticSource::make({eu, us}).value();
     parti::Callbacks callbacks;
     callbacks.on_assigned = [](auto gained) {
         for (const auto& ownership : gained) std::cout << "start " << ownership.partition().id() << std::endl;

@@ -60,7 +60,6 @@ class Checker:
         self.root = root
         self.problems = []
         self.warnings = []
-        self.long_lines = {}  # path -> how many
         self.files = sorted(self.list_files())
 
     def list_files(self):
@@ -91,10 +90,6 @@ class Checker:
         self.registered_tests()
         self.workflows()
         self.readme_example()
-        if self.long_lines:
-            path, most = max(self.long_lines.items(), key=lambda item: item[1])
-            self.warnings.append(f"{sum(self.long_lines.values())} lines of C++ in {len(self.long_lines)} files are longer than {COLUMNS_MAX} "
-                                 f"columns (most in {path}: {most})")
 
     # --- C++ ---
 
@@ -105,9 +100,9 @@ class Checker:
             self.report(path, 1, "contract", "a header starts with a comment: what it decides or owns (CONTRIBUTING.md)")
         if len(lines) > LINES_MAX:
             self.warnings.append(f"{path}: {len(lines)} lines (more than {LINES_MAX} is a design question)")
-        if long := sum(len(line) > COLUMNS_MAX for line in lines):
-            self.long_lines[path] = long
         for number, line in enumerate(lines, 1):
+            if len(line) > COLUMNS_MAX:
+                self.report(path, number, "columns", f"{len(line)} columns; at most {COLUMNS_MAX} (make format wraps code, not comments and strings)")
             match = INCLUDE.match(line)
             if match and path.parts[0] == "lib":
                 self.library_include(path, number, match[1], match[2])

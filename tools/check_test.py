@@ -110,11 +110,11 @@ class Check(unittest.TestCase):
         self.assertEqual(([], 1), (checker.problems, len(checker.warnings)))
         self.assertIn("lib/base/long.cpp: 501 lines", checker.warnings[0])
 
-    def test_long_lines_are_one_warning_with_their_count(self):
+    def test_long_lines_are_problems(self):
         wide, fits = "// " + "x" * 128 + "\n", "// " + "\u00b1" * 127 + "\n"  # columns are characters, not bytes
         checker = self.run_check(CLEAN | {"lib/base/a.cpp": wide + fits, "lib/base/b.h": wide * 2, "docs/LONG.md": wide})
-        self.assertEqual([], checker.problems)
-        self.assertEqual(["3 lines of C++ in 2 files are longer than 130 columns (most in lib/base/b.h: 2)"], checker.warnings)
+        self.assertEqual(3, len(checker.problems), checker.problems)
+        self.assertIn("lib/base/a.cpp:1: [columns] 131 columns; at most 130", checker.problems[0])
 
     def test_ignored_files_are_not_checked(self):
         subprocess.run(["git", "init", "-q", str(self.root)], check=True)

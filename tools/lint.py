@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Lints what no compiler sees: every shell script and every `run:` line with shellcheck, every YAML file with yamllint, workflows as
-workflow_check.py says.
+workflow_check.py says, the layout of C++ as .clang-format says (with clang-format 14, Debian 12's; others lay out otherwise).
 
 lint.py [ROOT]     one line per problem, exits 1 if there is any; 100 when a linter is missing, with the line that installs it
 Its own test: lint_test.py.
@@ -29,6 +29,23 @@ def shell_scripts(checker):
             yield path
 
 
+def clang_format_14():
+    version = subprocess.run(("clang-format", "--version"), capture_output=True, text=True).stdout if shutil.which("clang-format") else ""
+    return re.search(r"\bversion 14\.", version) is not None
+
+
+def layout_problems(root, checker):
+    """None: clang-format 14 is not here. Nothing but the layout depends on it, so setup.sh does not install it."""
+    if not clang_format_14():
+        return None
+    sources = [str(root / path) for path in checker.files if path.suffix in check.SOURCES]
+    if not sources or not (root / ".clang-format").exists():
+        return []
+    said = run("clang-format", "--dry-run", "-Werror", "--style=file", *sources)
+    found = sorted({match[1] for line in said if (match := re.match(r"(.+?):\d+:\d+: error: code should be clang-formatted", line))})
+    return [f"[layout] {path.removeprefix(f'{root}/')}: run make format" for path in found] or said
+
+
 def problems_of(root):
     checker = check.Checker(root)
     problems = []
@@ -45,7 +62,10 @@ def problems_of(root):
         problems += [f"[workflow] {path}: {problem}" for problem in workflow_check.problems_of(text, makefile)]
         for line in workflow_check.runs_of(text):
             problems += [f"[shellcheck] {path}: '{line}': {said}" for said in run("shellcheck", "--shell=sh", "--format=gcc", "-", stdin=line + "\n")]
-    return problems, len(checker.files)
+    layout = layout_problems(root, checker)
+    if layout is None:
+        print("lint.py: the layout of C++ is not checked: clang-format 14 is not here (apt-get install clang-format)")
+    return problems + (layout or []), len(checker.files)
 
 
 def main(arguments):

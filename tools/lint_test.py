@@ -38,6 +38,13 @@ class Lint(unittest.TestCase):
                 self.assertEqual(1, len(problems), problems)
                 self.assertIn(says, problems[0])
 
+    @unittest.skipUnless(lint.clang_format_14(), "clang-format 14 is not here")
+    def test_layout_is_checked(self):
+        style = {".clang-format": "BasedOnStyle: Google\n", "lib/base/a.h": "int a;\n"}
+        self.assertEqual([], self.problems(style))
+        self.assertEqual(["[layout] lib/base/b.cpp: run make format"], self.problems(style | {"lib/base/b.cpp": "int  b;\n"}))
+        self.assertIn("Wrong", "\n".join(self.problems(style | {".clang-format": "BasedOnStyle: Wrong\n"})))
+
     def test_run_lines_go_through_shellcheck(self):
         problems = self.problems({".github/workflows/a.yml": GOOD.replace("make summary", "rm $X", 1)})
         self.assertTrue(any("[shellcheck]" in p and "'rm $X'" in p for p in problems), problems)

@@ -46,7 +46,8 @@ parti::Result<void> execute(const parti::Control& control, const Options& option
     const auto status = control.status();
     if (!status) return tl::unexpected(status.error());
     const std::string text = options.json ? as_json(*status) : as_text(*status);
-    if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) return parti::fail(Errc::internal, "standard output cannot be written");
+    if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0)
+        return parti::fail(Errc::internal, "standard output cannot be written");
     return {};
 }
 

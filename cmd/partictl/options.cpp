@@ -30,16 +30,15 @@ const char* const usage =
     "  --help\n"
     "\n"
     "A command is asked for when partictl ends; `status` shows how far the group is with it.\n"
-    "Exit codes: 0 done; 1 something else went wrong; 2 bad usage or a bad value; 3 no such group or name; 4 no connection, no permission\n"
+    "Exit codes: 0 done; 1 something else went wrong; 2 bad usage or a bad value; 3 no such group or name; 4 no connection, no "
+    "permission\n"
     "or no answer in time; 5 a record cannot be read.\n";
 
 namespace {
 
 using Text = const std::string&;
 
-tl::unexpected<Error> refuse(std::string why) {
-    return fail(Errc::invalid_argument, std::move(why));
-}
+tl::unexpected<Error> refuse(std::string why) { return fail(Errc::invalid_argument, std::move(why)); }
 
 bool known_command(Text name) {
     for (const char* known : {"status", "freeze", "unfreeze", "drain", "undrain", "rebalance", "refresh", "reset"}) {
@@ -48,9 +47,7 @@ bool known_command(Text name) {
     return false;
 }
 
-bool takes_name(Text command) {
-    return command == "drain" || command == "undrain";
-}
+bool takes_name(Text command) { return command == "drain" || command == "undrain"; }
 
 Result<Duration> seconds_of(Text value) {
     int seconds = 0;
@@ -66,7 +63,8 @@ Result<Duration> seconds_of(Text value) {
 Result<void> take_word(Options& out, Text word) {
     if (out.command.empty()) {
         if (!known_command(word)) {
-            return refuse("unknown command '" + word + "'; it must be status, freeze, unfreeze, drain, undrain, rebalance, refresh or reset");
+            return refuse("unknown command '" + word +
+                          "'; it must be status, freeze, unfreeze, drain, undrain, rebalance, refresh or reset");
         }
         out.command = word;
         return {};
@@ -75,11 +73,13 @@ Result<void> take_word(Options& out, Text word) {
         out.name = word;
         return {};
     }
-    return refuse("'" + word + "' after '" + out.command + "': " + (takes_name(out.command) ? "it takes one NAME" : "it takes no argument"));
+    return refuse("'" + word + "' after '" + out.command +
+                  "': " + (takes_name(out.command) ? "it takes one NAME" : "it takes no argument"));
 }
 
 Result<Options> conclude(Options out) {
-    if (out.command.empty()) return refuse("a command is missing: status, freeze, unfreeze, drain, undrain, rebalance, refresh or reset");
+    if (out.command.empty())
+        return refuse("a command is missing: status, freeze, unfreeze, drain, undrain, rebalance, refresh or reset");
     if (out.group.empty()) return refuse("--group is missing");
     if (takes_name(out.command) && out.name.empty()) {
         return refuse("'" + out.command + "' needs a NAME: a session, an instance or a worker's number");
@@ -99,10 +99,18 @@ Result<Options> parse_options(const std::vector<std::string>& args) {
     ConnectOptions& c = out.connect;
     std::vector<std::string> servers;
     std::string timeout;
-    const std::map<std::string, std::string*> texts = {
-        {"--group", &out.group}, {"--user", &c.user}, {"--password", &c.password}, {"--token", &c.token}, {"--credentials", &c.credentials_file},
-        {"--nkey-public", &c.nkey_public}, {"--nkey-seed", &c.nkey_seed_file}, {"--tls-ca", &c.tls_ca_file},
-        {"--tls-cert", &c.tls_certificate_file}, {"--tls-key", &c.tls_key_file}, {"--tls-hostname", &c.tls_hostname}, {"--timeout", &timeout}};
+    const std::map<std::string, std::string*> texts = {{"--group", &out.group},
+                                                       {"--user", &c.user},
+                                                       {"--password", &c.password},
+                                                       {"--token", &c.token},
+                                                       {"--credentials", &c.credentials_file},
+                                                       {"--nkey-public", &c.nkey_public},
+                                                       {"--nkey-seed", &c.nkey_seed_file},
+                                                       {"--tls-ca", &c.tls_ca_file},
+                                                       {"--tls-cert", &c.tls_certificate_file},
+                                                       {"--tls-key", &c.tls_key_file},
+                                                       {"--tls-hostname", &c.tls_hostname},
+                                                       {"--timeout", &timeout}};
     for (std::size_t i = 0; i < args.size(); ++i) {
         const std::string& word = args[i];
         if (word == "--help") {

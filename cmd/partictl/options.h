@@ -15,7 +15,7 @@ struct Options {
     ConnectOptions connect;
     std::string group;
     std::string command;
-    std::string name;          // of drain and undrain
+    std::string name;  // of drain and undrain
     Duration timeout = Control::kTimeout;
     bool in_advance = false;
     bool json = false;

@@ -15,9 +15,7 @@ std::string text_of(Fence fence) {
     return fence == Fence() ? "-" : std::to_string(fence.epoch.value) + "." + std::to_string(fence.version);
 }
 
-std::string or_dash(const std::string& text) {
-    return text.empty() ? "-" : text;
-}
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 
 std::string roles_of(const WorkerStatus& worker) {
     std::string out;
@@ -48,9 +46,7 @@ std::string table(const std::vector<Row>& rows) {
     return out;
 }
 
-json fence_of(Fence fence) {
-    return {fence.epoch.value, fence.version};
-}
+json fence_of(Fence fence) { return {fence.epoch.value, fence.version}; }
 
 }  // namespace
 
@@ -58,20 +54,23 @@ std::string as_text(const GroupStatus& s) {
     std::string drain;
     for (const std::string& name : s.drain) drain += (drain.empty() ? "" : ", ") + name;
     std::string out = "group " + s.group + ": epoch " + std::to_string(s.epoch.value) + ", " +
-                      (s.leader ? "leader worker " + std::to_string(s.leader->value) : "no leader") + ", " + std::string(to_string(s.phase)) +
-                      ", policy " + std::string(to_string(s.policy)) + (s.frozen ? ", frozen" : "") +
-                      (s.rebalance_pending ? ", rebalance pending" : "") + "\n";
+                      (s.leader ? "leader worker " + std::to_string(s.leader->value) : "no leader") + ", " +
+                      std::string(to_string(s.phase)) + ", policy " + std::string(to_string(s.policy)) +
+                      (s.frozen ? ", frozen" : "") + (s.rebalance_pending ? ", rebalance pending" : "") + "\n";
     out += "partitions " + std::to_string(s.partition_count) + ", without owner " +
            (s.without_owner ? std::to_string(*s.without_owner) : "unknown") + "; drain list: " + or_dash(drain) + "\n";
-    std::vector<Row> rows = {{"worker", "lease", "owned", "revoking", "published", "applied", "inc", "capacity", "zone", "instance", "session", "roles"}};
+    std::vector<Row> rows = {{"worker", "lease", "owned", "revoking", "published", "applied", "inc", "capacity", "zone",
+                              "instance", "session", "roles"}};
     for (const WorkerStatus& w : s.workers) {
-        rows.push_back({std::to_string(w.number.value), std::string(to_string(w.lease)), std::to_string(w.owned), std::to_string(w.revoking),
-                        text_of(w.published), text_of(w.applied) + (w.acknowledged || w.published == Fence() ? "" : " (late)"),
+        rows.push_back({std::to_string(w.number.value), std::string(to_string(w.lease)), std::to_string(w.owned),
+                        std::to_string(w.revoking), text_of(w.published),
+                        text_of(w.applied) + (w.acknowledged || w.published == Fence() ? "" : " (late)"),
                         std::to_string(w.incarnation.value), std::to_string(w.capacity), or_dash(w.zone), or_dash(w.instance),
                         to_string(w.session), roles_of(w)});
     }
     out += table(rows);
-    for (const UnreadableKey& key : s.unreadable) out += "unreadable: " + key.bucket + " " + key.key + ": " + key.error.message() + "\n";
+    for (const UnreadableKey& key : s.unreadable)
+        out += "unreadable: " + key.bucket + " " + key.key + ": " + key.error.message() + "\n";
     return out;
 }
 

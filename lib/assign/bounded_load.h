@@ -1,8 +1,8 @@
 // BoundedLoad: who still has room, for the hash strategies with a load bound.
 //
-// Model     A worker's limit is load_bound * its fair share (total weight by capacity), rounded up. It has room for a partition that
-//           does not take it above its limit; an empty worker has room for anything. Place the heaviest partitions first: what has
-//           no room for the lightest is closed for good.
+// Model     A worker's limit is load_bound * its fair share (total weight by capacity), rounded up. It has room for a partition
+//           that does not take it above its limit; an empty worker has room for anything. Place the heaviest partitions first:
+//           what has no room for the lightest is closed for good.
 // Bound     When nobody has room, least_loaded() is at or below its fair share: load <= max(limit, fair share + that partition).
 // Cost      Loads only grow, so both heaps are brought up to date only where they are looked at.
 // Source    Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", SODA 2018; with weights and capacities.
@@ -32,9 +32,7 @@ private:
     struct Room {
         std::int64_t room;
         std::int32_t worker;
-        friend bool operator<(const Room& a, const Room& b) {
-            return a.room != b.room ? a.room < b.room : a.worker > b.worker;
-        }
+        friend bool operator<(const Room& a, const Room& b) { return a.room != b.room ? a.room < b.room : a.worker > b.worker; }
     };
     struct Load {
         std::int64_t load;

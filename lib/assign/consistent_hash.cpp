@@ -13,9 +13,7 @@ namespace {
 using assign::HashRing;
 using assign::RingPoint;
 
-std::uint32_t valid_virtual_nodes(std::uint32_t value) {
-    return std::clamp<std::uint32_t>(value, 1, assign::kVirtualNodesMax);
-}
+std::uint32_t valid_virtual_nodes(std::uint32_t value) { return std::clamp<std::uint32_t>(value, 1, assign::kVirtualNodesMax); }
 
 class ConsistentHash final : public Strategy {
 public:
@@ -35,8 +33,8 @@ private:
     ConsistentHashOptions options_;
 };
 
-// Steps clockwise over the points of workers that are not closed. Points of closed workers are skipped for good: skip_[i] is a point
-// at or after i such that all before it are closed.
+// Steps clockwise over the points of workers that are not closed. Points of closed workers are skipped for good: skip_[i] is a
+// point at or after i such that all before it are closed.
 class Walk {
 public:
     Walk(const HashRing& ring, const assign::BoundedLoad& loads) : points_(ring.points()), loads_(loads), skip_(points_.size()) {

@@ -1,6 +1,7 @@
 // neg_log: the natural logarithm in whole numbers, the same on every machine (a libm's last bit is not).
 //
-// Units     The argument stands for the fraction x / 2^64, 0 counts as 1; the result is -ln of it, times 2^57, at most 44.4 * 2^57.
+// Units     The argument stands for the fraction x / 2^64, 0 counts as 1; the result is -ln of it, times 2^57, at most 44.4 *
+//           2^57.
 // Errors    Off by less than 2^-50.
 // Cost      One 128-bit division and at most 20 short steps.
 // Source    -ln u = 2 artanh((1 - u) / (1 + u)) for u in [1/2, 1), as a power series.

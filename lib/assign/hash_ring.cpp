@@ -14,9 +14,7 @@ constexpr std::uint64_t kPointsMax = 2'000'000;
 
 }  // namespace
 
-std::uint64_t hash_of(std::uint64_t seed, std::string_view id) {
-    return XXH3_64bits_withSeed(id.data(), id.size(), seed);
-}
+std::uint64_t hash_of(std::uint64_t seed, std::string_view id) { return XXH3_64bits_withSeed(id.data(), id.size(), seed); }
 
 std::uint64_t hash_of(std::uint64_t seed, WorkerNumber number, std::uint64_t k) {
     std::array<unsigned char, 12> bytes{};  // little-endian on every machine

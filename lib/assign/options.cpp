@@ -45,18 +45,14 @@ std::int64_t to_ppm(double value, double low, double high) {
 
 }  // namespace assign
 
-Result<void> ConsistentHashOptions::validate() const {
-    return assign::check_virtual_nodes("consistent_hash", virtual_nodes);
-}
+Result<void> ConsistentHashOptions::validate() const { return assign::check_virtual_nodes("consistent_hash", virtual_nodes); }
 
 Result<void> WeightedConsistentHashOptions::validate() const {
     if (auto ok = assign::check_virtual_nodes("weighted_consistent_hash", virtual_nodes); !ok) return ok;
     return assign::check_load_bound("weighted_consistent_hash", load_bound);
 }
 
-Result<void> RendezvousOptions::validate() const {
-    return assign::check_load_bound("rendezvous", load_bound);
-}
+Result<void> RendezvousOptions::validate() const { return assign::check_load_bound("rendezvous", load_bound); }
 
 Result<void> StickyOptions::validate() const {
     if (!(epsilon >= 0 && epsilon <= 1)) {

@@ -2,7 +2,8 @@
 //
 // Units     ppm: millionths, so that no result depends on how a machine rounds.
 // Model     Weights are 1..10^9, capacities 1..10^6: products of sums of both need Wide.
-// Errors    check_*: invalid_config naming the option, the value and the rule. *_ppm: the nearest valid value, also for "not a number".
+// Errors    check_*: invalid_config naming the option, the value and the rule. *_ppm: the nearest valid value, also for "not a
+//           number".
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // Ranking: workers by overload, one heap per zone; among equals the zone whose own overload says so comes first.
 //
 // Model     A worker's entry counts as long as it names the worker's present overload; older ones are dropped when they come up.
-//           Order::before(a, b): does overload a come before b? Equal overloads: the zone's overload in the same order, then the lower
-//           zone, then the lower worker. Whoever changes an overload calls touch() for its zone afterwards.
+//           Order::before(a, b): does overload a come before b? Equal overloads: the zone's overload in the same order, then the
+//           lower zone, then the lower worker. Whoever changes an overload calls touch() for its zone afterwards.
 // Cost      O(log W) per push and touch; with a single zone it is a heap and nothing else.
 #pragma once
 

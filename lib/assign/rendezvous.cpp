@@ -1,9 +1,9 @@
-// Rendezvous: each pair of partition and worker has a random number u in (0, 1); the worker with the least -ln(u) / capacity that has
-// room takes the partition: each is first with a probability in proportion to its capacity, and a worker that comes or goes changes
-// nobody else's order.
+// Rendezvous: each pair of partition and worker has a random number u in (0, 1); the worker with the least -ln(u) / capacity that
+// has room takes the partition: each is first with a probability in proportion to its capacity, and a worker that comes or goes
+// changes nobody else's order.
 //
-// Model     Workers of one capacity compare by u alone, so a logarithm is needed only between groups of capacities, and only where
-//           the bound -ln(u) >= 1 - u does not settle it. u is the folded 128-bit product of both hashes.
+// Model     Workers of one capacity compare by u alone, so a logarithm is needed only between groups of capacities, and only
+//           where the bound -ln(u) >= 1 - u does not settle it. u is the folded 128-bit product of both hashes.
 // Cost      O(partitions * workers): one multiplication each. Closed workers are taken out.
 // Source    Thaler, Ravishankar, "Using name-based mappings to increase hit rates", 1998; weighted: Schindelhauer, Schomaker,
 //           "Weighted distributed hash tables", SPAA 2005.
@@ -133,8 +133,6 @@ private:
 
 }  // namespace
 
-std::shared_ptr<const Strategy> rendezvous(RendezvousOptions options) {
-    return std::make_shared<Rendezvous>(options);
-}
+std::shared_ptr<const Strategy> rendezvous(RendezvousOptions options) { return std::make_shared<Rendezvous>(options); }
 
 }  // namespace parti

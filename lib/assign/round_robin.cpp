@@ -16,8 +16,6 @@ public:
 
 }  // namespace
 
-std::shared_ptr<const Strategy> round_robin() {
-    return std::make_shared<RoundRobin>();
-}
+std::shared_ptr<const Strategy> round_robin() { return std::make_shared<RoundRobin>(); }
 
 }  // namespace parti

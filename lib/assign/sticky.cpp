@@ -11,11 +11,12 @@
 // Zones     A zone's overload is the sum of its workers'. It decides among equals who gives and who takes; and a partition that
 //           leaves the workers no less even (w <= overload(d) - overload(r)) moves between zones when that evens those (w <
 //           overload(zone of d) - overload(zone of r)). Workers first, zones second, both only ever better: it ends.
-// Budget    A move of a partition that is where it was before costs one; the first that cannot be paid ends the plan. The next call
-//           goes on from there: all together they do what one call without a budget does.
+// Budget    A move of a partition that is where it was before costs one; the first that cannot be paid ends the plan. The next
+//           call goes on from there: all together they do what one call without a budget does.
 // Bound     At the end a giver's lightest partition is >= overload(d) - overload(r), and overload(r) <= 0: hence
 //           load <= fair + the heaviest partition. The result given as the previous assignment is returned unchanged.
-// Cost      O(P + W + moves * log P); partitions of workers that give nothing are not sorted. A move between zones alone: O(W + Z^2).
+// Cost      O(P + W + moves * log P); partitions of workers that give nothing are not sorted. A move between zones alone: O(W +
+//           Z^2).
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -118,7 +119,8 @@ private:
             total_ += partition.weight();
             lightest_ = std::min(lightest_, partition.weight());
         }
-        for (std::size_t i = 0; i < workers_.size(); ++i) add_load(static_cast<std::int32_t>(i), -Wide{total_} * workers_[i].capacity);
+        for (std::size_t i = 0; i < workers_.size(); ++i)
+            add_load(static_cast<std::int32_t>(i), -Wide{total_} * workers_[i].capacity);
     }
 
     Slot& at(std::int32_t worker) { return workers_[static_cast<std::size_t>(worker)]; }
@@ -278,7 +280,7 @@ private:
     const StrategyInput& input_;
     std::int64_t epsilon_ppm_;
     std::int64_t budget_;
-    bool spent_ = false;  // a move could not be paid
+    bool spent_ = false;      // a move could not be paid
     std::int64_t total_ = 0;  // weight
     std::int64_t lightest_ = std::numeric_limits<std::int64_t>::max();
     std::int64_t capacity_ = 0;  // of all workers
@@ -292,8 +294,7 @@ private:
 class Sticky final : public Strategy {
 public:
     explicit Sticky(StickyOptions options)
-        : options_(options),
-          epsilon_ppm_(assign::to_ppm(options.epsilon, 0, 1)),
+        : options_(options), epsilon_ppm_(assign::to_ppm(options.epsilon, 0, 1)),
           share_ppm_(options.max_moves_share >= 1 ? kMillion : assign::to_ppm(options.max_moves_share, 0, 1)) {}
 
     std::vector<std::int32_t> assign(const StrategyInput& input) const override {
@@ -315,8 +316,6 @@ private:
 
 }  // namespace
 
-std::shared_ptr<const Strategy> sticky(StickyOptions options) {
-    return std::make_shared<Sticky>(options);
-}
+std::shared_ptr<const Strategy> sticky(StickyOptions options) { return std::make_shared<Sticky>(options); }
 
 }  // namespace parti

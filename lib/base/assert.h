@@ -1,4 +1,5 @@
-// PARTI_ASSERT: what must hold. On in every build; for programmer errors only. What NATS or a user hands us is input and gets a Result.
+// PARTI_ASSERT: what must hold. On in every build; for programmer errors only. What NATS or a user hands us is input and gets a
+// Result.
 #pragma once
 
 namespace parti::base {

@@ -49,7 +49,8 @@ using Names = std::array<std::pair<std::string_view, Enum>, N>;
 
 inline constexpr Names<Policy, 2> kPolicies{{{"relinquish", Policy::relinquish}, {"keep", Policy::keep}}};
 inline constexpr Names<ColdStart, 2> kColdStarts{{{"grant_now", ColdStart::grant_now}, {"wait", ColdStart::wait}}};
-inline constexpr Names<InstanceTakeover, 2> kInstanceTakeovers{{{"wait", InstanceTakeover::wait}, {"trust", InstanceTakeover::trust}}};
+inline constexpr Names<InstanceTakeover, 2> kInstanceTakeovers{
+    {{"wait", InstanceTakeover::wait}, {"trust", InstanceTakeover::trust}}};
 inline constexpr Names<Storage, 2> kStorages{{{"file", Storage::file}, {"memory", Storage::memory}}};
 inline constexpr Names<CreateBuckets, 3> kCreateBuckets{
     {{"always", CreateBuckets::always}, {"at_start", CreateBuckets::at_start}, {"never", CreateBuckets::never}}};

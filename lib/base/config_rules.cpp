@@ -19,9 +19,7 @@ using base::to_text;
 bool name_character(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
 }
-bool dotted_name_character(char c) {
-    return name_character(c) || c == '.';
-}
+bool dotted_name_character(char c) { return name_character(c) || c == '.'; }
 
 struct NameRule {
     std::size_t bytes_min;
@@ -85,9 +83,9 @@ void check_timing(RuleList& rules, const Timing& timing) {
     const std::array alerts = {&Timing::alert_info, &Timing::alert_warning, &Timing::alert_error, &Timing::alert_critical};
     constexpr std::array<std::string_view, 4> kNames = {"alert_info", "alert_warning", "alert_error", "alert_critical"};
     for (std::size_t i = 1; i < alerts.size(); ++i) {
-        rules.require(timing.*alerts[i - 1] < timing.*alerts[i], {"timing.", kNames[i - 1], " (", to_text(timing.*alerts[i - 1]),
-                                                                  ") must be below timing.", kNames[i], " (",
-                                                                  to_text(timing.*alerts[i]), ")"});
+        rules.require(timing.*alerts[i - 1] < timing.*alerts[i],
+                      {"timing.", kNames[i - 1], " (", to_text(timing.*alerts[i - 1]), ") must be below timing.", kNames[i], " (",
+                       to_text(timing.*alerts[i]), ")"});
     }
     rules.require(timing.shutdown_timeout >= timing.drain_timeout + std::chrono::seconds(2),
                   {"timing.shutdown_timeout (", to_text(timing.shutdown_timeout), ") must be at least timing.drain_timeout (",
@@ -133,7 +131,9 @@ std::vector<std::string> Config::warnings() const {
               to_text(timing.planned_scale_window), ")"});
     }
     if (cold_start == ColdStart::wait && expected_workers == 0) {
-        warn({"cold_start is 'wait' and expected_workers is 0: a new group waits for a pause without joins (timing.settle_pause)"});
+        warn(
+            {"cold_start is 'wait' and expected_workers is 0: a new group waits for a pause without joins "
+             "(timing.settle_pause)"});
     }
     if (policy == Policy::keep) warn({"policy is 'keep': a partition may have two owners while a worker is cut off"});
     if (instance_takeover == InstanceTakeover::trust) {
@@ -163,9 +163,7 @@ Timing conservative_timing() {
     return paced(5s, 15s, 1500ms);
 }
 
-Timing balanced_timing() {
-    return Timing{};
-}
+Timing balanced_timing() { return Timing{}; }
 
 Timing aggressive_timing() {
     using namespace std::chrono_literals;

@@ -21,9 +21,7 @@ struct Url {
     bool credentials = false;
 };
 
-bool blank_or_control(char c) {
-    return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f;
-}
+bool blank_or_control(char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }
 
 Url split_url(std::string_view url) {
     Url out;

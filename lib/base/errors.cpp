@@ -26,8 +26,10 @@ Row row(Errc code) {
         case Errc::stale_epoch: return {"stale_epoch", "a leader with a higher epoch exists", Reaction::step_down};
         case Errc::invalid_config: return {"invalid_config", "a configuration value breaks a rule", Reaction::reject};
         case Errc::invalid_argument: return {"invalid_argument", "an argument breaks the call's precondition", Reaction::reject};
-        case Errc::bucket_mismatch: return {"bucket_mismatch", "a bucket exists with other settings than configured", Reaction::reject};
-        case Errc::unsupported_server: return {"unsupported_server", "the server lacks something that is required", Reaction::reject};
+        case Errc::bucket_mismatch:
+            return {"bucket_mismatch", "a bucket exists with other settings than configured", Reaction::reject};
+        case Errc::unsupported_server:
+            return {"unsupported_server", "the server lacks something that is required", Reaction::reject};
         case Errc::malformed_record: return {"malformed_record", "bytes in a bucket are not a record of parti", Reaction::reject};
         case Errc::future_record: return {"future_record", "a record was written by a newer major version", Reaction::reject};
         case Errc::callback_failed: return {"callback_failed", "a user callback threw", Reaction::reject};

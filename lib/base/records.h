@@ -1,7 +1,8 @@
-// The records that live in the two buckets, as values. Their bytes: wire/codec.h. Their meaning: docs/PROTOCOL.md, "State in NATS".
+// The records that live in the two buckets, as values. Their bytes: wire/codec.h. Their meaning: docs/PROTOCOL.md, "State in
+// NATS".
 //
-// Model     Every record names its writer and that writer's sequence number, so that a write whose answer was lost can be recognised
-//           in the store (R-2): (writer, sequence) is unique per write.
+// Model     Every record names its writer and that writer's sequence number, so that a write whose answer was lost can be
+//           recognised in the store (R-2): (writer, sequence) is unique per write.
 #pragma once
 
 #include <cstdint>
@@ -22,20 +23,20 @@ struct WriteId {
     friend auto operator<=>(const WriteId&, const WriteId&) = default;
 };
 
-// Record format. Leases are always written in the oldest one, so that every version can read who is there, and announce the newest one
-// their worker reads; the leader writes everything else in the newest one that every living worker reads.
+// Record format. Leases are always written in the oldest one, so that every version can read who is there, and announce the
+// newest one their worker reads; the leader writes everything else in the newest one that every living worker reads.
 inline constexpr std::uint32_t kRecordMajorOldest = 1;
 inline constexpr std::uint32_t kRecordMajor = 1;
 
 struct LeaseRecord {
     WriteId id;
     Incarnation incarnation;
-    SessionId session;           // the holder; differs from id.writer when somebody else ended the session
+    SessionId session;  // the holder; differs from id.writer when somebody else ended the session
     LeaseState state = LeaseState::live;
-    std::string instance;        // configured name, or empty
-    std::uint64_t process = 0;   // random per process: lets the leader spread its standbys
-    Fence applied;               // highest record version all of whose losses are released
-    Epoch floor;                 // highest epoch this worker ever saw, kept across incarnations
+    std::string instance;       // configured name, or empty
+    std::uint64_t process = 0;  // random per process: lets the leader spread its standbys
+    Fence applied;              // highest record version all of whose losses are released
+    Epoch floor;                // highest epoch this worker ever saw, kept across incarnations
     std::uint32_t capacity = 1;
     std::string zone;
     std::uint32_t speaks = kRecordMajor;  // the highest record major this worker reads and writes
@@ -53,26 +54,26 @@ struct HeadRecord {
     std::uint32_t major = kRecordMajor;
     WriteId id;
     Epoch epoch;
-    std::uint64_t version = 0;         // counts the leader's writes of head within the epoch
-    bool resigned = false;             // the named leader gave leadership up: anybody may stand
+    std::uint64_t version = 0;  // counts the leader's writes of head within the epoch
+    bool resigned = false;      // the named leader gave leadership up: anybody may stand
     LeaderName leader;
-    std::uint32_t slots = 0;           // assignment records exist, or may exist, for numbers below this one only
+    std::uint32_t slots = 0;             // assignment records exist, or may exist, for numbers below this one only
     std::vector<WorkerNumber> standbys;  // who watches everything and stands first
     Policy policy = Policy::relinquish;
     std::uint64_t partition_count = 0;
-    std::uint64_t rebalanced = 0;      // the operators' last request for a full plan that was carried out
+    std::uint64_t rebalanced = 0;  // the operators' last request for a full plan that was carried out
     friend bool operator==(const HeadRecord&, const HeadRecord&) = default;
 };
 
 struct AssignmentRecord {
     std::uint32_t major = kRecordMajor;
-    WriteId id;                        // writer = the leader's session
-    Fence fence;                       // (epoch, version)
-    Incarnation incarnation;           // of the worker it is for; 0 = for nobody
-    SessionId session;                 // likewise
+    WriteId id;                         // writer = the leader's session
+    Fence fence;                        // (epoch, version)
+    Incarnation incarnation;            // of the worker it is for; 0 = for nobody
+    SessionId session;                  // likewise
     std::vector<Partition> partitions;  // ascending by id
-    std::vector<Partition> revoking;   // taken away, release not acknowledged when this was written; ascending by id
-    bool keep_only = false;            // after a history loss: what is listed may be kept, not gained (R-11)
+    std::vector<Partition> revoking;    // taken away, release not acknowledged when this was written; ascending by id
+    bool keep_only = false;             // after a history loss: what is listed may be kept, not gained (R-11)
     friend bool operator==(const AssignmentRecord&, const AssignmentRecord&) = default;
 };
 
@@ -91,7 +92,7 @@ enum class Bucket : std::uint8_t { lease, assignment };
 struct Key {
     enum class Kind : std::uint8_t { worker, head, control };
     Kind kind = Kind::worker;
-    WorkerNumber number;               // of a worker key; else 0
+    WorkerNumber number;  // of a worker key; else 0
     friend auto operator<=>(const Key&, const Key&) = default;
 };
 inline Key worker_key(WorkerNumber number) { return {Key::Kind::worker, number}; }
@@ -104,8 +105,8 @@ struct Absent {
 };
 // Bytes that are not a record of ours.
 struct Unreadable {
-    Error error;           // malformed_record or future_record
-    bool future = false;   // written by a newer major version: not ours to replace
+    Error error;          // malformed_record or future_record
+    bool future = false;  // written by a newer major version: not ours to replace
 };
 
 using LeasePtr = std::shared_ptr<const LeaseRecord>;

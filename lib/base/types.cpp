@@ -23,8 +23,9 @@ bool token_character(char c) {
 Result<void> check_key(std::string_view key) {
     if (key.empty()) return fail(Errc::invalid_argument, "partition key '' is empty; a key is a NATS subject token");
     if (!std::all_of(key.begin(), key.end(), token_character)) {
-        return fail(Errc::invalid_argument, "partition key '" + std::string(key) +
-                                                "' holds a character that a NATS subject token may not hold ('.', '*', '>', blank, control)");
+        return fail(Errc::invalid_argument,
+                    "partition key '" + std::string(key) +
+                        "' holds a character that a NATS subject token may not hold ('.', '*', '>', blank, control)");
     }
     if (!base::is_utf8(key)) return fail(Errc::invalid_argument, "a partition key is not UTF-8; records and subjects are");
     return {};
@@ -32,8 +33,8 @@ Result<void> check_key(std::string_view key) {
 
 Result<void> check_weight(std::string_view id, std::int64_t weight) {
     if (weight >= 1 && weight <= kWeightMax) return {};
-    return fail(Errc::invalid_argument, "partition '" + std::string(id) + "' has weight " + std::to_string(weight) +
-                                            "; it must be in 1..1000000000");
+    return fail(Errc::invalid_argument,
+                "partition '" + std::string(id) + "' has weight " + std::to_string(weight) + "; it must be in 1..1000000000");
 }
 
 }  // namespace
@@ -83,12 +84,14 @@ Result<std::shared_ptr<const PartitionSet>> make_partition_set(std::vector<Parti
     std::size_t bytes = 0;
     for (const Partition& partition : partitions) bytes += partition.id().size();
     if (bytes > kPartitionBytesMax) {
-        return fail(Errc::invalid_argument, "the ids of " + std::to_string(partitions.size()) + " partitions have " + std::to_string(bytes) +
-                                                " bytes; at most " + std::to_string(kPartitionBytesMax) + " are allowed");
+        return fail(Errc::invalid_argument, "the ids of " + std::to_string(partitions.size()) + " partitions have " +
+                                                std::to_string(bytes) + " bytes; at most " + std::to_string(kPartitionBytesMax) +
+                                                " are allowed");
     }
     std::sort(partitions.begin(), partitions.end());
     const auto twice = std::adjacent_find(partitions.begin(), partitions.end());
-    if (twice != partitions.end()) return fail(Errc::invalid_argument, "partition '" + twice->id() + "' occurs twice; ids are unique");
+    if (twice != partitions.end())
+        return fail(Errc::invalid_argument, "partition '" + twice->id() + "' occurs twice; ids are unique");
     return std::make_shared<const PartitionSet>(std::move(partitions));
 }
 
@@ -104,7 +107,9 @@ std::string to_string(const SessionId& id) {
 }
 
 Result<SessionId> parse_session(std::string_view hex) {
-    const auto bad = [&] { return fail(Errc::malformed_record, "session '" + std::string(hex.substr(0, 64)) + "' is not 32 hex digits"); };
+    const auto bad = [&] {
+        return fail(Errc::malformed_record, "session '" + std::string(hex.substr(0, 64)) + "' is not 32 hex digits");
+    };
     if (hex.size() != 32) return bad();
     SessionId out;
     for (std::size_t i = 0; i < 32; ++i) {

@@ -18,16 +18,17 @@ using base::to_text;
 constexpr Duration kAckWaitMin = std::chrono::milliseconds(100);
 
 void check_name(RuleList& rules, std::string_view key, std::string_view value, bool may_be_empty) {
-    const bool fits = value.size() <= 64 && (may_be_empty || !value.empty()) && std::all_of(value.begin(), value.end(), [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
-    });
+    const bool fits =
+        value.size() <= 64 && (may_be_empty || !value.empty()) && std::all_of(value.begin(), value.end(), [](char c) {
+            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+        });
     rules.require(fits, {key, " ('", value, "') must be 1..64 of [A-Za-z0-9_-]"});
 }
 
 void check_counts(RuleList& rules, const ConsumerConfig& c) {
     const auto within = [&rules](std::string_view key, std::uint64_t value, std::uint64_t low, std::uint64_t high) {
-        rules.require(value >= low && value <= high, {key, " (", std::to_string(value), ") must be in ", std::to_string(low), "..",
-                                                      std::to_string(high)});
+        rules.require(value >= low && value <= high,
+                      {key, " (", std::to_string(value), ") must be in ", std::to_string(low), "..", std::to_string(high)});
     };
     within("max_ack_pending", c.max_ack_pending, 1, 65'536);
     within("concurrency", c.concurrency, 0, 64);
@@ -39,17 +40,19 @@ void check_counts(RuleList& rules, const ConsumerConfig& c) {
     rules.require(c.messages_max >= c.partition_messages_max,
                   {"messages_max (", std::to_string(c.messages_max), ") must be at least partition_messages_max (",
                    std::to_string(c.partition_messages_max), ")"});
-    rules.require(c.bytes_max >= c.partition_bytes_max, {"bytes_max (", std::to_string(c.bytes_max),
-                                                         ") must be at least partition_bytes_max (", std::to_string(c.partition_bytes_max), ")"});
+    rules.require(c.bytes_max >= c.partition_bytes_max,
+                  {"bytes_max (", std::to_string(c.bytes_max), ") must be at least partition_bytes_max (",
+                   std::to_string(c.partition_bytes_max), ")"});
     rules.require(c.deliveries_unhandled_max == 0 || c.deliveries_unhandled_max >= c.deliveries_max,
-                  {"deliveries_unhandled_max (", std::to_string(c.deliveries_unhandled_max), ") must be at least deliveries_max (",
-                   std::to_string(c.deliveries_max), ")"});
+                  {"deliveries_unhandled_max (", std::to_string(c.deliveries_unhandled_max),
+                   ") must be at least deliveries_max (", std::to_string(c.deliveries_max), ")"});
 }
 
 void check_durations(RuleList& rules, const ConsumerConfig& c) {
     const Duration day = std::chrono::hours(24);
     const auto within = [&rules, day](std::string_view key, Duration value, Duration low) {
-        rules.require(value >= low && value <= day, {key, " (", to_text(value), ") must be ", to_text(low), " to ", to_text(day)});
+        rules.require(value >= low && value <= day,
+                      {key, " (", to_text(value), ") must be ", to_text(low), " to ", to_text(day)});
     };
     if (c.ack_wait != Duration::zero()) within("ack_wait", c.ack_wait, kAckWaitMin);
     within("handler_timeout", c.handler_timeout, std::chrono::milliseconds(10));
@@ -57,8 +60,9 @@ void check_durations(RuleList& rules, const ConsumerConfig& c) {
     within("retry_max", c.retry_max, c.retry_first > day ? day : std::max<Duration>(c.retry_first, std::chrono::milliseconds(1)));
     if (c.pull_heartbeat != Duration::zero()) within("pull_heartbeat", c.pull_heartbeat, kAckWaitMin);
     if (c.pull_expires != Duration::zero()) within("pull_expires", c.pull_expires, kAckWaitMin);
-    rules.require(c.pull_heartbeat == Duration::zero() || c.pull_heartbeat <= c.pull_expires / 2, {"pull_heartbeat (", to_text(c.pull_heartbeat), ") must be at most half of pull_expires (",
-                                                           to_text(c.pull_expires), ")"});
+    rules.require(c.pull_heartbeat == Duration::zero() || c.pull_heartbeat <= c.pull_expires / 2,
+                  {"pull_heartbeat (", to_text(c.pull_heartbeat), ") must be at most half of pull_expires (",
+                   to_text(c.pull_expires), ")"});
 }
 
 }  // namespace
@@ -85,15 +89,17 @@ Result<Consumer> Consumer::make(Worker& worker, ConsumerConfig config, Handler h
     if (!handler) return fail(Errc::invalid_config, "the handler is empty; a consumer needs one");
     const std::size_t threads = worker.impl()->context->executor().threads();
     if (config.concurrency > threads) {
-        return fail(Errc::invalid_config, "concurrency (" + std::to_string(config.concurrency) + ") must be at most the context's callback_threads (" +
-                                              std::to_string(threads) + "): raise ConnectOptions::callback_threads");
+        return fail(Errc::invalid_config, "concurrency (" + std::to_string(config.concurrency) +
+                                              ") must be at most the context's callback_threads (" + std::to_string(threads) +
+                                              "): raise ConnectOptions::callback_threads");
     }
     const Config& of_worker = worker.impl()->shell->config();
     if (config.ack_wait > of_worker.timing.ttl && config.ack_wait != Duration::zero()) {
-        worker.impl()->context->log()->print(LogLevel::warning,
-                                             "consumer of {}: ack_wait ({}) is above the worker's ttl ({}): the partitions of a crashed worker "
-                                             "are granted anew before its last messages come again",
-                                             config.stream, base::to_text(config.ack_wait), base::to_text(of_worker.timing.ttl));
+        worker.impl()->context->log()->print(
+            LogLevel::warning,
+            "consumer of {}: ack_wait ({}) is above the worker's ttl ({}): the partitions of a crashed worker "
+            "are granted anew before its last messages come again",
+            config.stream, base::to_text(config.ack_wait), base::to_text(of_worker.timing.ttl));
     }
     auto subject = consume::SubjectTemplate::parse(config.subject);
     std::optional<consume::SubjectTemplate> dead_letter;
@@ -108,36 +114,18 @@ Consumer::Consumer(Consumer&&) noexcept = default;
 Consumer& Consumer::operator=(Consumer&&) noexcept = default;
 Consumer::~Consumer() = default;
 
-Result<void> Consumer::start() {
-    return (*handle_)->start();
-}
-Result<void> Consumer::stop() {
-    return (*handle_)->stop();
-}
-ConsumerStats Consumer::stats() const {
-    return (*handle_)->stats();
-}
-std::string Consumer::group() const {
-    return (*handle_)->group();
-}
-std::string Consumer::stream() const {
-    return (*handle_)->stream();
-}
-std::vector<std::pair<std::string, std::string>> Consumer::troubles() const {
-    return (*handle_)->troubles();
-}
+Result<void> Consumer::start() { return (*handle_)->start(); }
+Result<void> Consumer::stop() { return (*handle_)->stop(); }
+ConsumerStats Consumer::stats() const { return (*handle_)->stats(); }
+std::string Consumer::group() const { return (*handle_)->group(); }
+std::string Consumer::stream() const { return (*handle_)->stream(); }
+std::vector<std::pair<std::string, std::string>> Consumer::troubles() const { return (*handle_)->troubles(); }
 
 // ---- Message
 
-std::string_view Message::subject() const {
-    return jetstream::subject(delivery_->raw);
-}
-std::string_view Message::payload() const {
-    return jetstream::payload(delivery_->raw);
-}
-std::string_view Message::header(const char* name) const {
-    return jetstream::header(delivery_->raw, name);
-}
+std::string_view Message::subject() const { return jetstream::subject(delivery_->raw); }
+std::string_view Message::payload() const { return jetstream::payload(delivery_->raw); }
+std::string_view Message::header(const char* name) const { return jetstream::header(delivery_->raw, name); }
 std::vector<std::pair<std::string, std::string>> Message::headers() const {
     std::vector<std::pair<std::string, std::string>> out;
     const char** keys = nullptr;
@@ -145,38 +133,23 @@ std::vector<std::pair<std::string, std::string>> Message::headers() const {
     if (natsMsgHeader_Keys(delivery_->raw.get(), &keys, &count) != NATS_OK) return out;
     for (int i = 0; i < count; ++i) {
         const char* value = nullptr;
-        if (natsMsgHeader_Get(delivery_->raw.get(), keys[i], &value) == NATS_OK && value != nullptr) out.emplace_back(keys[i], value);
+        if (natsMsgHeader_Get(delivery_->raw.get(), keys[i], &value) == NATS_OK && value != nullptr)
+            out.emplace_back(keys[i], value);
     }
     std::free(keys);
     return out;
 }
-std::uint64_t Message::sequence() const {
-    return delivery_->sequence;
-}
-std::uint64_t Message::delivered() const {
-    return delivery_->delivered;
-}
+std::uint64_t Message::sequence() const { return delivery_->sequence; }
+std::uint64_t Message::delivered() const { return delivery_->delivered; }
 std::chrono::system_clock::time_point Message::timestamp() const {
     return std::chrono::system_clock::time_point(
         std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(delivery_->time_ns)));
 }
-const Ownership& Message::ownership() const {
-    return delivery_->lane->ownership();
-}
-Result<void> Message::ack() {
-    return delivery_->ack(std::nullopt);
-}
-Result<void> Message::ack_confirmed(Duration timeout) {
-    return delivery_->ack(timeout);
-}
-Result<void> Message::nak(Duration delay) {
-    return delivery_->nak(delay);
-}
-Result<void> Message::term() {
-    return delivery_->term();
-}
-Result<void> Message::in_progress() {
-    return delivery_->in_progress();
-}
+const Ownership& Message::ownership() const { return delivery_->lane->ownership(); }
+Result<void> Message::ack() { return delivery_->ack(std::nullopt); }
+Result<void> Message::ack_confirmed(Duration timeout) { return delivery_->ack(timeout); }
+Result<void> Message::nak(Duration delay) { return delivery_->nak(delay); }
+Result<void> Message::term() { return delivery_->term(); }
+Result<void> Message::in_progress() { return delivery_->in_progress(); }
 
 }  // namespace parti

@@ -1,4 +1,5 @@
-// ConsumerImpl, from a partition's loss to its release: the pull's end, what is in flight, and that the server has taken our acks in.
+// ConsumerImpl, from a partition's loss to its release: the pull's end, what is in flight, and that the server has taken our acks
+// in.
 #include <algorithm>
 
 #include "consume/consumer_impl.h"
@@ -9,7 +10,8 @@ namespace {
 constexpr Duration kQuietMax = std::chrono::milliseconds(50);
 constexpr std::uint32_t kLooksMax = 8;  // a round trip each
 constexpr Duration kTakeMax = std::chrono::milliseconds(500);
-constexpr Duration kSettleMax = std::chrono::seconds(1);  // a durable whose server was killed may stay behind for longer; a drain must end
+// a durable whose server was killed may stay behind for longer; a drain must end
+constexpr Duration kSettleMax = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -50,8 +52,9 @@ void ConsumerImpl::drain(std::uint64_t grant, Unit& unit) {
     if (!unit.ending) arm();
 }
 
-// A message that nats-server has sent to a subscription that ends meanwhile is nobody's until its ack_wait is over. So the pull is ended when
-// nothing can be on its way: the one message that may be out is in hand, what was asked for has come, or the stream has no more.
+// A message that nats-server has sent to a subscription that ends meanwhile is nobody's until its ack_wait is over. So the pull
+// is ended when nothing can be on its way: the one message that may be out is in hand, what was asked for has come, or the stream
+// has no more.
 void ConsumerImpl::end_when_quiet(std::uint64_t grant, Unit& unit) {
     if (unit.ending) return;
     const bool here = config_.max_ack_pending == 1 ? unit.lane->in_hand() : unit.feed->outstanding() == 0;
@@ -91,7 +94,8 @@ void ConsumerImpl::looked(std::uint64_t grant, bool quiet, const std::optional<j
     const bool more = state && unit.looks < kLooksMax && now < *unit.settle_by && unit.lane->exclusive();
     unit.settled = quiet && (!more || (!behind && state->ack_floor >= settled_to));
     if (!quiet || !more || !behind || unit.lane->waiting()) return try_finish(grant);
-    // nats-server 2.9.10 has lost its place: it would send the next owner what we have acknowledged. So it is taken, and acknowledged, here.
+    // nats-server 2.9.10 has lost its place: it would send the next owner what we have acknowledged. So it is taken, and
+    // acknowledged, here.
     unit.looking = true;
     unit.take_by = worker_->context->now() + kTakeMax;
     unit.feed->take_one([weak = weak_from_this(), grant](jetstream::Message message) {

@@ -18,14 +18,10 @@ enum Phase : int { kMade, kStarted, kStopped };
 
 }  // namespace
 
-ConsumerImpl::ConsumerImpl(std::shared_ptr<runtime::WorkerImpl> worker, ConsumerConfig config, Handler handler, SubjectTemplate subject,
-                           std::optional<SubjectTemplate> dead_letter)
-    : worker_(std::move(worker)),
-      poster_(worker_->context->poster()),
-      subject_(std::move(subject)),
-      dead_letter_(std::move(dead_letter)),
-      config_(std::move(config)),
-      handler_(std::move(handler)) {}
+ConsumerImpl::ConsumerImpl(std::shared_ptr<runtime::WorkerImpl> worker, ConsumerConfig config, Handler handler,
+                           SubjectTemplate subject, std::optional<SubjectTemplate> dead_letter)
+    : worker_(std::move(worker)), poster_(worker_->context->poster()), subject_(std::move(subject)),
+      dead_letter_(std::move(dead_letter)), config_(std::move(config)), handler_(std::move(handler)) {}
 
 ConsumerImpl::~ConsumerImpl() = default;
 
@@ -61,7 +57,8 @@ void ConsumerImpl::gained(std::span<const runtime::HookGrant> grants) {
     arm();
 }
 
-// So many durables are looked for, or made, at once: a thousand requests in one go would time out at a busy server, and come again.
+// So many durables are looked for, or made, at once: a thousand requests in one go would time out at a busy server, and come
+// again.
 void ConsumerImpl::start_waiting() {
     while (starting_ < kStartingMax && !waiting_.empty()) {
         const auto at = units_.find(waiting_.front());
@@ -143,7 +140,8 @@ void ConsumerImpl::set_limits() {
         limits.bytes = config_.bytes_max;
         return worker_flow_->set_limits(limits);
     }
-    const auto share = static_cast<std::uint32_t>(std::clamp<std::size_t>(config_.messages_max / count, 1, config_.partition_messages_max));
+    const auto share =
+        static_cast<std::uint32_t>(std::clamp<std::size_t>(config_.messages_max / count, 1, config_.partition_messages_max));
     limits.messages = std::min(share, config_.max_ack_pending);
     limits.bytes = std::clamp<std::size_t>(config_.bytes_max / count, 4096, config_.partition_bytes_max);
     for (auto& [grant, unit] : units_) {
@@ -158,7 +156,8 @@ void ConsumerImpl::deliver(std::uint64_t grant, jetstream::Message message) {
     std::shared_ptr<Delivery> delivery = unit.lane->admit(std::move(message));
     if (!delivery) return;
     worker_pending_ = unit.lane->pending();
-    // Not queued: a lane that is closed or has lost its token would leave it, or give it back, and the next owner would handle it again.
+    // Not queued: a lane that is closed or has lost its token would leave it, or give it back, and the next owner would handle it
+    // again.
     if (!unit.lane->settle_again(*delivery)) unit.lane->push(std::move(delivery));
     if (unit.draining && unit.feed) end_when_quiet(grant, unit);
 }
@@ -195,8 +194,9 @@ void ConsumerImpl::arm() {
     const bool unsettled = worker_feed_ && worker_feed_->unsettled();
     if (units_.empty() && !unsettled) return timer_->set(std::nullopt);
     Duration pause = std::clamp<Duration>(std::min(config_.ack_wait / 6, config_.pull_expires / 5), kTickMin, kTickMax);
-    const bool hungry = unsettled || std::any_of(units_.begin(), units_.end(),
-                                    [](const auto& entry) { return entry.second.feed && entry.second.feed->hungry(); });
+    const bool hungry = unsettled || std::any_of(units_.begin(), units_.end(), [](const auto& entry) {
+                            return entry.second.feed && entry.second.feed->hungry();
+                        });
     if (hungry) pause = std::min(pause, kTickHungry);
     core::Instant at = worker_->context->now() + pause;
     for (const auto& [grant, unit] : units_) {

@@ -1,8 +1,8 @@
 // ConsumerImpl: binds a worker's partitions to lanes and feeds.
 //
-// Model     One Unit a grant: its lane, and (per_partition) its feed. A loss closes the lane, ends the pull, waits for what is held, gives back
-//           what was not begun, and then lets go of the worker's `done`. The drain timeout ends all that: the lane is released, after which
-//           nothing but acks of success are sent.
+// Model     One Unit a grant: its lane, and (per_partition) its feed. A loss closes the lane, ends the pull, waits for what is
+//           held, gives back what was not begun, and then lets go of the worker's `done`. The drain timeout ends all that: the
+//           lane is released, after which nothing but acks of success are sent.
 // Threads   As each block says.
 // Lifetime  ConsumerHandle holds it; posts and hooks hold it weakly. Keeps the worker.
 // Source    P-9, P-10; PROTOCOL.md, "Consuming".
@@ -56,18 +56,18 @@ private:
         std::shared_ptr<runtime::OwnershipState> state;
         std::string subject;
         std::shared_ptr<Lane> lane;
-        std::shared_ptr<Feed> feed;   // per_partition
-        std::string trouble;          // why it has neither
+        std::shared_ptr<Feed> feed;  // per_partition
+        std::string trouble;         // why it has neither
         bool draining = false;
-        bool ending = false;          // of the pull
-        core::Instant end_by;         // then it is ended whatever may be on its way
+        bool ending = false;   // of the pull
+        core::Instant end_by;  // then it is ended whatever may be on its way
         bool pull_over = false;
-        bool looking = false;         // at the durable, or for what it lost its place by
-        bool settled = false;         // the server has forgotten our pulls and taken in our acks, as far as one can tell
+        bool looking = false;  // at the durable, or for what it lost its place by
+        bool settled = false;  // the server has forgotten our pulls and taken in our acks, as far as one can tell
         std::uint32_t looks = 0;
         std::optional<core::Instant> settle_by;  // from the first look's answer on
-        std::optional<core::Instant> take_by;  // of a message that is taken to be acknowledged
-        std::shared_ptr<void> done;   // lets go of the worker's `done`
+        std::optional<core::Instant> take_by;    // of a message that is taken to be acknowledged
+        std::shared_ptr<void> done;              // lets go of the worker's `done`
     };
     using Units = std::map<std::uint64_t, Unit>;
     struct Answer {
@@ -87,7 +87,7 @@ private:
     void add(const runtime::HookGrant& grant);
     void open_feed(std::uint64_t grant, Unit& unit);
     void start_waiting();
-    void make_worker_feed();       // per_worker
+    void make_worker_feed();  // per_worker
     void route(jetstream::Message message);
     void let_go_of_lost();
     static std::shared_ptr<void> both(std::shared_ptr<void> a, std::shared_ptr<void> b);  // of what is to be let go
@@ -126,9 +126,9 @@ private:
 
     // The io thread's.
     Units units_;
-    std::shared_ptr<Flow> worker_flow_;                // per_worker
+    std::shared_ptr<Flow> worker_flow_;  // per_worker
     std::uint64_t worker_pending_ = 0;
-    std::shared_ptr<WorkerFeed> worker_feed_;          // per_worker
+    std::shared_ptr<WorkerFeed> worker_feed_;                       // per_worker
     std::map<std::string, std::uint64_t, std::less<>> by_subject_;  // per_worker: what is owned now
     std::unique_ptr<runtime::TimerQueue::Timer> timer_;
     std::uint64_t reconnects_ = 0;

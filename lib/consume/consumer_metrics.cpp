@@ -68,11 +68,13 @@ void counters(Text& text) {
     text.counter("parti_consumer_redelivered", "Messages that did not come for the first time.", of(&ConsumerStats::redelivered));
     text.counter("parti_consumer_repeated", "Messages that the server sent again although they were acknowledged.",
                  of(&ConsumerStats::repeated));
-    text.counter("parti_consumer_given_back", "Messages fetched, not begun and given back at a revoke.", of(&ConsumerStats::given_back));
+    text.counter("parti_consumer_given_back", "Messages fetched, not begun and given back at a revoke.",
+                 of(&ConsumerStats::given_back));
     text.counter("parti_consumer_left", "Messages dropped without an answer; they come again.", of(&ConsumerStats::left));
     text.counter("parti_consumer_dead_lettered", "Messages given up and stored under the dead-letter subject.",
                  of(&ConsumerStats::dead_lettered));
-    text.counter("parti_consumer_recreations", "Durables that had vanished and were made again.", of(&ConsumerStats::recreations));
+    text.counter("parti_consumer_recreations", "Durables that had vanished and were made again.",
+                 of(&ConsumerStats::recreations));
     text.counter("parti_consumer_pulls_lost", "Pulls made again: missed heartbeats, leadership, reconnects.",
                  of(&ConsumerStats::pulls_lost));
     text.counter("parti_consumer_acks_lost", "Acknowledgements that could not be sent; those messages come again.",
@@ -80,13 +82,17 @@ void counters(Text& text) {
 }
 
 void gauges(Text& text) {
-    text.gauge("parti_consumer_lag", "Messages in the stream not yet delivered, as the last deliveries said.", of(&ConsumerStats::lag));
-    text.gauge("parti_consumer_in_flight", "Messages delivered and not settled.", [](const Sample& s) { return s.stats.in_flight; });
+    text.gauge("parti_consumer_lag", "Messages in the stream not yet delivered, as the last deliveries said.",
+               of(&ConsumerStats::lag));
+    text.gauge("parti_consumer_in_flight", "Messages delivered and not settled.",
+               [](const Sample& s) { return s.stats.in_flight; });
     text.gauge("parti_consumer_oldest_in_flight_seconds", "Age of the oldest of them.",
                [](const Sample& s) { return std::chrono::duration<double>(s.stats.oldest_in_flight).count(); });
     text.gauge("parti_consumer_partitions", "Partitions owned.", [](const Sample& s) { return s.stats.partitions; });
-    text.gauge("parti_consumer_consuming", "Of these, partitions whose durable is there.", [](const Sample& s) { return s.stats.consuming; });
-    text.gauge("parti_consumer_troubles", "Of these, partitions that are not consumed, for a reason that Consumer::troubles names.",
+    text.gauge("parti_consumer_consuming", "Of these, partitions whose durable is there.",
+               [](const Sample& s) { return s.stats.consuming; });
+    text.gauge("parti_consumer_troubles",
+               "Of these, partitions that are not consumed, for a reason that Consumer::troubles names.",
                [](const Sample& s) { return s.troubles; });
 }
 

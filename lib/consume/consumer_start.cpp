@@ -42,7 +42,8 @@ Result<ConsumerImpl::Answer> ConsumerImpl::ask(const std::string& subject, const
 }
 
 Result<void> ConsumerImpl::start() {
-    if (worker_->context->on_own_thread()) return fail(Errc::stopping, "Consumer::start() waits and must not be called inside a callback");
+    if (worker_->context->on_own_thread())
+        return fail(Errc::stopping, "Consumer::start() waits and must not be called inside a callback");
     int made = kMade;
     if (!phase_.compare_exchange_strong(made, kStarted)) {
         if (made == kStarted) return {};
@@ -68,8 +69,10 @@ Result<void> ConsumerImpl::check() {
     if (config_.prefix.empty()) config_.prefix = worker.group;
     if (config_.ack_wait == Duration::zero()) config_.ack_wait = worker.timing.ttl;
     if (config_.pull_expires == Duration::zero())
-        config_.pull_expires = std::max<Duration>(kPullExpiresMin, worker.timing.ttl + worker.timing.margin - worker.timing.heartbeat);
-    if (config_.pull_heartbeat == Duration::zero() && config_.pull_expires > kHeartbeatFree) config_.pull_heartbeat = kPullHeartbeat;
+        config_.pull_expires =
+            std::max<Duration>(kPullExpiresMin, worker.timing.ttl + worker.timing.margin - worker.timing.heartbeat);
+    if (config_.pull_heartbeat == Duration::zero() && config_.pull_expires > kHeartbeatFree)
+        config_.pull_heartbeat = kPullHeartbeat;
     worker_->context->run_on_io([this] { link_ = jetstream::link_of(worker_->context->client()); });
     if (!link_) return fail(Errc::internal, "this context has no connection to consume through");
     if (auto ok = check_version(worker_->context->server_version()); !ok) return ok;
@@ -77,8 +80,9 @@ Result<void> ConsumerImpl::check() {
     if (!answer) return tl::unexpected<Error>(answer.error());
     if (answer->error) {
         if (answer->error->code == jetstream::kApiStreamNotFound) {
-            return fail(Errc::not_found, "stream '" + config_.stream + "' does not exist; create it with a subject that covers '" +
-                                             subject_.pattern() + "'");
+            return fail(Errc::not_found, "stream '" + config_.stream +
+                                             "' does not exist; create it with a subject that covers '" + subject_.pattern() +
+                                             "'");
         }
         return tl::unexpected<Error>(jetstream::to_error(*answer->error, "STREAM.INFO." + config_.stream));
     }
@@ -102,29 +106,35 @@ Result<void> ConsumerImpl::check_version(const std::string& text) const {
     const auto version = jetstream::parse_version(text);
     // A server that does not tell (TLS first): what it makes of a list of filters is checked when the durable has been made.
     if (!version || config_.mode == ConsumerMode::per_partition || *version >= kManyFilters) return {};
-    return fail(Errc::unsupported_server, "mode per_worker needs nats-server 2.10 or newer (several filters per consumer; older ones ignore "
-                                          "them silently), and this one is " + text + ": use mode per_partition, or a newer server");
+    return fail(Errc::unsupported_server,
+                "mode per_worker needs nats-server 2.10 or newer (several filters per consumer; older ones ignore "
+                "them silently), and this one is " +
+                    text + ": use mode per_partition, or a newer server");
 }
 
 Result<void> ConsumerImpl::check_stream(const jetstream::StreamFacts& facts) const {
     const std::string name = "stream '" + config_.stream + "' ";
     if (config_.mode == ConsumerMode::per_worker && facts.retention != "workqueue") {
-        return fail(Errc::invalid_config, name + "has retention '" + facts.retention +
-                                              "', and mode per_worker needs 'workqueue': with another one a gained partition's backlog would be "
-                                              "lost or come again; use mode per_partition");
+        return fail(Errc::invalid_config,
+                    name + "has retention '" + facts.retention +
+                        "', and mode per_worker needs 'workqueue': with another one a gained partition's backlog would be "
+                        "lost or come again; use mode per_partition");
     }
     const bool covered = std::any_of(facts.subjects.begin(), facts.subjects.end(),
                                      [this](const std::string& subject) { return covers(subject, subject_.pattern()); });
-    const bool fixed_tokens_differ = std::none_of(facts.subjects.begin(), facts.subjects.end(), [this](const std::string& subject) {
-        return covers(subject_.pattern(), subject) || covers(subject, subject_.pattern());
-    });
+    const bool fixed_tokens_differ =
+        std::none_of(facts.subjects.begin(), facts.subjects.end(), [this](const std::string& subject) {
+            return covers(subject_.pattern(), subject) || covers(subject, subject_.pattern());
+        });
     if (!covered && (facts.subjects.empty() || fixed_tokens_differ)) {
-        return fail(Errc::invalid_config, name + "listens to " + joined(facts.subjects) + ", which does not cover '" + subject_.pattern() +
-                                              "' (subject '" + subject_.text() + "'): add it to the stream, or correct the subject");
+        return fail(Errc::invalid_config, name + "listens to " + joined(facts.subjects) + ", which does not cover '" +
+                                              subject_.pattern() + "' (subject '" + subject_.text() +
+                                              "'): add it to the stream, or correct the subject");
     }
     if (dead_letter_ && covers(subject_.pattern(), dead_letter_->pattern())) {
-        return fail(Errc::invalid_config, "dead_letter_subject ('" + config_.dead_letter_subject + "') lies within what is consumed ('" +
-                                              subject_.pattern() + "'): dead letters would be consumed again");
+        return fail(Errc::invalid_config, "dead_letter_subject ('" + config_.dead_letter_subject +
+                                              "') lies within what is consumed ('" + subject_.pattern() +
+                                              "'): dead letters would be consumed again");
     }
     return {};
 }
@@ -137,13 +147,15 @@ Result<void> ConsumerImpl::check_partitions(const PartitionSet& partitions, cons
         const bool covered = std::any_of(facts.subjects.begin(), facts.subjects.end(),
                                          [&](const std::string& wide) { return covers(wide, *subject); });
         if (!covered) {
-            return fail(Errc::invalid_config, "partition '" + partition.id() + "' has subject '" + *subject + "', which stream '" +
-                                                  config_.stream + "' (" + joined(facts.subjects) + ") does not listen to");
+            return fail(Errc::invalid_config, "partition '" + partition.id() + "' has subject '" + *subject +
+                                                  "', which stream '" + config_.stream + "' (" + joined(facts.subjects) +
+                                                  ") does not listen to");
         }
         const auto [at, fresh] = subjects.emplace(std::move(*subject), &partition);
         if (!fresh) {
-            return fail(Errc::invalid_config, "partitions '" + at->second->id() + "' and '" + partition.id() + "' have the same subject '" +
-                                                  at->first + "': subject ('" + subject_.text() + "') must tell them apart");
+            return fail(Errc::invalid_config, "partitions '" + at->second->id() + "' and '" + partition.id() +
+                                                  "' have the same subject '" + at->first + "': subject ('" + subject_.text() +
+                                                  "') must tell them apart");
         }
         if (config_.mode != ConsumerMode::per_partition) continue;
         if (auto name = partition_durable(config_.prefix, partition); !name) return tl::unexpected<Error>(name.error());
@@ -155,8 +167,10 @@ Result<void> ConsumerImpl::check_partitions(const PartitionSet& partitions, cons
     return fail(Errc::invalid_config,
                 std::to_string(partitions.size()) + " partitions need as many consumers of stream '" + config_.stream +
                     "', and it may have " + std::to_string(cap) + " (" +
-                    (own_limit ? "the stream's max_consumers" : "consumers_max; recent servers' default_max_consumers is 1,000 a stream") +
-                    "): hash the keys into a fixed number of partition tokens (NATS subject mapping {{partition(n,...)}}), so that there are "
+                    (own_limit ? "the stream's max_consumers"
+                               : "consumers_max; recent servers' default_max_consumers is 1,000 a stream") +
+                    "): hash the keys into a fixed number of partition tokens (NATS subject mapping {{partition(n,...)}}), so "
+                    "that there are "
                     "fewer partitions" +
                     (own_limit ? ", or raise the stream's" : ", or raise both the server's limit and consumers_max"));
 }
@@ -167,13 +181,14 @@ void ConsumerImpl::make_shop() {
     const auto poster = poster_;
     const std::uint32_t concurrency =
         config_.concurrency == 0 ? static_cast<std::uint32_t>(context.executor().threads()) : config_.concurrency;
-    runner_ = std::make_shared<Runner>(context.executor(), link_->outlet(), config_.handler_timeout, [this](Duration age, bool replaced) {
-        worker_->shell->report({Errc::callback_failed,
-                                "a consumer's handler has not returned for " +
-                                    std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(age).count()) +
-                                    " ms (handler_timeout); its message is not renewed any more, and its thread " +
-                                    (replaced ? "is replaced" : "is not replaced: too many were")});
-    });
+    runner_ = std::make_shared<Runner>(
+        context.executor(), link_->outlet(), config_.handler_timeout, [this](Duration age, bool replaced) {
+            worker_->shell->report(
+                {Errc::callback_failed, "a consumer's handler has not returned for " +
+                                            std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(age).count()) +
+                                            " ms (handler_timeout); its message is not renewed any more, and its thread " +
+                                            (replaced ? "is replaced" : "is not replaced: too many were")});
+        });
     runner_->start(std::max(1U, concurrency));
     auto shop = std::make_shared<Shop>();
     shop->config = config_;
@@ -189,9 +204,11 @@ void ConsumerImpl::make_shop() {
         post_to(poster, weak, [error = std::move(error)](ConsumerImpl& self) { self.worker_->shell->report(error); });
     };
     shop->dead_letter = [poster, weak](std::shared_ptr<Delivery> delivery, std::string why) {
-        post_to(poster, weak, [delivery = std::move(delivery), why = std::move(why)](ConsumerImpl& self) { self.dead_letter(delivery, why); });
+        post_to(poster, weak,
+                [delivery = std::move(delivery), why = std::move(why)](ConsumerImpl& self) { self.dead_letter(delivery, why); });
     };
-    shop->confirm = [poster, link = std::weak_ptr<jetstream::Link>(link_)](const std::string& subject, Duration timeout) -> Result<void> {
+    shop->confirm = [poster, link = std::weak_ptr<jetstream::Link>(link_)](const std::string& subject,
+                                                                           Duration timeout) -> Result<void> {
         auto promise = std::make_shared<std::promise<Result<void>>>();
         auto future = promise->get_future();
         poster->post([link, subject, timeout, promise] {

@@ -40,7 +40,8 @@ void ConsumerImpl::make_worker_feed() {
         }
     };
     handlers.busy = [this] {
-        return std::any_of(units_.begin(), units_.end(), [](const auto& entry) { return entry.second.lane && entry.second.lane->busy(); });
+        return std::any_of(units_.begin(), units_.end(),
+                           [](const auto& entry) { return entry.second.lane && entry.second.lane->busy(); });
     };
     handlers.gone = [this] { let_go_of_lost(); };
     handlers.on_message = [weak](jetstream::Message message) {
@@ -49,8 +50,9 @@ void ConsumerImpl::make_worker_feed() {
     handlers.on_trouble = [weak](Error error) {
         if (const auto self = weak.lock()) self->worker_->shell->report(std::move(error));
     };
-    worker_feed_ = std::make_shared<WorkerFeed>(link_, worker_->context->client(), shop_, worker_->shell->config().group, stream_created_,
-                                                worker_->shell->config().timing.drain_timeout / 2, worker_flow_, std::move(handlers));
+    worker_feed_ =
+        std::make_shared<WorkerFeed>(link_, worker_->context->client(), shop_, worker_->shell->config().group, stream_created_,
+                                     worker_->shell->config().timing.drain_timeout / 2, worker_flow_, std::move(handlers));
 }
 
 void ConsumerImpl::route(jetstream::Message message) {

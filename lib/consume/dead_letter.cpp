@@ -22,7 +22,8 @@ void ConsumerImpl::dead_letter(const std::shared_ptr<Delivery>& delivery, const 
         if (name.rfind("Nats-", 0) != 0) request.headers.emplace_back(name, value);
     }
     std::string reason = why;
-    std::replace_if(reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+    std::replace_if(
+        reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
     request.headers.emplace_back("Parti-Reason", reason.substr(0, 1024));
     request.headers.emplace_back("Parti-Stream", config_.stream);
     request.headers.emplace_back("Parti-Subject", std::string(message.subject()));
@@ -42,7 +43,8 @@ void ConsumerImpl::dead_letter(const std::shared_ptr<Delivery>& delivery, const 
 }
 
 void ConsumerImpl::dead_lettered(const std::shared_ptr<Delivery>& delivery, const Result<void>& stored) {
-    const std::string what = "partition '" + delivery->lane->ownership().partition().id() + "', message " + std::to_string(delivery->sequence);
+    const std::string what =
+        "partition '" + delivery->lane->ownership().partition().id() + "', message " + std::to_string(delivery->sequence);
     if (stored) {
         shop_->counters->dead_lettered.fetch_add(1, std::memory_order_relaxed);
         static_cast<void>(delivery->term());
@@ -50,8 +52,9 @@ void ConsumerImpl::dead_lettered(const std::shared_ptr<Delivery>& delivery, cons
                                                            " times without success; stored under dead_letter_subject"});
         return;
     }
-    worker_->shell->report({stored.error().code, what + " could not be stored under dead_letter_subject ('" + config_.dead_letter_subject +
-                                                     "'; a stream must listen to it), and is tried again: " + stored.error().detail});
+    worker_->shell->report(
+        {stored.error().code, what + " could not be stored under dead_letter_subject ('" + config_.dead_letter_subject +
+                                  "'; a stream must listen to it), and is tried again: " + stored.error().detail});
     static_cast<void>(delivery->nak(config_.retry_max));
 }
 

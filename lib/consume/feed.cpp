@@ -20,22 +20,18 @@ constexpr Duration kPauseMax = std::chrono::seconds(2);
 constexpr Duration kRequestTimeout = std::chrono::seconds(2);
 constexpr Duration kLookOnceTimeout = std::chrono::milliseconds(500);
 constexpr Duration kTakeOneExpires = std::chrono::milliseconds(250);
-constexpr Duration kSameCreated = std::chrono::milliseconds(50);  // one durable's moments of creation, as said before and after a restart
+// one durable's moments of creation, as said before and after a restart
+constexpr Duration kSameCreated = std::chrono::milliseconds(50);
 constexpr Duration kLead = std::chrono::milliseconds(20);
-constexpr std::uint32_t kLeftMin = 8;  // an eighth of the room
+constexpr std::uint32_t kLeftMin = 8;         // an eighth of the room
 constexpr std::uint32_t kOrderedBatch = 256;  // of a pull when max_ack_pending is what bounds: saves requests
 
 }  // namespace
 
 Feed::Feed(std::shared_ptr<jetstream::Link> link, jetstream::DurableSpec spec, std::string stream_created,
            std::shared_ptr<const Shop> shop, std::shared_ptr<Flow> flow, Handlers handlers)
-    : link_(std::move(link)),
-      spec_(std::move(spec)),
-      stream_created_(std::move(stream_created)),
-      shop_(std::move(shop)),
-      flow_(std::move(flow)),
-      handlers_(std::move(handlers)),
-      pause_(kPauseMin) {}
+    : link_(std::move(link)), spec_(std::move(spec)), stream_created_(std::move(stream_created)), shop_(std::move(shop)),
+      flow_(std::move(flow)), handlers_(std::move(handlers)), pause_(kPauseMin) {}
 
 void Feed::start(std::shared_ptr<void> slot) {
     slot_ = std::move(slot);
@@ -69,10 +65,12 @@ void Feed::on_looked(std::string_view answer, const std::optional<ApiError>& err
     const auto state = jetstream::parse_durable(answer);
     if (!state) return back_off(state.error());
     if (auto wrong = contradiction(*state)) return back_off(*wrong);
-    const bool same = state->max_ack_pending == spec_.max_ack_pending && state->ack_wait == spec_.ack_wait && state->max_deliver <= 0;
+    const bool same =
+        state->max_ack_pending == spec_.max_ack_pending && state->ack_wait == spec_.ack_wait && state->max_deliver <= 0;
     if (same) return flow_from(*state);
     phase_ = Phase::updating;
-    ask("CONSUMER.DURABLE.CREATE." + spec_.stream + "." + spec_.durable, jetstream::durable_update_json(spec_, answer), &Feed::on_updated);
+    ask("CONSUMER.DURABLE.CREATE." + spec_.stream + "." + spec_.durable, jetstream::durable_update_json(spec_, answer),
+        &Feed::on_updated);
 }
 
 void Feed::on_updated(std::string_view answer, const std::optional<ApiError>& error) {
@@ -111,7 +109,8 @@ void Feed::on_stream(std::string_view answer, const std::optional<ApiError>& err
     if (spec_.work_queue) {
         stream_created_ = facts->created;
         flow_->forget();
-        handlers_.on_trouble({Errc::not_found, "consumer '" + spec_.durable + "' of stream '" + spec_.stream + "' had vanished; it is made again"});
+        handlers_.on_trouble({Errc::not_found, "consumer '" + spec_.durable + "' of stream '" + spec_.stream +
+                                                   "' had vanished; it is made again"});
         return create(std::nullopt);
     }
     const std::uint64_t floor = flow_->floor();
@@ -139,12 +138,15 @@ void Feed::create(std::optional<std::uint64_t> start) {
 void Feed::on_created(std::string_view answer, const std::optional<ApiError>& error) {
     if (error) {
         if (error->code == jetstream::kApiConsumersMax) {
-            return back_off({Errc::overloaded,
-                             "stream '" + spec_.stream + "' has as many consumers as it may have, so partition consumer '" + spec_.durable +
-                                 "' cannot be made; recent servers allow 1,000 a stream by default (default_max_consumers): raise it, or hash "
-                                 "the keys into a fixed number of partition tokens, so that there are fewer partitions"});
+            return back_off(
+                {Errc::overloaded, "stream '" + spec_.stream + "' has as many consumers as it may have, so partition consumer '" +
+                                       spec_.durable +
+                                       "' cannot be made; recent servers allow 1,000 a stream by default "
+                                       "(default_max_consumers): raise it, or hash "
+                                       "the keys into a fixed number of partition tokens, so that there are fewer partitions"});
         }
-        const bool somebody_elses = error->code == jetstream::kApiWorkQueueNotUnique || error->code == jetstream::kApiWorkQueueNotUnfiltered;
+        const bool somebody_elses =
+            error->code == jetstream::kApiWorkQueueNotUnique || error->code == jetstream::kApiWorkQueueNotUnfiltered;
         if (somebody_elses && handlers_.on_refused) return handlers_.on_refused(*error);
         // 10013, 10148: somebody else has made it meanwhile; looking tells whether it suits.
         return fail_with(*error, "CONSUMER.CREATE");
@@ -183,7 +185,8 @@ void Feed::open_pull() {
     if (asking_) handlers.take_direct = handlers_.take_direct;
     const auto& config = shop_->config;
     pull_ = std::make_shared<jetstream::Pull>(link_, spec_.stream, spec_.durable,
-                                              jetstream::Pull::Timing{config.pull_expires, config.pull_heartbeat}, std::move(handlers));
+                                              jetstream::Pull::Timing{config.pull_expires, config.pull_heartbeat},
+                                              std::move(handlers));
     if (auto opened = pull_->open(); !opened) return back_off(opened.error());
     refill();
 }
@@ -200,7 +203,8 @@ void Feed::refill() {
     const bool bytes_left = load.bytes < limits.bytes;
     // Never without an open request, whatever the last one may still bring: it may be dropped without a word when it expires.
     const bool fading = bytes_left && (ordered || load.messages < cap) && pull_->fading(jetstream::Clock::now());
-    if (!fading && (room == 0 || !bytes_left || (pull_->outstanding() > 0 && room < std::max(1U, std::max(cap / 2, std::min(worth_, cap)))))) {
+    if (!fading && (room == 0 || !bytes_left ||
+                    (pull_->outstanding() > 0 && room < std::max(1U, std::max(cap / 2, std::min(worth_, cap)))))) {
         if (pull_->outstanding() == 0) flow_->starve();
         return;
     }
@@ -220,7 +224,8 @@ std::uint32_t Feed::worth_asking_for(std::uint32_t cap) {
     const std::uint64_t settled = flow_->settled_count();
     const auto since = std::max<std::int64_t>(1, (now - std::exchange(asked_at_, now)).count());
     const auto count = static_cast<double>(settled - std::exchange(settled_at_, settled));
-    const double left = std::clamp(count * static_cast<double>(kLead.count()) / static_cast<double>(since), static_cast<double>(cap / kLeftMin), static_cast<double>(cap) / 2);
+    const double left = std::clamp(count * static_cast<double>(kLead.count()) / static_cast<double>(since),
+                                   static_cast<double>(cap / kLeftMin), static_cast<double>(cap) / 2);
     return cap - static_cast<std::uint32_t>(left);
 }
 
@@ -228,9 +233,7 @@ void Feed::on_status(PullStatus status, const std::string& text) {
     if (phase_ != Phase::flowing) return;
     silent_once_ = false;
     switch (status) {
-        case PullStatus::too_large:
-            unlimited_next_ = true;
-            break;
+        case PullStatus::too_large: unlimited_next_ = true; break;
         case PullStatus::consumer_gone:
         case PullStatus::no_responders:
         case PullStatus::leadership_changed:
@@ -244,8 +247,7 @@ void Feed::on_status(PullStatus status, const std::string& text) {
             pull_.reset();
             return back_off({Errc::unsupported_server, "the server refuses a pull request: " + text});
         case PullStatus::ended:
-        case PullStatus::max_ack_pending:
-            break;
+        case PullStatus::max_ack_pending: break;
     }
     refill();
 }
@@ -277,9 +279,7 @@ void Feed::check(core::Instant now) {
     if (wants_ || pull_->outstanding() == 0 || pull_->fading(jetstream::Clock::now())) refill();
 }
 
-void Feed::fail_with(const ApiError& error, std::string_view subject) {
-    back_off(jetstream::to_error(error, subject));
-}
+void Feed::fail_with(const ApiError& error, std::string_view subject) { back_off(jetstream::to_error(error, subject)); }
 
 void Feed::back_off(const Error& why) {
     if (phase_ == Phase::over) return;
@@ -332,7 +332,8 @@ void Feed::take_one(std::function<void(jetstream::Message)> done) {
         call(std::move(message));
     };
     jetstream::Pull::Handlers handlers{answer, [answer](PullStatus, const std::string&) { answer(nullptr); }};
-    pull_ = std::make_shared<jetstream::Pull>(link_, spec_.stream, spec_.durable, jetstream::Pull::Timing{kTakeOneExpires, {}}, std::move(handlers));
+    pull_ = std::make_shared<jetstream::Pull>(link_, spec_.stream, spec_.durable, jetstream::Pull::Timing{kTakeOneExpires, {}},
+                                              std::move(handlers));
     if (pull_->open() && pull_->request(1, 0)) return;
     boost::asio::post(link_->io(), [answer] { answer(nullptr); });
 }

@@ -81,8 +81,7 @@ void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
         freed_.messages += 1;
         freed_.bytes += bytes;
         const std::uint32_t enough = wake_after_ > 0 ? std::min(wake_after_, limits_.messages) : limits_.messages / 2;
-        wake = starves_ || freed_.messages >= std::max(1U, enough) ||
-               (limits_.bytes > 0 && freed_.bytes >= limits_.bytes / 2);
+        wake = starves_ || freed_.messages >= std::max(1U, enough) || (limits_.bytes > 0 && freed_.bytes >= limits_.bytes / 2);
         if (wake) {
             freed_ = {};
             starves_ = false;

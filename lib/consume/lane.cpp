@@ -24,21 +24,13 @@ constexpr Duration kConfirmTimeout = std::chrono::seconds(5);
 
 // ---- one delivery
 
-Delivery::~Delivery() {
-    abandon();
-}
+Delivery::~Delivery() { abandon(); }
 
-const char* Delivery::reply() const {
-    return natsMsg_GetReply(raw.get());
-}
+const char* Delivery::reply() const { return natsMsg_GetReply(raw.get()); }
 
-bool Delivery::take() {
-    return state.exchange(State::settled, std::memory_order_acq_rel) == State::open;
-}
+bool Delivery::take() { return state.exchange(State::settled, std::memory_order_acq_rel) == State::open; }
 
-void Delivery::settle(bool done) {
-    lane->settled(*this, done);
-}
+void Delivery::settle(bool done) { lane->settled(*this, done); }
 
 Result<void> Delivery::send(const char* body, bool needs_exclusive) {
     if (needs_exclusive && !lane->exclusive()) {
@@ -98,7 +90,8 @@ void Delivery::abandon() {
 
 // ---- the lane
 
-Lane::Lane(std::uint64_t grant, std::shared_ptr<runtime::OwnershipState> state, std::shared_ptr<Flow> flow, std::shared_ptr<Shop> shop)
+Lane::Lane(std::uint64_t grant, std::shared_ptr<runtime::OwnershipState> state, std::shared_ptr<Flow> flow,
+           std::shared_ptr<Shop> shop)
     : grant_(grant), state_(std::move(state)), ownership_(state_), flow_(std::move(flow)), shop_(std::move(shop)) {}
 
 bool Lane::exclusive() const {
@@ -304,7 +297,8 @@ void Lane::call(const std::shared_ptr<Delivery>& delivery) {
     if (!ok) {
         failed(delivery, why);
     } else if (config.ack != AckMode::manual) {
-        const auto acked = delivery->ack(config.ack == AckMode::confirmed ? std::optional<Duration>(kConfirmTimeout) : std::nullopt);
+        const auto acked =
+            delivery->ack(config.ack == AckMode::confirmed ? std::optional<Duration>(kConfirmTimeout) : std::nullopt);
         if (!acked && acked.error().code != Errc::invalid_argument) shop_->report(acked.error());
     }
 }

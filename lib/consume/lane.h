@@ -1,11 +1,12 @@
 // Lane: one owned partition's messages, from their delivery to their settlement.
 //
-// Model     A queue in order of delivery; one handler at a time takes the first. Closed: no handler begins any more. Held: messages whose
-//           handler has begun and that are not settled (running, manual, on their way to the dead-letter subject).
-//           Two rights are asked, each time anew: Ownership::valid() before a handler begins (false from the revoke on), and exclusive()
-//           before a nak, term or in-progress is sent (true until the release: a partition that drains is still nobody else's).
-// Threads   take on nats.c's delivery thread or on the io thread, never both at once, as push; close, give_back, renew and set_released on the io
-//           thread; run on a callback thread, one at a time; settle from any.
+// Model     A queue in order of delivery; one handler at a time takes the first. Closed: no handler begins any more. Held:
+//           messages whose handler has begun and that are not settled (running, manual, on their way to the dead-letter subject).
+//           Two rights are asked, each time anew: Ownership::valid() before a handler begins (false from the revoke on), and
+//           exclusive() before a nak, term or in-progress is sent (true until the release: a partition that drains is still
+//           nobody else's).
+// Threads   take on nats.c's delivery thread or on the io thread, never both at once, as push; close, give_back, renew and
+//           set_released on the io thread; run on a callback thread, one at a time; settle from any.
 // Lifetime  A delivery keeps its lane; the lane keeps those that wait.
 // Cost      About 200 bytes; a delivery about 150 besides nats.c's message.
 // Source    P-9, P-10, R-7.
@@ -33,8 +34,8 @@ namespace parti::consume {
 class Lane;
 
 struct Counters {
-    std::atomic<std::uint64_t> pulled{0}, handled{0}, failed{0}, acked{0}, redelivered{0}, given_back{0}, left{0}, dead_lettered{0},
-        recreations{0}, pulls_lost{0}, acks_lost{0}, repeated{0};
+    std::atomic<std::uint64_t> pulled{0}, handled{0}, failed{0}, acked{0}, redelivered{0}, given_back{0}, left{0},
+        dead_lettered{0}, recreations{0}, pulls_lost{0}, acks_lost{0}, repeated{0};
 };
 
 // What all lanes of a consumer share. Immutable but for the counters; functions may be called from any thread.
@@ -43,8 +44,8 @@ struct Shop {
     Handler handler;
     std::shared_ptr<jetstream::Outlet> outlet;
     std::shared_ptr<Counters> counters = std::make_shared<Counters>();
-    std::function<void(std::shared_ptr<Lane>)> ready;   // has messages and nobody runs it
-    std::function<void(std::uint64_t grant)> idle;      // closed, and nothing is held any more
+    std::function<void(std::shared_ptr<Lane>)> ready;  // has messages and nobody runs it
+    std::function<void(std::uint64_t grant)> idle;     // closed, and nothing is held any more
     std::function<void(Error)> report;
     std::function<void(std::shared_ptr<Delivery>, std::string reason)> dead_letter;
     std::function<Result<void>(const std::string& subject, Duration timeout)> confirm;  // double ack; blocks
@@ -60,10 +61,10 @@ struct Delivery {
     std::uint64_t delivered = 0;
     std::uint64_t time_ns = 0;
     std::size_t bytes = 0;
-    bool begun = false;           // counts as held; guarded by the lane
-    bool kept = false;            // beyond its handler's return; guarded by the lane
+    bool begun = false;  // counts as held; guarded by the lane
+    bool kept = false;   // beyond its handler's return; guarded by the lane
     core::Instant arrived;
-    core::Instant renewed;        // guarded by the lane
+    core::Instant renewed;  // guarded by the lane
     std::atomic<State> state{State::open};
     std::shared_ptr<Delivery> next;  // in the lane's queue
 
@@ -83,24 +84,26 @@ private:
 
 class Lane : public std::enable_shared_from_this<Lane> {
 public:
-    Lane(std::uint64_t grant, std::shared_ptr<runtime::OwnershipState> state, std::shared_ptr<Flow> flow, std::shared_ptr<Shop> shop);
+    Lane(std::uint64_t grant, std::shared_ptr<runtime::OwnershipState> state, std::shared_ptr<Flow> flow,
+         std::shared_ptr<Shop> shop);
 
-    // A message that the durable delivers is counted and queued. False: it was settled before (settle_again) or is no delivery; not counted.
+    // A message that the durable delivers is counted and queued. False: it was settled before (settle_again) or is no delivery;
+    // not counted.
     bool take(jetstream::Message& message);
     std::shared_ptr<Delivery> admit(jetstream::Message message);  // counted; null: no delivery
     void push(std::shared_ptr<Delivery> delivery);
     void close();
-    bool busy() const;  // something is held
+    bool busy() const;     // something is held
     bool in_hand() const;  // something is held or waits
     // Held while an ack is sent and counted. Whoever holds it and sees a message in hand knows that its ack goes out later: with
     // max_ack_pending 1 nothing else is on its way.
     std::mutex& gate() { return gate_; }
     bool waiting() const;  // messages that have not begun
-    // A message that was settled before and that the server sends again: acknowledged again. False: it is to be handled. The ack of what was
-    // handled is always right, also when the partition is no longer ours.
+    // A message that was settled before and that the server sends again: acknowledged again. False: it is to be handled. The ack
+    // of what was handled is always right, also when the partition is no longer ours.
     bool settle_again(Delivery& delivery);
-    void give_back();      // what waits: nak'ed in order while exclusive, else dropped
-    void pause();         // no handler begins, and what waits is dropped: its durable goes
+    void give_back();  // what waits: nak'ed in order while exclusive, else dropped
+    void pause();      // no handler begins, and what waits is dropped: its durable goes
     void resume();
     void renew(core::Instant now);
     void set_released() { released_.store(true, std::memory_order_release); }

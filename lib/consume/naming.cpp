@@ -10,9 +10,7 @@ tl::unexpected<Error> bad_setting(std::string_view what, std::string_view text, 
     return fail(Errc::invalid_config, std::string(what) + " ('" + std::string(text) + "') " + rule);
 }
 
-bool plain(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
-}
+bool plain(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-'; }
 
 std::string_view next_token(std::string_view& rest) {
     const std::size_t dot = rest.find('.');
@@ -40,9 +38,9 @@ Result<SubjectTemplate> SubjectTemplate::parse(std::string_view text, std::strin
         return bad(text, "must be tokens joined by single dots");
     if (text.front() == '$') return bad(text, "must not begin with '$': those are NATS' own");
     std::string literal;
-    bool depends = false;      // this token
+    bool depends = false;  // this token
     bool depends_any = false;
-    std::string token;         // of the pattern
+    std::string token;  // of the pattern
     const auto end_token = [&](std::string_view separator) {
         made.pattern_ += depends ? "*" : token;
         made.pattern_ += separator;
@@ -55,7 +53,8 @@ Result<SubjectTemplate> SubjectTemplate::parse(std::string_view text, std::strin
             return bad(text, std::string("must not hold '") + c + "' (wildcards, blanks, control characters, '}' without '{')");
         if (c == '{') {
             const std::size_t close = text.find('}', i);
-            const auto key = close == std::string_view::npos ? std::nullopt : number<std::size_t>(text.substr(i + 1, close - i - 1));
+            const auto key =
+                close == std::string_view::npos ? std::nullopt : number<std::size_t>(text.substr(i + 1, close - i - 1));
             if (!key || *key > 63) return bad(text, "must name a key as {0} to {63}");
             made.pieces_.push_back({std::move(literal), *key});
             literal.clear();
@@ -72,7 +71,8 @@ Result<SubjectTemplate> SubjectTemplate::parse(std::string_view text, std::strin
     }
     end_token("");
     if (!literal.empty()) made.pieces_.push_back({std::move(literal), std::nullopt});
-    if (!depends_any && !constant) return bad(text, "must name at least one key ({0}); else all partitions would have the same subject");
+    if (!depends_any && !constant)
+        return bad(text, "must name at least one key ({0}); else all partitions would have the same subject");
     return made;
 }
 
@@ -84,7 +84,8 @@ Result<std::string> SubjectTemplate::render(const Partition& partition) const {
         if (!piece.key) continue;
         if (*piece.key >= keys.size()) {
             return fail(Errc::invalid_argument, "partition '" + partition.id() + "' has " + std::to_string(keys.size()) +
-                                                    " keys; subject '" + text_ + "' names key {" + std::to_string(*piece.key) + "}");
+                                                    " keys; subject '" + text_ + "' names key {" + std::to_string(*piece.key) +
+                                                    "}");
         }
         out += keys[*piece.key];
     }
@@ -119,7 +120,8 @@ Result<std::string> partition_durable(std::string_view prefix, const Partition& 
     }
     if (name.size() > kDurableBytesMax) {
         return fail(Errc::invalid_argument, "partition '" + partition.id() + "': the name of its durable consumer would have " +
-                                                std::to_string(name.size()) + " bytes; at most " + std::to_string(kDurableBytesMax) +
+                                                std::to_string(name.size()) + " bytes; at most " +
+                                                std::to_string(kDurableBytesMax) +
                                                 " are possible: use a shorter prefix or shorter keys");
     }
     return name;
@@ -130,7 +132,8 @@ std::string worker_durable(std::string_view prefix, WorkerNumber number, Incarna
 }
 
 std::optional<WorkerDurable> parse_worker_durable(std::string_view prefix, std::string_view name) {
-    if (name.size() <= prefix.size() + 1 || name.substr(0, prefix.size()) != prefix || name[prefix.size()] != '-') return std::nullopt;
+    if (name.size() <= prefix.size() + 1 || name.substr(0, prefix.size()) != prefix || name[prefix.size()] != '-')
+        return std::nullopt;
     name.remove_prefix(prefix.size() + 1);
     const std::size_t dash = name.find('-');
     if (dash == std::string_view::npos) return std::nullopt;

@@ -1,8 +1,9 @@
 // Naming: subjects and durable names that belong to a partition.
 //
 // Role      Pure. A template renders a partition's subject; a partition's id becomes part of a durable's name, one to one.
-// Model     Template: tokens joined by '.', each literal or with "{i}" in it ("shard-{1}"), i counting the partition's keys from 0.
-//           Durable names may not hold '.', '*', '>', '/', '\' or blanks, so: letters, digits and '-' stand for themselves, '.' becomes '_',
+// Model     Template: tokens joined by '.', each literal or with "{i}" in it ("shard-{1}"), i counting the partition's keys from
+//           0. Durable names may not hold '.', '*', '>', '/', '\' or blanks, so: letters, digits and '-' stand for themselves,
+//              '.' becomes '_',
 //           every other byte '=XX' in hex ('_' too). So two partitions never share a name.
 // Errors    invalid_config (template), invalid_argument (partition that does not fit), naming value and rule.
 // Threads   Values.

@@ -1,10 +1,10 @@
 // Runner: calls the handlers of the lanes that have messages, so many at once, on the context's callback threads.
 //
-// Model     Lanes that are ready wait in a queue. Up to `concurrency` tasks of the executor serve it, each on a SerialQueue of its own; a task
-//           takes lanes in turn, some messages each, and gives its thread back after a short while, so that worker callbacks get theirs.
-//           A task that finds nothing ready pays the flush that is owed, if one is, before it rests.
-//           A handler beyond handler_timeout is reported by the executor's watchdog; a task in its place starts when the thread is replaced, and
-//           when that handler returns after all, its task ends.
+// Model     Lanes that are ready wait in a queue. Up to `concurrency` tasks of the executor serve it, each on a SerialQueue of
+//           its own; a task takes lanes in turn, some messages each, and gives its thread back after a short while, so that
+//           worker callbacks get theirs. A task that finds nothing ready pays the flush that is owed, if one is, before it rests.
+//           A handler beyond handler_timeout is reported by the executor's watchdog; a task in its place starts when the thread
+//           is replaced, and when that handler returns after all, its task ends.
 // Threads   ready() from any; the watchdog calls on the io thread.
 // Cost      One SerialQueue per unit of concurrency; a ready lane costs one deque entry.
 #pragma once

@@ -24,26 +24,22 @@ bool over(const LeaseRecord& lease, Incarnation incarnation) {
 }  // namespace
 
 WorkerFeed::WorkerFeed(std::shared_ptr<jetstream::Link> link, jetstream::Client& client, std::shared_ptr<const Shop> shop,
-                       std::string group, std::string stream_created, Duration patience, std::shared_ptr<Flow> flow, Handlers handlers)
-    : link_(std::move(link)),
-      client_(client),
-      shop_(std::move(shop)),
-      group_(std::move(group)),
-      stream_created_(std::move(stream_created)),
-      patience_(patience),
-      flow_(std::move(flow)),
-      handlers_(std::move(handlers)) {
+                       std::string group, std::string stream_created, Duration patience, std::shared_ptr<Flow> flow,
+                       Handlers handlers)
+    : link_(std::move(link)), client_(client), shop_(std::move(shop)), group_(std::move(group)),
+      stream_created_(std::move(stream_created)), patience_(patience), flow_(std::move(flow)), handlers_(std::move(handlers)) {
     flow_->remember_acks();
 }
 
 void WorkerFeed::ask(const std::string& subject, const std::string& body, Answered then) {
-    link_->request({"$JS.API." + subject, body, {}, kRequestTimeout, false, {}},
-                   [weak = weak_from_this(), generation = ++generation_, then = std::move(then)](const Result<jetstream::Message>& answer) {
-                       const auto self = weak.lock();
-                       if (!self || self->generation_ != generation || self->phase_ == Phase::over) return;
-                       if (!answer) return then(*self, tl::unexpected<Error>(answer.error()));
-                       then(*self, std::string(jetstream::payload(*answer)));
-                   });
+    link_->request(
+        {"$JS.API." + subject, body, {}, kRequestTimeout, false, {}},
+        [weak = weak_from_this(), generation = ++generation_, then = std::move(then)](const Result<jetstream::Message>& answer) {
+            const auto self = weak.lock();
+            if (!self || self->generation_ != generation || self->phase_ == Phase::over) return;
+            if (!answer) return then(*self, tl::unexpected<Error>(answer.error()));
+            then(*self, std::string(jetstream::payload(*answer)));
+        });
 }
 
 void WorkerFeed::advance() {
@@ -147,19 +143,22 @@ void WorkerFeed::refused(const std::optional<ApiError>& error) {
 }
 
 void WorkerFeed::clear(std::uint64_t offset) {
-    ask("CONSUMER.NAMES." + shop_->config.stream, jetstream::page_json(offset), [offset](WorkerFeed& self, const Result<std::string>& answer) {
-        const auto page = answer ? jetstream::parse_consumer_names(*answer) : Result<jetstream::NamesPage>(fail(Errc::timeout));
-        if (!page) {
-            self.again_ = runtime::boot_now() + kConflictPause;
-            return;
-        }
-        for (const std::string& name : page->names) {
-            if (name != self.durable_ && parse_worker_durable(self.shop_->config.prefix, name)) self.leftovers_.push_back(name);
-        }
-        const std::uint64_t seen = offset + page->names.size();
-        if (!page->names.empty() && seen < page->total) return self.clear(seen);
-        self.judge();
-    });
+    ask("CONSUMER.NAMES." + shop_->config.stream, jetstream::page_json(offset),
+        [offset](WorkerFeed& self, const Result<std::string>& answer) {
+            const auto page =
+                answer ? jetstream::parse_consumer_names(*answer) : Result<jetstream::NamesPage>(fail(Errc::timeout));
+            if (!page) {
+                self.again_ = runtime::boot_now() + kConflictPause;
+                return;
+            }
+            for (const std::string& name : page->names) {
+                if (name != self.durable_ && parse_worker_durable(self.shop_->config.prefix, name))
+                    self.leftovers_.push_back(name);
+            }
+            const std::uint64_t seen = offset + page->names.size();
+            if (!page->names.empty() && seen < page->total) return self.clear(seen);
+            self.judge();
+        });
 }
 
 // One leftover after the other: is its incarnation over?

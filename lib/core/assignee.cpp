@@ -106,7 +106,8 @@ void Assignee::on_release_done(Env& env, const std::vector<std::uint64_t>& grant
     std::sort(sorted.begin(), sorted.end());
     for (auto it = held_.begin(); it != held_.end();) {
         const auto here = it++;
-        if (here->second.draining && std::binary_search(sorted.begin(), sorted.end(), here->second.grant)) release(env, here, granted);
+        if (here->second.draining && std::binary_search(sorted.begin(), sorted.end(), here->second.grant))
+            release(env, here, granted);
     }
     if (!granted.empty()) env.emit(Granted{std::move(granted)});
     update_applied();
@@ -126,7 +127,8 @@ void Assignee::advance(Env& env) {
     }
     if (late.empty()) return;
     env.stats.drain_timeouts += late.size();
-    env.note_error(Errc::timeout, std::to_string(late.size()) + " revoked partition(s) were not released within the drain timeout: " + names +
+    env.note_error(Errc::timeout, std::to_string(late.size()) +
+                                      " revoked partition(s) were not released within the drain timeout: " + names +
                                       (late.size() > 3 ? ", ..." : "") + "; they count as released now");
     env.emit(DrainTimedOut{std::move(late)});
     if (!granted.empty()) env.emit(Granted{std::move(granted)});

@@ -1,8 +1,9 @@
-// Assignee: follows the worker's own assignment record - takes what is granted, hands back what is revoked, says when it is released.
+// Assignee: follows the worker's own assignment record - takes what is granted, hands back what is revoked, says when it is
+// released.
 //
-// Model     A partition is owned -> draining -> gone. A record is applied only if it is for this incarnation and above what was applied
-//           last (R-5, P-7). A partition that is given back while it drains is released first, then owned with a new token. `applied` is
-//           the highest version all of whose losses are released.
+// Model     A partition is owned -> draining -> gone. A record is applied only if it is for this incarnation and above what was
+//           applied last (R-5, P-7). A partition that is given back while it drains is released first, then owned with a new
+//           token. `applied` is the highest version all of whose losses are released.
 // Errors    A drain that outlives drain_timeout is ended here and reported; the callback may still be running.
 // Cost      One map node per partition held.
 // Source    R-4a, R-5, R-6, R-7.
@@ -58,11 +59,11 @@ private:
 
     HeldMap held_;
     std::uint32_t owned_ = 0;
-    Fence accepted_;                   // of the last record applied; never goes back
+    Fence accepted_;  // of the last record applied; never goes back
     Fence applied_;
     std::vector<Fence> unacknowledged_;  // accepted, not yet covered by applied_; ascending
-    bool applied_any_ = false;         // a record was applied in this session
-    bool ending_ = false;              // revoke_all was called: no gains any more
+    bool applied_any_ = false;           // a record was applied in this session
+    bool ending_ = false;                // revoke_all was called: no gains any more
 };
 
 }  // namespace parti::core

@@ -50,7 +50,8 @@ CasWrite::Outcome CasWrite::finish(Outcome outcome) {
 }
 
 std::optional<CasWrite::Outcome> CasWrite::judge(const Entry& entry) {
-    if (write_id(entry.value) == request_.id && !PARTI_BROKEN(own_write_not_recognised)) return finish({Kind::stored, entry.revision, std::nullopt});
+    if (write_id(entry.value) == request_.id && !PARTI_BROKEN(own_write_not_recognised))
+        return finish({Kind::stored, entry.revision, std::nullopt});
     if (state_ != State::resolving) return std::nullopt;
     if (entry.revision != 0 && entry.revision < conflict_) return std::nullopt;
     return finish({Kind::lost, entry.revision, entry});
@@ -61,7 +62,7 @@ std::optional<CasWrite::Outcome> CasWrite::on_answer(Env& env, const WriteAnswer
     const bool this_one = answer.token.operation == operation_;
     if (this_one) {
         PARTI_STEPPED(cas_write, state_,
-                      answer.token.attempt != attempts_                ? Happening::late_answer
+                      answer.token.attempt != attempts_              ? Happening::late_answer
                       : answer.result == WriteResult::done           ? Happening::done
                       : answer.result == WriteResult::wrong_revision ? Happening::wrong_revision
                                                                      : Happening::no_information);
@@ -104,7 +105,8 @@ std::optional<CasWrite::Outcome> CasWrite::on_fetch(Env& env, const FetchAnswere
 std::optional<CasWrite::Outcome> CasWrite::on_entry(Env& env, const Entry& entry) {
     (void)env;
     if (state_ == State::idle || entry.bucket != request_.bucket || entry.key != request_.key) return std::nullopt;
-    PARTI_STEPPED(cas_write, state_, write_id(entry.value) == request_.id ? Happening::entry_of_mine : Happening::entry_of_another);
+    PARTI_STEPPED(cas_write, state_,
+                  write_id(entry.value) == request_.id ? Happening::entry_of_mine : Happening::entry_of_another);
     return judge(entry);
 }
 

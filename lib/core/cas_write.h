@@ -1,9 +1,9 @@
 // CasWrite: one compare-and-set write of one key, from its first attempt to its certain outcome.
 //
 // Model     idle -> in_flight -> (resolving ->) idle. An attempt without an answer is repeated, byte-identical and with the same
-//           expectation. "Wrong revision" decides at once when there was only one attempt; after several it may be this very write that
-//           moved the revision, so the key's present value is looked at (from the watch, or fetched): if it carries this write's id, it
-//           happened. Any other rejection says nothing.
+//           expectation. "Wrong revision" decides at once when there was only one attempt; after several it may be this very
+//           write that moved the revision, so the key's present value is looked at (from the watch, or fetched): if it carries
+//           this write's id, it happened. Any other rejection says nothing.
 // Errors    None: the outcome is stored (at a revision) or lost (somebody else's write is there now, or was there in between).
 // Cost      One record pointer.
 #pragma once
@@ -20,8 +20,8 @@ public:
     enum class Kind : std::uint8_t { stored, lost };
     struct Outcome {
         Kind kind = Kind::lost;
-        Revision revision = 0;        // stored: of this write. lost: the key's last one that is known (0 = not known)
-        std::optional<Entry> entry;   // lost: the key's present value when it was looked at
+        Revision revision = 0;       // stored: of this write. lost: the key's last one that is known (0 = not known)
+        std::optional<Entry> entry;  // lost: the key's present value when it was looked at
     };
     enum class OnConflict : std::uint8_t {
         just_tell,  // the caller does not need the present value
@@ -33,7 +33,7 @@ public:
         Revision expected = 0;
         RecordValue record;
         WriteId id;
-        Duration attempt{};           // an attempt without an answer is repeated after this long
+        Duration attempt{};  // an attempt without an answer is repeated after this long
         OnConflict on_conflict = OnConflict::look;
     };
 
@@ -41,7 +41,10 @@ public:
     void begin(Env& env, Request request);
     bool busy() const { return state_ != State::idle; }
     // Forget it: it may still happen.
-    void abandon() { state_ = State::idle; request_ = {}; }
+    void abandon() {
+        state_ = State::idle;
+        request_ = {};
+    }
 
     std::optional<Outcome> on_answer(Env& env, const WriteAnswered& answer);
     std::optional<Outcome> on_fetch(Env& env, const FetchAnswered& answer);

@@ -38,7 +38,8 @@ bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
     if (seen.unreadable) {
         if (reported_ != seen.revision) {
             reported_ = seen.revision;
-            env.note_error(seen.unreadable->error.code, "head is unreadable and nobody can lead until it is removed: " + seen.unreadable->error.detail);
+            env.note_error(seen.unreadable->error.code,
+                           "head is unreadable and nobody can lead until it is removed: " + seen.unreadable->error.detail);
         }
         return false;
     }
@@ -94,7 +95,8 @@ bool Election::lost_history(const Env& env) {
         // What a living session has applied is its number's record, or an older one.
         const SeenAssignment* assignment = env.view.assignment(number);
         if (lease->applied == Fence{} || (assignment != nullptr && !assignment->record)) continue;
-        if (assignment == nullptr || assignment->record->session != lease->session || lease->applied > assignment->record->fence) return true;
+        if (assignment == nullptr || assignment->record->session != lease->session || lease->applied > assignment->record->fence)
+            return true;
     }
     return false;
 }

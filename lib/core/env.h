@@ -1,8 +1,9 @@
 // Env: what the machines of one core share during a step: configuration, randomness, counters, the clock reading, the effects.
 //
 // Role      Owned by WorkerCore; the machines get it by reference. `now`, `out` and `wake` are of the present step.
-// Model     Machines are level-triggered: an event changes what is known, then every machine looks at what is known and acts. A machine
-//           that will act later by time alone says so with wake_at(); one whose action may let an earlier machine act sets `again`.
+// Model     Machines are level-triggered: an event changes what is known, then every machine looks at what is known and acts. A
+//           machine that will act later by time alone says so with wake_at(); one whose action may let an earlier machine act
+//           sets `again`.
 #pragma once
 
 #include <algorithm>
@@ -23,20 +24,21 @@
 namespace parti::core {
 
 struct Env {
-    Env(const Config& c, std::shared_ptr<const Strategy> s, std::uint64_t seed, std::uint64_t p, std::uint32_t major = kRecordMajor)
+    Env(const Config& c, std::shared_ptr<const Strategy> s, std::uint64_t seed, std::uint64_t p,
+        std::uint32_t major = kRecordMajor)
         : config(c), strategy(std::move(s)), rng(seed), process(p), speaks(major) {}
 
     Config config;
     std::shared_ptr<const Strategy> strategy;
     base::Rng rng;
     std::uint64_t process;
-    std::uint32_t speaks;             // the highest record major this core reads and writes
+    std::uint32_t speaks;  // the highest record major this core reads and writes
     View view;
     WorkerStats stats;
-    Epoch floor;                      // highest epoch ever seen by this core, or above it: see doubt()
-    SessionId floor_leader;           // who leads the epoch `floor`; empty: not known
-    Epoch lost_epoch;                 // records up to this epoch may be of a lost history: they are not applied
-    bool doubtful = false;            // assignments were lost: whoever leads next must hear from every session first
+    Epoch floor;                              // highest epoch ever seen by this core, or above it: see doubt()
+    SessionId floor_leader;                   // who leads the epoch `floor`; empty: not known
+    Epoch lost_epoch;                         // records up to this epoch may be of a lost history: they are not applied
+    bool doubtful = false;                    // assignments were lost: whoever leads next must hear from every session first
     std::optional<Instant> missing_since[2];  // lease and assignment bucket: do not exist
     std::uint64_t next_operation = 1;
     std::uint64_t next_grant = 1;
@@ -47,8 +49,8 @@ struct Env {
     bool again = false;
 
     std::optional<Instant>& missing(Bucket bucket) { return missing_since[bucket == Bucket::lease ? 0 : 1]; }
-    // what was assigned up to the highest epoch known may be another history than the one in the store. The floor goes one up,
-    // so that a leader that shares the epoch but not the history sees that it must take a higher one.
+    // what was assigned up to the highest epoch known may be another history than the one in the store. The floor goes one
+    // up, so that a leader that shares the epoch but not the history sees that it must take a higher one.
     void doubt() {
         doubtful = true;
         lost_epoch = std::max(lost_epoch, floor);

@@ -1,13 +1,13 @@
 // The whole boundary of the core on one page: events in, effects out.
 //
-// Model     WorkerCore::step(now, event, effects) is the only way in. The runtime (or the simulated world) executes the effects *in
-//           order* and feeds their answers back as events. It decides nothing.
-// Order     Inside one Effects: SessionEnded before anything that frees what the session held; Revoked before the Put that reports
-//           the release; LeaseExtended before Granted.
+// Model     WorkerCore::step(now, event, effects) is the only way in. The runtime (or the simulated world) executes the effects
+//           *in order* and feeds their answers back as events. It decides nothing.
+// Order     Inside one Effects: SessionEnded before anything that frees what the session held; Revoked before the Put that
+//           reports the release; LeaseExtended before Granted.
 // Answers   May be lost, late, doubled or for a write that is long over. The core times every write itself and repeats it; the
 //           shell never retries. An answer carries back the WriteToken of its attempt.
-// Time      Instant is CLOCK_BOOTTIME (runs through suspend). `now` never goes back. A Put is timed by the core from the `now` of the
-//           step that emitted it, so the shell must hand it to the transport without delay.
+// Time      Instant is CLOCK_BOOTTIME (runs through suspend). `now` never goes back. A Put is timed by the core from the `now` of
+//           the step that emitted it, so the shell must hand it to the transport without delay.
 #pragma once
 
 #include <chrono>
@@ -53,19 +53,21 @@ struct Interest {
     friend bool operator==(const Interest&, const Interest&) = default;
 };
 
-// ---- events ---------------------------------------------------------------------------------------------------------------------
+// ---- events -----------------------------------------------------------------------------------------------------------------
 
 struct Start {};
 struct Stop {};  // leave gracefully
 struct Tick {};  // a deadline has come (or nothing at all: a Tick is always allowed)
 
-// A key's present value, from a watch. Per key, revisions never go back, except after HistoryLost. `first_seen` is when this *process*
-// first saw this revision (<= now): workers of one process share a watch, and a core that becomes interested later is told the truth.
+// A key's present value, from a watch. Per key, revisions never go back, except after HistoryLost. `first_seen` is when this
+// *process* first saw this revision (<= now): workers of one process share a watch, and a core that becomes interested later is
+// told the truth.
 struct EntrySeen {
     Entry entry;
     Instant first_seen;
 };
-// Every present value that the interest with this id asks for has been delivered. Sent once per SetInterest, and only for the newest.
+// Every present value that the interest with this id asks for has been delivered. Sent once per SetInterest, and only for the
+// newest.
 struct SnapshotDone {
     std::uint64_t interest = 0;
 };
@@ -108,15 +110,16 @@ struct ReleaseDone {
 struct LinkChanged {
     bool up = false;
 };
-// A token of this session was asked after its deadline, before the LeaseExtended that would have moved it on: the session is over.
+// A token of this session was asked after its deadline, before the LeaseExtended that would have moved it on: the session is
+// over.
 struct SessionLapsed {
     SessionId session;
 };
 
-using Event = std::variant<Start, Stop, Tick, EntrySeen, SnapshotDone, HistoryLost, BucketMissing, WriteAnswered, FetchAnswered, PartitionsChanged,
-                           ReleaseDone, LinkChanged, SessionLapsed>;
+using Event = std::variant<Start, Stop, Tick, EntrySeen, SnapshotDone, HistoryLost, BucketMissing, WriteAnswered, FetchAnswered,
+                           PartitionsChanged, ReleaseDone, LinkChanged, SessionLapsed>;
 
-// ---- effects --------------------------------------------------------------------------------------------------------------------
+// ---- effects ----------------------------------------------------------------------------------------------------------------
 
 struct Put {
     WriteToken token;
@@ -204,8 +207,9 @@ struct Note {
 // The core is done: nothing more will come of it.
 struct Stopped {};
 
-using Effect = std::variant<Put, Fetch, SetInterest, Distrust, CreateBucket, SessionStarted, LeaseExtended, SessionEnded, Granted, Revoked,
-                            DrainTimedOut, StateChanged, LeadershipChanged, PhaseChanged, RefreshPartitions, AlertChanged, Note, Stopped>;
+using Effect =
+    std::variant<Put, Fetch, SetInterest, Distrust, CreateBucket, SessionStarted, LeaseExtended, SessionEnded, Granted, Revoked,
+                 DrainTimedOut, StateChanged, LeadershipChanged, PhaseChanged, RefreshPartitions, AlertChanged, Note, Stopped>;
 using Effects = std::vector<Effect>;
 
 }  // namespace parti::core

@@ -64,9 +64,11 @@ void Leader::begin(Env& env, HeadRecord head, Revision revision) {
     busy_ = true;
     emergency_ = false;
     ++env.stats.leaderships;
-    env.note(LogLevel::info, "leads epoch " + std::to_string(head_.epoch.value) + "; sealing " + std::to_string(head_.slots) + " records");
+    env.note(LogLevel::info,
+             "leads epoch " + std::to_string(head_.epoch.value) + "; sealing " + std::to_string(head_.slots) + " records");
     if (cautious_) {
-        env.note_error(Errc::wrong_revision, "the assignments went back or were lost; epoch " + std::to_string(head_.epoch.value) +
+        env.note_error(Errc::wrong_revision, "the assignments went back or were lost; epoch " +
+                                                 std::to_string(head_.epoch.value) +
                                                  " grants nothing before every session has acknowledged it or is dead");
     }
     env.again = true;
@@ -87,7 +89,7 @@ void Leader::end(Env& env, const std::string& why) {
     env.again = true;
 }
 
-// ---- sealing --------------------------------------------------------------------------------------------------------------------
+// ---- sealing ----------------------------------------------------------------------------------------------------------------
 
 void Leader::seal(Env& env, Session& session) {
     bool open = false;
@@ -96,7 +98,8 @@ void Leader::seal(Env& env, Session& session) {
         Slot& slot = slots_[n];
         slot.write.on_time(env);
         if (slot.sealed) continue;
-        const SeenAssignment* as_seen = PARTI_BROKEN(no_sealing) ? env.view.assignment(WorkerNumber{static_cast<std::uint32_t>(n)}) : nullptr;
+        const SeenAssignment* as_seen =
+            PARTI_BROKEN(no_sealing) ? env.view.assignment(WorkerNumber{static_cast<std::uint32_t>(n)}) : nullptr;
         if (as_seen != nullptr && as_seen->record) {
             slot.sealed = true;
             slot.record = as_seen->record;
@@ -116,7 +119,8 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
     AssignmentRecord record;
     if (seen != nullptr && seen->record) {
         if (seen->record->fence.epoch > head_.epoch && !PARTI_BROKEN(deposed_leader_goes_on)) {
-            end(env, "record " + std::to_string(number.value) + " carries epoch " + std::to_string(seen->record->fence.epoch.value));
+            end(env,
+                "record " + std::to_string(number.value) + " carries epoch " + std::to_string(seen->record->fence.epoch.value));
             return;
         }
         record = *seen->record;
@@ -137,7 +141,8 @@ void Leader::seal_slot(Env& env, Session& session, WorkerNumber number, Slot& sl
             record.incarnation = lease->incarnation;
             record.session = lease->session;
         }
-        env.note_error(Errc::malformed_record, "record worker." + std::to_string(number.value) + " is replaced by an empty one: " +
+        env.note_error(Errc::malformed_record, "record worker." + std::to_string(number.value) +
+                                                   " is replaced by an empty one: " +
                                                    (seen->unreadable ? seen->unreadable->error.detail : "it was deleted"));
     }
     record.id = session.next_write_id();
@@ -175,7 +180,7 @@ void Leader::sealed(Env& env) {
     env.again = true;
 }
 
-// ---- outcomes of writes ---------------------------------------------------------------------------------------------------------
+// ---- outcomes of writes -----------------------------------------------------------------------------------------------------
 
 void Leader::write_slot(Env& env, WorkerNumber number, Slot& slot, AssignmentRecord record, Revision expected) {
     record.fence = {head_.epoch, ++version_};
@@ -247,12 +252,14 @@ void Leader::lost(Env& env, WorkerNumber number, Slot& slot, const CasWrite::Out
     env.view.learn(*outcome.entry, env.now);
     const auto* found = std::get_if<AssignmentPtr>(&outcome.entry->value);
     if (found != nullptr && (*found)->fence.epoch > head_.epoch && !PARTI_BROKEN(deposed_leader_goes_on)) {
-        end(env, "record " + std::to_string(number.value) + " was written in epoch " + std::to_string((*found)->fence.epoch.value));
+        end(env,
+            "record " + std::to_string(number.value) + " was written in epoch " + std::to_string((*found)->fence.epoch.value));
         return;
     }
     if (slot.sealed) {
         slot.revision = outcome.entry->revision;
-        // The record as it is, written anew: so ends a write in chunks that another had begun (docs/PROTOCOL.md, "Large records").
+        // The record as it is, written anew: so ends a write in chunks that another had begun (docs/PROTOCOL.md, "Large
+        // records").
         if (found != nullptr && slot.record && (*found)->id == slot.record->id) return;
         slot.overwritten = true;
         env.note_error(Errc::malformed_record, "record worker." + std::to_string(number.value) +
@@ -330,7 +337,8 @@ void Leader::on_entry(Env& env, Session& session, const Entry& entry) {
             return;
         }
         const auto* head = std::get_if<HeadPtr>(&entry.value);
-        if (head != nullptr && entry.revision > head_revision_ && (*head)->id.writer != session.id()) end(env, "head names another leader");
+        if (head != nullptr && entry.revision > head_revision_ && (*head)->id.writer != session.id())
+            end(env, "head names another leader");
         if (head == nullptr && entry.revision > head_revision_) dirty_ = true;
         return;
     }

@@ -1,9 +1,10 @@
 // Leader: seals the assignment records, then keeps desired, published and acknowledged in agreement.
 //
-// Model     off -> sealing -> acting -> off. Sealing rewrites records 0..slots-1 with the new epoch and unchanged content; only a sealed
-//           leader plans. Acting is level-triggered: each change of what is known leads to a look at every record; a record that
-//           should differ is written, one write in the air per record. A partition is granted only when nobody can still hold it.
-//           A failed write means that another wrote: a higher epoch ends the leadership, anything else is written over again.
+// Model     off -> sealing -> acting -> off. Sealing rewrites records 0..slots-1 with the new epoch and unchanged content; only a
+//           sealed leader plans. Acting is level-triggered: each change of what is known leads to a look at every record; a
+//           record that should differ is written, one write in the air per record. A partition is granted only when nobody can
+//           still hold it. A failed write means that another wrote: a higher epoch ends the leadership, anything else is
+//           written over again.
 // Errors    Resigns when its oldest unanswered write is older than leader_publish_timeout.
 // Cost      Every record once, two indices per partition.
 // Source    R-4a, R-5, R-6, R-10.
@@ -56,18 +57,18 @@ private:
         Fence since;                  // the record version that revoked it
     };
     struct Slot {
-        AssignmentPtr record;         // as confirmed in this epoch; null: nothing written yet
+        AssignmentPtr record;  // as confirmed in this epoch; null: nothing written yet
         Revision revision = 0;
         CasWrite write;
         AssignmentPtr pending;
         bool sealed = false;
-        bool unknown = false;         // a deleted or unreadable record was replaced: what it held is not known
+        bool unknown = false;  // a deleted or unreadable record was replaced: what it held is not known
         Instant unknown_since{};
-        bool overwritten = false;     // somebody put something else there: write again
+        bool overwritten = false;  // somebody put something else there: write again
         Instant confirmed_at{};
-        std::vector<std::uint32_t> owned;    // indices of record->partitions that are in the partition set
-        std::vector<Revoking> revoking;      // of record->revoking, likewise
-        std::size_t strangers = 0;           // listed partitions that are not in the set any more
+        std::vector<std::uint32_t> owned;  // indices of record->partitions that are in the partition set
+        std::vector<Revoking> revoking;    // of record->revoking, likewise
+        std::size_t strangers = 0;         // listed partitions that are not in the set any more
     };
 
     void seal(Env& env, Session& session);
@@ -96,15 +97,15 @@ private:
     std::vector<WorkerNumber> choose_standbys(Env& env, const Session& session, const std::vector<Member>& members) const;
 
     Phase phase_ = Phase::off;
-    HeadRecord head_;                 // as confirmed
+    HeadRecord head_;  // as confirmed
     Revision head_revision_ = 0;
     CasWrite head_write_;
     std::optional<HeadRecord> head_pending_;
     std::uint64_t version_ = 0;
     std::vector<Slot> slots_;
     Planner planner_;
-    bool cautious_ = false;           // after a history loss: nothing is granted before every session has been heard of
-    std::vector<bool> doubly_;        // by partition: several records list it, and nobody can say who holds it
+    bool cautious_ = false;     // after a history loss: nothing is granted before every session has been heard of
+    std::vector<bool> doubly_;  // by partition: several records list it, and nobody can say who holds it
     MassFailure mass_failure_;
     LeaderMetrics metrics_;
     std::uint32_t major_ = kRecordMajor;  // that every living worker reads
@@ -113,7 +114,7 @@ private:
     bool dirty_ = false;
     Instant next_look_{};
     Instant last_look_{};
-    bool busy_ = false;               // something unpublished or unacknowledged
+    bool busy_ = false;  // something unpublished or unacknowledged
     bool emergency_ = false;
     std::uint64_t highest_slot_wanted_ = 0;
     Instant stand_again_at_{};

@@ -15,7 +15,8 @@ void LeaderMetrics::compare(Env& env, Present now) {
     present_ = std::move(now);
 }
 
-void LeaderMetrics::look(Env& env, const std::vector<Member>& members, std::uint64_t partitions, std::uint64_t orphaned, bool busy) {
+void LeaderMetrics::look(Env& env, const std::vector<Member>& members, std::uint64_t partitions, std::uint64_t orphaned,
+                         bool busy) {
     WorkerStats& stats = env.stats;
     stats.partitions = partitions;
     stats.orphaned = orphaned;

@@ -17,7 +17,8 @@ namespace parti::core {
 class LeaderMetrics {
 public:
     void begin() { *this = {}; }  // a leadership begins
-    // `busy`: something is unpublished, unacknowledged or without an owner. `orphaned`: partitions that no living session's record lists.
+    // `busy`: something is unpublished, unacknowledged or without an owner. `orphaned`: partitions that no living session's
+    // record lists.
     void look(Env& env, const std::vector<Member>& members, std::uint64_t partitions, std::uint64_t orphaned, bool busy);
 
 private:

@@ -5,8 +5,8 @@
 #include <string_view>
 
 #include "base/assert.h"
-#include "core/test_switch.h"
 #include "core/leader.h"
+#include "core/test_switch.h"
 
 namespace parti::core {
 
@@ -49,12 +49,14 @@ std::vector<Member> Leader::members(Env& env, const Session& session) {
         out.push_back({number, lease->incarnation, lease->capacity, lease->zone});
     }
     const bool all_drained = out.empty() && anybody_drained;
-    if (all_drained && !said_all_drained_) env.note_error(Errc::not_ready, "every worker is being drained; the partitions stay where they are");
+    if (all_drained && !said_all_drained_)
+        env.note_error(Errc::not_ready, "every worker is being drained; the partitions stay where they are");
     said_all_drained_ = all_drained;
     return out;
 }
 
-// Death is a write: every session that has been silent for too long, and every one that a record names and that has no lease any more.
+// Death is a write: every session that has been silent for too long, and every one that a record names and that has no lease any
+// more.
 void Leader::suspects(Env& env, Session& session, Membership& membership) {
     const Duration patience = mass_failure_.patience(env, session.number());
     for (const auto& [number, seen] : env.view.leases()) {
@@ -76,8 +78,8 @@ void Leader::suspects(Env& env, Session& session, Membership& membership) {
     }
 }
 
-// Every living session has acknowledged a record of this epoch: it holds nothing that these records do not say. A session whose lease was
-// removed or overwritten cannot renew it, and has ended when that was seen for long enough.
+// Every living session has acknowledged a record of this epoch: it holds nothing that these records do not say. A session whose
+// lease was removed or overwritten cannot renew it, and has ended when that was seen for long enough.
 bool Leader::everyone_heard(Env& env) const {
     for (const auto& [number, seen] : env.view.leases()) {
         if (!seen.record && !env.due(seen.first_seen + env.silence())) return false;
@@ -108,7 +110,8 @@ std::vector<bool> Leader::blocked(Env& env) {
     if (cautious_ && everyone_heard(env)) {
         cautious_ = false;
         env.doubtful = false;
-        env.note(LogLevel::info, "every session has acknowledged epoch " + std::to_string(head_.epoch.value) + "; granting again");
+        env.note(LogLevel::info,
+                 "every session has acknowledged epoch " + std::to_string(head_.epoch.value) + "; granting again");
     }
     if (cautious_) std::fill(out.begin(), out.end(), true);
     for (std::size_t n = 0; n < slots_.size(); ++n) {
@@ -142,11 +145,12 @@ std::vector<bool> Leader::blocked(Env& env) {
     return out;
 }
 
-// Records of one history list a partition once. An operator may have put an old one back while nobody led: it is sealed as `keep_only`, and
-// before it gives anything, what another record lists as well is taken away from it.
+// Records of one history list a partition once. An operator may have put an old one back while nobody led: it is sealed as
+// `keep_only`, and before it gives anything, what another record lists as well is taken away from it.
 void Leader::find_doubly_listed(Env& env) {
     doubly_.assign(planner_.partitions()->size(), false);
-    const bool any = std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.record && slot.record->keep_only; });
+    const bool any =
+        std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.record && slot.record->keep_only; });
     if (!any) return;
     std::vector<bool> listed(doubly_.size(), false);
     const auto list = [&](std::uint32_t partition) {
@@ -191,7 +195,8 @@ bool Leader::keep_and_revoke(const Env& env, WorkerNumber number, const Slot& sl
 
 void Leader::publish(Env& env, Session& session, WorkerNumber number, Slot& slot, const std::vector<std::uint32_t>& gains) {
     const LeaseRecord* lease = Membership::living(env, number);
-    const bool willing = lease != nullptr && lease->state == LeaseState::live && env.view.current(Bucket::lease, worker_key(number));
+    const bool willing =
+        lease != nullptr && lease->state == LeaseState::live && env.view.current(Bucket::lease, worker_key(number));
     const bool addressed = slot.record && !slot.record->session.empty();
     const Fate fate = addressed ? Membership::fate(env, number, slot.record->incarnation, slot.record->session) : Fate::gone;
     // A worker that leaves or is being evicted is left alone: what it holds comes free with its session.
@@ -257,7 +262,8 @@ void Leader::write_head(Env& env, Session& session, const std::vector<Member>& m
     const SeenHead& seen = env.view.head();
     const bool removed = seen.revision >= head_revision_ && !seen.record;
     if (removed && seen.unreadable) {
-        if (next.slots > head_.slots) env.note_error(Errc::malformed_record, "head is unreadable; new workers cannot be served until it is removed");
+        if (next.slots > head_.slots)
+            env.note_error(Errc::malformed_record, "head is unreadable; new workers cannot be served until it is removed");
         return;  // not ours to overwrite
     }
     if (next == head_ && !removed) return;
@@ -301,12 +307,14 @@ void Leader::time_limits(Env& env, Session& session, Membership& membership) {
         if (!slot.record || slot.record->session.empty() || acknowledged(env, number, *slot.record, slot.record->fence)) continue;
         const LeaseRecord* lease = Membership::living(env, number);
         if (lease == nullptr || lease->session != slot.record->session || lease->state != LeaseState::live) continue;
-        // A loser may use its whole drain timeout before it acknowledges. What a record of a doubtful history takes away, it does not say.
+        // A loser may use its whole drain timeout before it acknowledges. What a record of a doubtful history takes away, it does
+        // not say.
         const bool may_lose = !slot.record->revoking.empty() || slot.record->keep_only;
         const Duration limit = timing.grant_timeout + (may_lose ? timing.drain_timeout : Duration::zero());
         if (!env.due(slot.confirmed_at + limit) || number == session.number()) continue;
-        membership.evict(env, session, number, "worker " + std::to_string(n) + " has not acknowledged version " +
-                                                   std::to_string(slot.record->fence.version) + " in time; evicting it");
+        membership.evict(env, session, number,
+                         "worker " + std::to_string(n) + " has not acknowledged version " +
+                             std::to_string(slot.record->fence.version) + " in time; evicting it");
     }
 }
 
@@ -316,7 +324,8 @@ void Leader::reconcile(Env& env, Session& session) {
     const bool was_busy = busy_;
     for (const auto& [number, seen] : env.view.leases()) {
         const LeaseRecord* lease = Membership::living(env, number);
-        if (lease != nullptr) highest_slot_wanted_ = std::max<std::uint64_t>(highest_slot_wanted_, std::uint64_t{number.value} + 1);
+        if (lease != nullptr)
+            highest_slot_wanted_ = std::max<std::uint64_t>(highest_slot_wanted_, std::uint64_t{number.value} + 1);
     }
     if (planner_.partitions()) {
         (void)planner_.advance(env, present, !busy_);

@@ -24,13 +24,15 @@ Duration MassFailure::patience(Env& env, WorkerNumber own) {
         if (env.now >= seen.first_seen + missed) ++silent;
         if (env.now >= seen.first_seen + env.silence()) suspected = true;
     }
-    const bool mass = silent >= kWorkersMin && static_cast<double>(silent) > env.config.restart_detection_ratio * static_cast<double>(living);
+    const bool mass =
+        silent >= kWorkersMin && static_cast<double>(silent) > env.config.restart_detection_ratio * static_cast<double>(living);
     if (!mass && !until_) return {};
     if (!mass && !returned_) {
         // Those who are still silent come back with the others, or not at all.
         returned_ = true;
         until_ = std::min(*until_, env.now + env.config.timing.ttl);
-        if (!over_) env.note(LogLevel::warning, "enough of the silent workers are back; the recovery grace ends one ttl from now");
+        if (!over_)
+            env.note(LogLevel::warning, "enough of the silent workers are back; the recovery grace ends one ttl from now");
     }
     if (returned_ && (over_ || env.due(*until_))) {
         *this = {};

@@ -41,7 +41,8 @@ const LeaseRecord* Membership::living(const Env& env, WorkerNumber number) {
     return lease->record.get();
 }
 
-bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarnation incarnation, SessionId id, Duration patience) {
+bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarnation incarnation, SessionId id,
+                         Duration patience) {
     if (writes_.contains(number)) return true;
     if (session.live() && session.number() == number) return false;
     const SeenLease* lease = env.view.lease(number);
@@ -61,7 +62,8 @@ bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarn
     }
     record.state = LeaseState::dead;
     record.id = session.next_write_id();
-    env.note(LogLevel::warning, "worker " + std::to_string(number.value) + " incarnation " + std::to_string(record.incarnation.value) +
+    env.note(LogLevel::warning, "worker " + std::to_string(number.value) + " incarnation " +
+                                    std::to_string(record.incarnation.value) +
                                     " has been silent for ttl + margin; declaring it dead");
     begin(env, number, std::move(record), lease != nullptr ? lease->revision : 0);
     return true;

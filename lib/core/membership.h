@@ -1,14 +1,15 @@
 // Membership: which sessions are there, and which are certainly gone.
 //
-// Model     Silence is a suspicion; death is a write: a lease that has not changed for ttl + margin gets `dead` written into it,
-//           and only when that is confirmed is its session gone. Used by the leader for everybody and by a candidate for the leader.
+// Model     Silence is a suspicion; death is a write: a lease that has not changed for ttl + margin gets `dead` written
+//           into it, and only when that is confirmed is its session gone. Used by the leader for everybody and by a candidate for
+//           the leader.
 // Cost      One write object per suspected session.
 // Source    R-3, R-4a, R-6.
 #pragma once
 
 #include <map>
-#include <string>
 #include <optional>
+#include <string>
 
 #include "core/cas_write.h"
 #include "core/env.h"
@@ -29,8 +30,8 @@ public:
     // Its lease, when it is the present holder's and was not ended.
     static const LeaseRecord* living(const Env& env, WorkerNumber number);
 
-    // Writes `dead` for the named session when its lease has been silent for long enough (or asks to be woken then). `patience` is added.
-    // Also for a lease that vanished or, after a history loss, is of an older session. True when a write is in the air.
+    // Writes `dead` for the named session when its lease has been silent for long enough (or asks to be woken then). `patience`
+    // is added. Also for a lease that vanished or, after a history loss, is of an older session. True when a write is in the air.
     bool suspect(Env& env, Session& session, WorkerNumber number, Incarnation incarnation, SessionId id, Duration patience);
     // Writes `evicted` into a living lease, and says why; not into one that has changed since it was last seen.
     void evict(Env& env, Session& session, WorkerNumber number, const std::string& why);
@@ -51,7 +52,8 @@ private:
     void finish(Env& env, WorkerNumber number, const CasWrite::Outcome& outcome);
 
     std::map<WorkerNumber, CasWrite> writes_;
-    Instant retry_at_{};  // a write was refused by an older revision: the view is of a lost history, and the watch is about to tell
+    // a write was refused by an older revision: the view is of a lost history, and the watch is about to tell
+    Instant retry_at_{};
 };
 
 }  // namespace parti::core

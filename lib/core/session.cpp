@@ -56,7 +56,8 @@ void Session::end(Env& env, const std::string& why) {
 
 void Session::fence(Env& env, const std::string& why) {
     if (!live()) return;
-    env.note_error(Errc::lease_lost, "worker " + label(number_) + " incarnation " + std::to_string(incarnation_.value) + ": " + why);
+    env.note_error(Errc::lease_lost,
+                   "worker " + label(number_) + " incarnation " + std::to_string(incarnation_.value) + ": " + why);
     end(env, why);
 }
 
@@ -69,10 +70,12 @@ void Session::renewal_refused(Env& env) {
 
 bool Session::taken_over_by(Env& env, const LeaseRecord& record) {
     if (env.config.instance.empty() || instance_refused_ || record.instance != env.config.instance) return false;
-    if (record.state != LeaseState::live || record.session == id_ || record.session == own_stale_ || record.session == abandoned_) return false;
+    if (record.state != LeaseState::live || record.session == id_ || record.session == own_stale_ || record.session == abandoned_)
+        return false;
     replaced_ = true;
-    env.note_error(Errc::instance_replaced, "worker " + label(number_) + " was taken over by another process with instance name '" +
-                                                env.config.instance + "'; this worker stops");
+    env.note_error(Errc::instance_replaced, "worker " + label(number_) +
+                                                " was taken over by another process with instance name '" + env.config.instance +
+                                                "'; this worker stops");
     if (live()) end(env, "another process with the same instance name took its number");
     return true;
 }
@@ -93,7 +96,8 @@ void Session::stalled(Env& env) {
     if (revision_ != 0 && (phase_ == Phase::held || phase_ == Phase::leaving)) look_up(env);
 }
 
-// A stale expectation could fit in the new history by chance: nothing is written before the record that is there now has been seen.
+// A stale expectation could fit in the new history by chance: nothing is written before the record that is there now has been
+// seen.
 void Session::look_up(Env& env) {
     write_.abandon();
     writing_ = Writing::nothing;
@@ -110,8 +114,9 @@ void Session::found(Env& env, const Entry& entry) {
     const bool own = lease != nullptr && (*lease)->session == id_;
     if (own && ((*lease)->state == LeaseState::live || (*lease)->state == LeaseState::draining)) {
         if (entry.revision < revision_) {
-            env.note_error(Errc::wrong_revision, "the lease record of worker " + label(number_) + " went back to an older one (revision " +
-                                                     std::to_string(entry.revision) + "); the session goes on from there");
+            env.note_error(Errc::wrong_revision, "the lease record of worker " + label(number_) +
+                                                     " went back to an older one (revision " + std::to_string(entry.revision) +
+                                                     "); the session goes on from there");
         }
         revision_ = entry.revision;
         renew_now_ = true;
@@ -135,8 +140,8 @@ void Session::found(Env& env, const Entry& entry) {
 
 // The session cannot be renewed any more: everything is given back while its tokens last.
 void Session::give_up(Env& env, const std::string& why) {
-    env.note_error(Errc::lease_lost, "worker " + label(number_) + " incarnation " + std::to_string(incarnation_.value) + ": " + why +
-                                         "; giving everything back");
+    env.note_error(Errc::lease_lost, "worker " + label(number_) + " incarnation " + std::to_string(incarnation_.value) + ": " +
+                                         why + "; giving everything back");
     if (phase_ == Phase::held) phase_ = Phase::relinquishing;
 }
 
@@ -146,7 +151,8 @@ void Session::expire(Env& env) {
     if (env.config.policy == Policy::keep && phase_ != Phase::leaving) {
         if (!degraded_) {
             degraded_ = true;
-            env.note(LogLevel::warning, "lease of worker " + label(number_) + " could not be renewed in time; policy keep: going on");
+            env.note(LogLevel::warning,
+                     "lease of worker " + label(number_) + " could not be renewed in time; policy keep: going on");
         }
         return;
     }
@@ -158,7 +164,8 @@ void Session::expire(Env& env) {
 
 void Session::lapsed(Env& env, SessionId session) {
     if (!tokens_ || session != id_) return;
-    env.note(LogLevel::warning, "lease of worker " + label(number_) + " was renewed after its deadline had been seen to pass; the session has ended");
+    env.note(LogLevel::warning, "lease of worker " + label(number_) +
+                                    " was renewed after its deadline had been seen to pass; the session has ended");
     end(env, "the lease ran out");
 }
 
@@ -229,7 +236,7 @@ void Session::begin_write(Env& env, Writing what, LeaseRecord record, Revision e
     write_.begin(env, std::move(request));
 }
 
-// ---- after a write --------------------------------------------------------------------------------------------------------------
+// ---- after a write ----------------------------------------------------------------------------------------------------------
 
 void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
     const Writing what = writing_;
@@ -277,7 +284,7 @@ void Session::outcome(Env& env, const CasWrite::Outcome& outcome) {
     }
 }
 
-// ---- time -----------------------------------------------------------------------------------------------------------------------
+// ---- time -------------------------------------------------------------------------------------------------------------------
 
 void Session::renew(Env& env) {
     if (write_.busy() || looking_) return;
@@ -322,7 +329,8 @@ void Session::advance(Env& env, bool holding) {
                 deadline_ = env.now + env.lease_span();
                 env.emit(LeaseExtended{deadline_});
             } else if (env.due(deadline_ - env.config.timing.stop_budget)) {
-                env.note(LogLevel::warning, "lease of worker " + label(number_) + " could not be renewed; giving everything back in time");
+                env.note(LogLevel::warning,
+                         "lease of worker " + label(number_) + " could not be renewed; giving everything back in time");
                 write_.abandon();
                 writing_ = Writing::nothing;
                 phase_ = Phase::relinquishing;

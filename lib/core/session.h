@@ -2,9 +2,10 @@
 //
 // Model     idle -> claiming -> held -> (relinquishing ->) over -> claiming ...; or -> leaving -> gone.
 //           claiming       looks for a free number and writes `live` into its lease record
-//           held           renews; tokens are valid until the deadline (first attempt of the last confirmed write + ttl - margin, R-3)
-//           relinquishing  stop_budget before the deadline: everything is revoked; the session is not renewed any more
-//           over           the session has ended for ever; what it held is still being released; then claims again, preferring its own
+//           held           renews; tokens are valid until the deadline (first attempt of the last confirmed write + ttl - margin,
+//           R-3) relinquishing  stop_budget before the deadline: everything is revoked; the session is not renewed any more
+//           over           the session has ended for ever; what it held is still being released; then claims again, preferring
+//           its own
 //                          number with the next incarnation, which tells the leader at once that nothing is held
 //           leaving        graceful: the lease says draining, then released
 //           gone           final
@@ -88,13 +89,13 @@ private:
     void begin_write(Env& env, Writing what, LeaseRecord record, Revision expected);
 
     Phase phase_ = Phase::idle;
-    bool tokens_ = false;       // SessionStarted was said and SessionEnded was not
+    bool tokens_ = false;  // SessionStarted was said and SessionEnded was not
     bool degraded_ = false;
     WorkerNumber number_;
     Incarnation incarnation_;
     SessionId id_;
     std::uint64_t sequence_ = 0;
-    Revision revision_ = 0;     // of the own record, as last confirmed
+    Revision revision_ = 0;  // of the own record, as last confirmed
     Instant deadline_{};
     Instant last_renewal_{};
     Fence applied_;
@@ -121,8 +122,8 @@ private:
     Revision instance_revision_ = 0;
     Instant instance_seen_at_{};
     bool instance_refused_ = false;
-    SessionId abandoned_;       // of a claim that was given up and may still be stored
-    bool replaced_ = false;     // by another process with the same instance name: this worker does not claim again
+    SessionId abandoned_;    // of a claim that was given up and may still be stored
+    bool replaced_ = false;  // by another process with the same instance name: this worker does not claim again
 };
 
 }  // namespace parti::core

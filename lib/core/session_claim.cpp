@@ -56,7 +56,8 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
 
 // instance_takeover trust: whoever holds the number that carries this instance's name is taken for gone.
 bool Session::trusts(const Env& env, const LeaseRecord& record) const {
-    return env.config.instance_takeover == InstanceTakeover::trust && !instance_refused_ && record.instance == env.config.instance;
+    return env.config.instance_takeover == InstanceTakeover::trust && !instance_refused_ &&
+           record.instance == env.config.instance;
 }
 
 // With an instance name: true while the number that carries it must be waited for.
@@ -72,9 +73,10 @@ bool Session::wait_for_instance(Env& env) {
         if (instance_revision_ != 0 && seen.revision != instance_revision_ &&
             env.now >= instance_seen_at_ + env.config.timing.heartbeat / 2 &&
             (record.state == LeaseState::live || record.state == LeaseState::draining)) {
-            env.note_error(Errc::invalid_config, "instance '" + env.config.instance + "' is in use by worker " + std::to_string(number.value) +
-                                                     ", whose lease is being renewed; two processes must not share an instance name; "
-                                                     "going on without it");
+            env.note_error(Errc::invalid_config,
+                           "instance '" + env.config.instance + "' is in use by worker " + std::to_string(number.value) +
+                               ", whose lease is being renewed; two processes must not share an instance name; "
+                               "going on without it");
             instance_refused_ = true;
             return false;
         }
@@ -148,7 +150,7 @@ void Session::claimed(Env& env, Revision revision) {
     if (phase_ == Phase::leaving) return;  // advance() releases it
     if (env.now >= deadline_) {            // confirmed too late to be of use
         highest_own_ = std::max(highest_own_, incarnation_);
-        return;                            // still claiming: the record is ours and free
+        return;  // still claiming: the record is ours and free
     }
     own_stale_ = {};
     open_window(env);

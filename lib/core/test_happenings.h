@@ -23,7 +23,8 @@ inline Happening happening(const Event& event, WorkerNumber own) {
         if (answer->result == WriteResult::done) return Happening::done;
         return answer->result == WriteResult::wrong_revision ? Happening::wrong_revision : Happening::no_information;
     }
-    if (const auto* fetched = std::get_if<FetchAnswered>(&event)) return fetched->entry ? Happening::fetched : Happening::fetched_nothing;
+    if (const auto* fetched = std::get_if<FetchAnswered>(&event))
+        return fetched->entry ? Happening::fetched : Happening::fetched_nothing;
     if (const auto* link = std::get_if<LinkChanged>(&event)) return link->up ? Happening::link_up : Happening::link_down;
     if (std::holds_alternative<Start>(event)) return Happening::start;
     if (std::holds_alternative<Stop>(event)) return Happening::stop;

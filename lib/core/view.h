@@ -1,7 +1,8 @@
 // View: what this core knows of the two buckets.
 //
-// Model     Per key the last entry seen and when this process first saw that revision. Fed by the watch and by fetches; per key the
-//           revision never goes back, except that a vanished key is revision 0. Keys outside the present interest are forgotten.
+// Model     Per key the last entry seen and when this process first saw that revision. Fed by the watch and by fetches; per key
+//           the revision never goes back, except that a vanished key is revision 0. Keys outside the present interest are
+//           forgotten.
 // Cost      One map node per key of interest.
 // Source   .
 #pragma once
@@ -15,9 +16,9 @@ namespace parti::core {
 
 template <class Record>
 struct Seen {
-    Revision revision = 0;                     // 0: the key is not there
+    Revision revision = 0;  // 0: the key is not there
     Instant first_seen{};
-    std::shared_ptr<const Record> record;      // null: absent, a marker or unreadable
+    std::shared_ptr<const Record> record;  // null: absent, a marker or unreadable
     UnreadablePtr unreadable;
 };
 using SeenLease = Seen<LeaseRecord>;

@@ -1,6 +1,7 @@
 #include "core/worker_core.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "core/alert.h"
@@ -16,7 +17,6 @@
 #endif
 
 namespace parti::core {
-
 namespace {
 
 constexpr int kPassesMax = 64;  // of the machines within one step; more is a livelock
@@ -27,8 +27,7 @@ bool edge_allowed(State from, State to) {
         case State::claiming_id: return to == State::waiting_assignment || to == State::draining || to == State::stopped;
         case State::waiting_assignment:
         case State::stable:
-        case State::degraded:
-            return to == State::stable || to == State::degraded || to == State::fenced || to == State::draining;
+        case State::degraded: return to == State::stable || to == State::degraded || to == State::fenced || to == State::draining;
         case State::fenced: return to == State::claiming_id || to == State::draining || to == State::stopped;
         case State::draining: return to == State::stopped;
         case State::stopped: return false;
@@ -39,7 +38,8 @@ bool edge_allowed(State from, State to) {
 }  // namespace
 
 struct WorkerCore::Impl {
-    Impl(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process, std::uint32_t speaks)
+    Impl(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process,
+         std::uint32_t speaks)
         : env(config, std::move(strategy), seed, process, speaks) {}
 
     Env env;
@@ -49,19 +49,19 @@ struct WorkerCore::Impl {
     Election election;
     Leader leader;
     Alert alert;
-    std::uint64_t refreshed = 0;    // the operators' last request to list the source again that was passed on
+    std::uint64_t refreshed = 0;  // the operators' last request to list the source again that was passed on
     bool control_known = false;
-    bool drained = false;           // operators drain this worker
+    bool drained = false;  // operators drain this worker
     std::shared_ptr<const PartitionSet> partitions;
     State state = State::init;
     LeaderPhase phase = LeaderPhase::idle;
-    SessionId session_begun;        // the session the assignee works for; empty between sessions
+    SessionId session_begun;  // the session the assignee works for; empty between sessions
     bool revoked_all = false;
-    bool stable_reached = false;    // in this session
+    bool stable_reached = false;  // in this session
     std::uint64_t next_interest = 1;
     Instant create_again_at{};
     Duration create_jitter{};
-    std::map<std::pair<Bucket, Key>, Revision> reported;  // unreadable entries that were reported
+    std::map<std::pair<Bucket, Key>, Revision> reported;  // entries that were reported, unreadable or of another policy
 #if defined(PARTI_TEST_BREAKAGE)
     AssignmentPtr overtaken;
     AssignmentPtr last_update;
@@ -72,6 +72,9 @@ struct WorkerCore::Impl {
     void count(const Event& event) const;
 #endif
     void on_entry(const EntrySeen& seen);
+    bool first_report(const Entry& entry) {  // of this revision
+        return std::exchange(reported[{entry.bucket, entry.key}], entry.revision) != entry.revision;
+    }
     void on_control(const ControlRecord& control);
     void on_history_lost(const HistoryLost& lost);
     void on_missing(const BucketMissing& event);
@@ -93,27 +96,23 @@ void WorkerCore::Impl::on_entry(const EntrySeen& seen) {
         const auto* lease = std::get_if<LeasePtr>(&entry.value);
         // A mere renewal changes nothing for a leader.
         const bool renewal = lease != nullptr && old && (*lease)->session == old->session && (*lease)->state == old->state &&
-                             (*lease)->applied == old->applied && (*lease)->capacity == old->capacity && (*lease)->zone == old->zone && (*lease)->speaks == old->speaks;
+                             (*lease)->applied == old->applied && (*lease)->capacity == old->capacity &&
+                             (*lease)->zone == old->zone && (*lease)->speaks == old->speaks;
         if (!renewal) leader.look_again();
     }
     if (const auto* unreadable = std::get_if<UnreadablePtr>(&entry.value)) {
-        Revision& last = reported[{entry.bucket, entry.key}];
-        if (last != entry.revision) {
-            last = entry.revision;
+        if (first_report(entry)) {
             ++env.stats.malformed_records;
             env.note_error((*unreadable)->error.code, (*unreadable)->error.detail);
         }
     }
     if (const auto* head = std::get_if<HeadPtr>(&entry.value)) {
         see_epoch((*head)->epoch, (*head)->leader.session);
-        if ((*head)->policy != env.config.policy) {
-            Revision& last = reported[{entry.bucket, entry.key}];
-            if (last != entry.revision) {
-                last = entry.revision;
-                env.note_error(Errc::invalid_config, "policy is '" + std::string(to_string(env.config.policy)) + "' here and '" +
-                                                         std::string(to_string((*head)->policy)) +
-                                                         "' in the group; the policy belongs to the group and must be the same everywhere");
-            }
+        if ((*head)->policy != env.config.policy && first_report(entry)) {
+            env.note_error(Errc::invalid_config,
+                           "policy is '" + std::string(to_string(env.config.policy)) + "' here and '" +
+                               std::string(to_string((*head)->policy)) +
+                               "' in the group; the policy belongs to the group and must be the same everywhere");
         }
     }
     if (entry.bucket == Bucket::assignment && entry.key.kind == Key::Kind::control) on_control(env.view.control());
@@ -130,8 +129,9 @@ void WorkerCore::Impl::see_epoch(Epoch epoch, SessionId led_by) {
         env.floor = epoch;
         env.floor_leader = led_by;
     } else if (epoch == env.floor && !env.floor_leader.empty() && env.floor_leader != led_by) {
-        env.note_error(Errc::wrong_revision, "epoch " + std::to_string(epoch.value) + " is led by session " + to_string(led_by) + ", and " +
-                                                 to_string(env.floor_leader) + " was seen leading it: the store lost its history");
+        env.note_error(Errc::wrong_revision, "epoch " + std::to_string(epoch.value) + " is led by session " + to_string(led_by) +
+                                                 ", and " + to_string(env.floor_leader) +
+                                                 " was seen leading it: the store lost its history");
         env.doubt();
     }
 }
@@ -145,8 +145,9 @@ void WorkerCore::Impl::on_control(const ControlRecord& control) {
 
 void WorkerCore::Impl::on_history_lost(const HistoryLost& lost) {
     const bool leases = lost.bucket == Bucket::lease;
-    env.note_error(Errc::wrong_revision, std::string(leases ? "the lease" : "the assignment") + " bucket lost its history: " + lost.detail +
-                                             (leases ? "; looking whether the session can go on" : "; no gains before a new epoch"));
+    env.note_error(Errc::wrong_revision,
+                   std::string(leases ? "the lease" : "the assignment") + " bucket lost its history: " + lost.detail +
+                       (leases ? "; looking whether the session can go on" : "; no gains before a new epoch"));
     env.view.forget(lost.bucket);
     std::erase_if(reported, [&](const auto& item) { return item.first.first == lost.bucket; });
     leader.look_again();
@@ -167,10 +168,11 @@ void WorkerCore::Impl::on_missing(const BucketMissing& event) {
     } else if (!since) {
         since = env.now;
         create_jitter = std::chrono::milliseconds(env.rng.below(1000));
-        env.note_error(Errc::not_found, std::string(event.bucket == Bucket::lease ? "the lease" : "the assignment") +
-                                            " bucket does not exist any more" +
-                                            (env.config.create_buckets == CreateBuckets::always ? "; the leader makes it again"
-                                                                                                : "; somebody must make it again"));
+        env.note_error(Errc::not_found,
+                       std::string(event.bucket == Bucket::lease ? "the lease" : "the assignment") +
+                           " bucket does not exist any more" +
+                           (env.config.create_buckets == CreateBuckets::always ? "; the leader makes it again"
+                                                                               : "; somebody must make it again"));
     }
 }
 
@@ -272,7 +274,8 @@ void WorkerCore::Impl::follow_record() {
     const HeadRecord* head = env.view.head_record();
     if (head != nullptr && head->leader.number == session.number() && head->leader.session != session.id() &&
         head->leader.incarnation >= session.incarnation()) {
-        session.fence(env, "head names another session of its number with incarnation " + std::to_string(head->leader.incarnation.value));
+        session.fence(
+            env, "head names another session of its number with incarnation " + std::to_string(head->leader.incarnation.value));
         return;
     }
     const SeenAssignment* seen = env.view.assignment(session.number());
@@ -302,8 +305,8 @@ void WorkerCore::Impl::follow_record() {
     }
     if (record.incarnation != session.incarnation()) return;
     if (record.session != session.id()) {
-        session.fence(env, "an assignment record names another session of incarnation " + std::to_string(record.incarnation.value) +
-                               ": one of the two is of a lost history");
+        session.fence(env, "an assignment record names another session of incarnation " +
+                               std::to_string(record.incarnation.value) + ": one of the two is of a lost history");
         return;
     }
     if (record.fence.epoch <= env.lost_epoch) return;  // no gains, and nothing to acknowledge, before a new epoch
@@ -318,7 +321,8 @@ void WorkerCore::Impl::update_interest() {
     next.id = env.view.interest().id;
     const HeadRecord* head = env.view.head_record();
     const bool held = session.live();
-    const bool standby = held && head != nullptr && std::find(head->standbys.begin(), head->standbys.end(), session.number()) != head->standbys.end();
+    const bool standby = held && head != nullptr &&
+                         std::find(head->standbys.begin(), head->standbys.end(), session.number()) != head->standbys.end();
     const bool wide = !held || head == nullptr || standby || leader.on() || election.wants_wide();
     if (wide) {
         next.all_leases = true;
@@ -339,7 +343,8 @@ void WorkerCore::Impl::go(State to) {
     // What happened within one step is told edge by edge.
     if (working && (to == State::claiming_id || to == State::waiting_assignment)) go(State::fenced);
     if (state == State::fenced && (to == State::waiting_assignment || to == State::stable)) go(State::claiming_id);
-    if (state == State::claiming_id && (to == State::stable || to == State::degraded || to == State::fenced)) go(State::waiting_assignment);
+    if (state == State::claiming_id && (to == State::stable || to == State::degraded || to == State::fenced))
+        go(State::waiting_assignment);
     if (to == State::stopped && working) go(State::draining);
     PARTI_ASSERT(edge_allowed(state, to));
     env.emit(StateChanged{state, to});
@@ -359,7 +364,8 @@ void WorkerCore::Impl::update_state() {
     }
     if (now_drained != drained) {
         drained = now_drained;
-        env.note(LogLevel::info, drained ? "operators drain this worker: it will own nothing" : "operators drain this worker no longer");
+        env.note(LogLevel::info,
+                 drained ? "operators drain this worker: it will own nothing" : "operators drain this worker no longer");
     }
     switch (session.phase()) {
         case Session::Phase::idle: break;
@@ -420,8 +426,8 @@ void WorkerCore::step(Instant now, const Event& event, Effects& out) {
 #if defined(PARTI_TEST_BREAKAGE)
     impl.count(event);
 #endif
-    // A timer that comes so late means that this process was stopped and heard nothing meanwhile: silence tells nothing, and what it
-    // knows may be of a store that is no more.
+    // A timer that comes so late means that this process was stopped and heard nothing meanwhile: silence tells nothing, and what
+    // it knows may be of a store that is no more.
     const bool stalled = impl.env.wake != Instant::max() && now > impl.env.wake + impl.env.config.timing.heartbeat / 2;
     impl.session.expire(impl.env);
     impl.follow_session();
@@ -447,7 +453,6 @@ std::optional<Instant> WorkerCore::next_deadline() const {
 State WorkerCore::state() const { return impl_->state; }
 LeaderPhase WorkerCore::phase() const { return impl_->phase; }
 bool WorkerCore::leading() const { return impl_->leader.phase() == Leader::Phase::acting; }
-
 AlertLevel WorkerCore::alert() const { return impl_->alert.level(); }
 
 std::optional<WorkerNumber> WorkerCore::number() const {
@@ -479,8 +484,8 @@ std::size_t WorkerCore::backlog() const {
 bool WorkerCore::at_rest() const {
     const Impl& impl = *impl_;
     if (impl.state == State::stopped) return true;
-    return impl.state == State::stable && impl.env.view.complete() && impl.assignee.draining_count() == 0 && !impl.election.busy() &&
-           !impl.membership.busy() && (!impl.leader.on() || impl.leader.settled());
+    return impl.state == State::stable && impl.env.view.complete() && impl.assignee.draining_count() == 0 &&
+           !impl.election.busy() && !impl.membership.busy() && (!impl.leader.on() || impl.leader.settled());
 }
 
 void WorkerCore::check() const {

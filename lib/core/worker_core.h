@@ -1,7 +1,7 @@
 // WorkerCore: everything one worker decides; the only type of the core that a shell knows.
 //
-// Role      Composes lease, view, election, planner and assignee. No clock, thread, lock, I/O or randomness of its own: the same seed and
-//           the same events at the same instants give the same effects on every machine.
+// Role      Composes lease, view, election, planner and assignee. No clock, thread, lock, I/O or randomness of its own: the same
+//           seed and the same events at the same instants give the same effects on every machine.
 // Threads   One thread per object.
 // Cost      A follower keeps a few hundred bytes plus what it owns; a leader keeps every lease, record and partition once.
 // Source    docs/PROTOCOL.md, R-1 to R-11.
@@ -22,8 +22,8 @@ namespace parti::core {
 
 class WorkerCore {
 public:
-    // Requires: config.validate() holds. `process` is the same for all workers of a process. `speaks`: the highest record major the shell's
-    // codec reads (a test's may differ).
+    // Requires: config.validate() holds. `process` is the same for all workers of a process. `speaks`: the highest record major
+    // the shell's codec reads (a test's may differ).
     WorkerCore(const Config& config, std::shared_ptr<const Strategy> strategy, std::uint64_t seed, std::uint64_t process,
                std::uint32_t speaks = kRecordMajor);
     ~WorkerCore();
@@ -37,13 +37,13 @@ public:
 
     State state() const;
     LeaderPhase phase() const;
-    bool leading() const;                       // sealed and acting
+    bool leading() const;                        // sealed and acting
     std::optional<WorkerNumber> number() const;  // while a session lives
     Incarnation incarnation() const;
     SessionId session() const;
     AlertLevel alert() const;
-    Instant lease_deadline() const;             // of the living session
-    Epoch epoch() const;                        // highest seen
+    Instant lease_deadline() const;  // of the living session
+    Epoch epoch() const;             // highest seen
     Fence applied() const;
     WorkerStats stats() const;
     // Partitions this session may be working on: owned and draining ones. For tests and the simulation.

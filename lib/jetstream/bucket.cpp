@@ -34,12 +34,8 @@ std::string join(const std::vector<std::string>& lines) {
 }  // namespace
 
 EnsureBucket::EnsureBucket(std::shared_ptr<Link> link, BucketSpec spec, Duration timeout, Handler handler)
-    : link_(std::move(link)),
-      spec_(std::move(spec)),
-      stream_("KV_" + spec_.name),
-      deadline_(Clock::now() + timeout),
-      handler_(std::move(handler)),
-      timer_(link_->io()) {}
+    : link_(std::move(link)), spec_(std::move(spec)), stream_("KV_" + spec_.name), deadline_(Clock::now() + timeout),
+      handler_(std::move(handler)), timer_(link_->io()) {}
 
 void EnsureBucket::start() {
     boost::asio::post(link_->io(), [self = shared_from_this()] {
@@ -56,9 +52,7 @@ void EnsureBucket::start() {
     });
 }
 
-void EnsureBucket::abort() {
-    finish(fail(Errc::stopping, "bucket " + spec_.name));
-}
+void EnsureBucket::abort() { finish(fail(Errc::stopping, "bucket " + spec_.name)); }
 
 void EnsureBucket::ask(const std::string& subject, const std::string& body, Step next) {
     const Duration left = std::max<Duration>(deadline_ - Clock::now(), std::chrono::milliseconds(1));
@@ -69,9 +63,7 @@ void EnsureBucket::ask(const std::string& subject, const std::string& body, Step
     });
 }
 
-void EnsureBucket::check_version() {
-    ask("$JS.API.INFO", {}, &EnsureBucket::on_account_info);
-}
+void EnsureBucket::check_version() { ask("$JS.API.INFO", {}, &EnsureBucket::on_account_info); }
 
 void EnsureBucket::on_account_info(Result<Message> answer) {
     if (!answer) return retry(answer.error());

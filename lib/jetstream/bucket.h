@@ -1,6 +1,7 @@
 // EnsureBucket: creates or checks one KV bucket, within a time limit.
 //
-// Role      One operation: look, create when absent, compare; repeats what may pass (no leader, link down, lost answers) until the limit.
+// Role      One operation: look, create when absent, compare; repeats what may pass (no leader, link down, lost answers) until
+//           the limit.
 // Model     Looking comes first and creation is repeated as looking, so two creators end at one stream and both compare it.
 // Errors    As Client::ensure_bucket. The last passing error is the answer when the limit is reached.
 // Threads   The io thread. The handler is called exactly once and never from inside start().

@@ -26,7 +26,8 @@ using Ongoing = std::map<const T*, std::weak_ptr<T>>;
 
 class WatchHandle final : public SubjectsWatch {
 public:
-    WatchHandle(std::shared_ptr<WatchState> state, std::shared_ptr<Ongoing<WatchState>> all) : state_(std::move(state)), all_(std::move(all)) {
+    WatchHandle(std::shared_ptr<WatchState> state, std::shared_ptr<Ongoing<WatchState>> all)
+        : state_(std::move(state)), all_(std::move(all)) {
         all_->emplace(state_.get(), state_);
     }
     ~WatchHandle() override {

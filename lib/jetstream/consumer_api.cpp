@@ -34,8 +34,8 @@ const Json& part(const Json& object, const char* name) {
     return found == object.end() ? kNone : *found;
 }
 
-// nats-server 2.9.10 counts down from a place that it has lost (consume/feed.h), and once below zero says 2^64 - 1: taken for an ack floor, that would
-// make every message one that was acknowledged.
+// nats-server 2.9.10 counts down from a place that it has lost (consume/feed.h), and once below zero says 2^64 - 1: taken for an
+// ack floor, that would make every message one that was acknowledged.
 std::uint64_t stream_sequence(const Json& of) {
     const auto said = value_of<std::uint64_t>(of, "stream_seq", 0);
     return said > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) ? 0 : said;
@@ -94,7 +94,8 @@ std::int64_t parse_utc(std::string_view text) {
     constexpr std::size_t whole = 19;
     const std::string seconds(text.substr(0, whole));
     int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0, end = 0;
-    if (std::sscanf(seconds.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &s, &end) != 6 || end != int{whole}) return 0;
+    if (std::sscanf(seconds.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &s, &end) != 6 || end != int{whole})
+        return 0;
     if (text.size() <= whole || text.back() != 'Z') return 0;
     std::string_view digits = text.substr(whole, text.size() - whole - 1);
     std::int64_t ns = 0;
@@ -104,7 +105,8 @@ std::int64_t parse_utc(std::string_view text) {
         if (digits.find_first_not_of("0123456789") != std::string_view::npos) return 0;
         for (std::size_t i = 0; i < 9; ++i) ns = ns * 10 + (i < digits.size() ? digits[i] - '0' : 0);
     }
-    const std::chrono::year_month_day date{std::chrono::year(y), std::chrono::month(static_cast<unsigned>(mo)), std::chrono::day(static_cast<unsigned>(d))};
+    const std::chrono::year_month_day date{std::chrono::year(y), std::chrono::month(static_cast<unsigned>(mo)),
+                                           std::chrono::day(static_cast<unsigned>(d))};
     if (!date.ok() || y < 1970 || y > 2200 || h > 23 || mi > 59 || s > 60) return 0;
     const auto at = std::chrono::sys_days(date) + std::chrono::hours(h) + std::chrono::minutes(mi) + std::chrono::seconds(s);
     return std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count() + ns;
@@ -119,7 +121,8 @@ Result<DurableState> parse_durable(std::string_view answer) {
     state.delivered = stream_sequence(part(*json, "delivered"));
     state.ack_pending = value_of<std::uint64_t>(*json, "num_ack_pending", 0);
     state.pending = value_of<std::uint64_t>(*json, "num_pending", 0);
-    state.max_ack_pending = static_cast<std::uint32_t>(std::max<std::int64_t>(0, value_of<std::int64_t>(config, "max_ack_pending", 0)));
+    state.max_ack_pending =
+        static_cast<std::uint32_t>(std::max<std::int64_t>(0, value_of<std::int64_t>(config, "max_ack_pending", 0)));
     state.ack_wait = Duration(value_of<std::int64_t>(config, "ack_wait", 0));
     state.max_deliver = value_of<std::int64_t>(config, "max_deliver", -1);
     state.pull = value_of<std::string>(config, "deliver_subject", "").empty();
@@ -153,8 +156,6 @@ Result<NamesPage> parse_consumer_names(std::string_view answer) {
     return NamesPage{texts(part(json, "consumers")), value_of<std::uint64_t>(json, "total", 0)};
 }
 
-std::string page_json(std::uint64_t offset) {
-    return Json{{"offset", offset}}.dump();
-}
+std::string page_json(std::uint64_t offset) { return Json{{"offset", offset}}.dump(); }
 
 }  // namespace parti::jetstream

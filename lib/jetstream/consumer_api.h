@@ -29,27 +29,29 @@ struct DurableSpec {
     std::uint32_t max_ack_pending = 1;
     Duration ack_wait{};
     std::optional<std::uint64_t> start_sequence{};  // absent: all
-    bool work_queue = false;  // of the stream: what was acknowledged is gone, and only "all" is allowed
+    bool work_queue = false;                        // of the stream: what was acknowledged is gone, and only "all" is allowed
 };
 // For $JS.API.<subject>: one filter goes the way every server knows, several need 2.10.
 std::string durable_create_subject(const DurableSpec& spec);
 std::string durable_create_json(const DurableSpec& spec);
 
-// The configuration of an existing durable (from its INFO), with max_ack_pending, ack_wait and max_deliver as in the specification.
+// The configuration of an existing durable (from its INFO), with max_ack_pending, ack_wait and max_deliver as in the
+// specification.
 std::string durable_update_json(const DurableSpec& spec, std::string_view info);
 
 struct DurableState {
-    std::uint64_t ack_floor = 0;   // stream sequence
-    std::uint64_t delivered = 0;   // stream sequence
+    std::uint64_t ack_floor = 0;  // stream sequence
+    std::uint64_t delivered = 0;  // stream sequence
     std::uint64_t ack_pending = 0;
-    std::uint64_t pending = 0;     // not yet delivered
+    std::uint64_t pending = 0;  // not yet delivered
     std::uint32_t max_ack_pending = 0;
     Duration ack_wait{};
     std::int64_t max_deliver = -1;
     bool pull = true;
     bool explicit_ack = true;
     std::vector<std::string> filters;
-    std::int64_t created_ns = 0;   // since 1970; 0: not said. nats-server 2.9.10 says another one after a restart, some microseconds later
+    // since 1970; 0: not said. nats-server 2.9.10 says another one after a restart, some microseconds later
+    std::int64_t created_ns = 0;
 };
 // "2026-11-28T14:57:17.25Z" in ns since 1970; 0: it is something else.
 std::int64_t parse_utc(std::string_view text);

@@ -12,7 +12,7 @@ namespace parti::jetstream {
 namespace {
 
 constexpr std::size_t kSlice = 256;
-constexpr std::size_t kUsual = 32;  // messages; the index of a queue that was longer is given back
+constexpr std::size_t kUsual = 32;             // messages; the index of a queue that was longer is given back
 constexpr std::size_t kMessageOverhead = 256;  // nats.c's own allocation per message, about
 
 std::size_t cost_of(__natsMsg* message) {
@@ -21,9 +21,7 @@ std::size_t cost_of(__natsMsg* message) {
 
 }  // namespace
 
-void MessageDeleter::operator()(__natsMsg* message) const {
-    natsMsg_Destroy(message);
-}
+void MessageDeleter::operator()(__natsMsg* message) const { natsMsg_Destroy(message); }
 
 Handover::Handover(boost::asio::io_context& io, std::size_t messages_max, std::size_t bytes_max, Sink sink)
     : io_(io), messages_max_(std::max<std::size_t>(messages_max, 1)), bytes_max_(bytes_max), sink_(std::move(sink)) {}

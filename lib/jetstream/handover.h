@@ -1,9 +1,10 @@
 // Handover: brings messages from nats.c's delivery thread to the io thread through a queue bounded in messages and bytes.
 //
-// Model     push() waits while the queue is full; close() releases it. One posted handler at a time takes a slice of the queue and posts
-//           itself again, so that timers and other handlers run in between.
+// Model     push() waits while the queue is full; close() releases it. One posted handler at a time takes a slice of the queue
+//           and posts itself again, so that timers and other handlers run in between.
 // Threads   push() from nats.c's threads; everything else, the sink included, on the io thread.
-// Lifetime  Shared: the subscriptions' closures hold it until nats.c says that the last callback is over, so a late message is safe.
+// Lifetime  Shared: the subscriptions' closures hold it until nats.c says that the last callback is over, so a late message is
+//           safe.
 // Cost      One pointer per waiting message; the message itself is nats.c's and is not copied.
 #pragma once
 

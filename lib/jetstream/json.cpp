@@ -12,9 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-Json parse(std::string_view text) {
-    return Json::parse(text.begin(), text.end(), nullptr, false);
-}
+Json parse(std::string_view text) { return Json::parse(text.begin(), text.end(), nullptr, false); }
 
 const Json* member(const Json& object, const char* name) {
     if (!object.is_object()) return nullptr;
@@ -64,9 +62,7 @@ bool has_header(std::string_view block, std::string_view name) {
 }
 
 // A key is deleted when its last message is a marker of the KV convention or of the server (2.11).
-bool is_marker(std::string_view block) {
-    return has_header(block, "KV-Operation") || has_header(block, "Nats-Marker-Reason");
-}
+bool is_marker(std::string_view block) { return has_header(block, "KV-Operation") || has_header(block, "Nats-Marker-Reason"); }
 
 class Comparison {
 public:
@@ -108,9 +104,7 @@ private:
     std::vector<std::string> lines_;
 };
 
-const char* storage_word(Storage storage) {
-    return storage == Storage::file ? "file" : "memory";
-}
+const char* storage_word(Storage storage) { return storage == Storage::file ? "file" : "memory"; }
 
 }  // namespace
 
@@ -119,28 +113,18 @@ Error to_error(const ApiError& error, std::string_view subject) {
     switch (error.code) {
         case kApiConsumerNotFound:
         case kApiMessageNotFound:
-        case kApiStreamNotFound:
-            code = Errc::not_found;
-            break;
+        case kApiStreamNotFound: code = Errc::not_found; break;
         case kApiNotEnabledForAccount:
         case kApiNotEnabled:
-        case kApiReplicasNotSupported:
-            code = Errc::unsupported_server;
-            break;
-        case kApiWrongLastSequence:
-            code = Errc::wrong_revision;
-            break;
-        case kApiStreamNameInUse:
-            code = Errc::bucket_mismatch;
-            break;
-        case 10023:  // insufficient resources
-        case 10026:  // consumers of the account
-        case 10027:  // streams of the account
-        case 10028:  // memory
-        case 10047:  // storage
-        case 10077:
-            code = Errc::overloaded;
-            break;  // the store refused the message
+        case kApiReplicasNotSupported: code = Errc::unsupported_server; break;
+        case kApiWrongLastSequence: code = Errc::wrong_revision; break;
+        case kApiStreamNameInUse: code = Errc::bucket_mismatch; break;
+        case 10023:                                  // insufficient resources
+        case 10026:                                  // consumers of the account
+        case 10027:                                  // streams of the account
+        case 10028:                                  // memory
+        case 10047:                                  // storage
+        case 10077: code = Errc::overloaded; break;  // the store refused the message
         default:
             if (error.status == 503) {
                 code = Errc::not_ready;
@@ -157,9 +141,7 @@ Error to_error(const ApiError& error, std::string_view subject) {
     return {code, std::move(detail)};
 }
 
-std::optional<ApiError> api_error(std::string_view answer) {
-    return error_in(parse(answer));
-}
+std::optional<ApiError> api_error(std::string_view answer) { return error_in(parse(answer)); }
 
 PutAnswer parse_pub_ack(std::string_view answer, std::string_view stream) {
     const Json json = parse(answer);
@@ -299,9 +281,7 @@ std::string consumer_create_json(const ConsumerSpec& spec) {
         .dump();
 }
 
-std::string last_by_subject_json(std::string_view subject) {
-    return Json{{"last_by_subj", subject}}.dump();
-}
+std::string last_by_subject_json(std::string_view subject) { return Json{{"last_by_subj", subject}}.dump(); }
 
 int parse_api_level(std::string_view answer) {
     const Json json = parse(answer);
@@ -309,9 +289,7 @@ int parse_api_level(std::string_view answer) {
     return api == nullptr ? 0 : static_cast<int>(signed_of(*api, "level", 0));
 }
 
-std::string parse_greeting_version(std::string_view json) {
-    return text_of(parse(json), "version");
-}
+std::string parse_greeting_version(std::string_view json) { return text_of(parse(json), "version"); }
 
 std::optional<Delivery> parse_delivery(std::string_view reply) {
     if (reply.substr(0, 8) != "$JS.ACK.") return std::nullopt;

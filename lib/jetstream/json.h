@@ -1,8 +1,8 @@
 // JSON of JetStream's API, as values: everything that is read from a server or written to it is parsed and composed here.
 //
 // Role      Pure functions over bytes; keeps nlohmann::json out of the files that include Asio.
-// Errors    Total: whatever the bytes are, the answer is a value or an Error; nothing throws. An answer's `error` is looked at before
-//           anything else, because an error reply carries "seq":0 too.
+// Errors    Total: whatever the bytes are, the answer is a value or an Error; nothing throws. An answer's `error` is looked at
+//           before anything else, because an error reply carries "seq":0 too.
 // Source    ADR-1 (JSON API), ADR-8 (KV), nats-server's server/errors.json for the codes.
 #pragma once
 
@@ -77,7 +77,8 @@ int parse_api_level(std::string_view answer);
 // From the INFO line a server greets with: its version, empty when it is not said.
 std::string parse_greeting_version(std::string_view json);
 
-// $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the longer form with domain and account.
+// $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the longer form with domain and
+// account.
 struct Delivery {
     std::string_view consumer;  // a part of the reply
     std::uint64_t stream_sequence = 0;

@@ -49,26 +49,17 @@ void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* clos
     if (to->tap && to->tap(owned)) return;
     to->handover->push({std::move(owned), to->source});
 }
-void on_complete(void* closure) {
-    delete static_cast<Closure*>(closure);
-}
+void on_complete(void* closure) { delete static_cast<Closure*>(closure); }
 
 Error nats_error(natsStatus status, const std::string& what) {
     Errc code = Errc::link_down;
     switch (status) {
         case NATS_MAX_PAYLOAD:
         case NATS_INVALID_ARG:
-        case NATS_INVALID_SUBJECT:
-            code = Errc::invalid_argument;
-            break;
-        case NATS_NO_SERVER_SUPPORT:
-            code = Errc::unsupported_server;
-            break;
-        case NATS_NOT_PERMITTED:
-            code = Errc::permission;
-            break;
-        default:
-            break;
+        case NATS_INVALID_SUBJECT: code = Errc::invalid_argument; break;
+        case NATS_NO_SERVER_SUPPORT: code = Errc::unsupported_server; break;
+        case NATS_NOT_PERMITTED: code = Errc::permission; break;
+        default: break;
     }
     return {code, what + ": " + natsStatus_GetText(status)};
 }
@@ -119,13 +110,8 @@ Result<std::shared_ptr<Link>> Link::open(boost::asio::io_context& io, natsConnec
 
 Link::Link(boost::asio::io_context& io, natsConnection* connection, ClientOptions options,
            std::function<bool(std::string_view)> lose_answer)
-    : io_(io),
-      connection_(connection),
-      outlet_(std::make_shared<Outlet>(connection)),
-      options_(std::move(options)),
-      lose_answer_(std::move(lose_answer)),
-      timer_(io),
-      rng_(options_.seed) {
+    : io_(io), connection_(connection), outlet_(std::make_shared<Outlet>(connection)), options_(std::move(options)),
+      lose_answer_(std::move(lose_answer)), timer_(io), rng_(options_.seed) {
     pending_.rehash(kPendingKept);
 }
 
@@ -151,9 +137,7 @@ Result<void> Link::open_inbox() {
     return {};
 }
 
-void Link::SubscriptionEnder::operator()(natsSubscription* subscription) const {
-    natsSubscription_Destroy(subscription);
-}
+void Link::SubscriptionEnder::operator()(natsSubscription* subscription) const { natsSubscription_Destroy(subscription); }
 
 Result<Link::Subscription> Link::subscribe(const std::string& subject, Token source, Tap tap) {
     auto closure = std::make_unique<Closure>(Closure{handover_, source, std::move(tap)});
@@ -161,8 +145,8 @@ Result<Link::Subscription> Link::subscribe(const std::string& subject, Token sou
     natsStatus status = natsConnection_Subscribe(&raw, connection_, subject.c_str(), on_message, closure.get());
     if (status != NATS_OK) return tl::unexpected<Error>(nats_error(status, "subscription to " + subject));
     Subscription subscription(raw);
-    // From here on nats.c calls back, and its completion callback says when it has done so for the last time. Without that callback
-    // nobody can tell, so the closure stays for ever.
+    // From here on nats.c calls back, and its completion callback says when it has done so for the last time. Without that
+    // callback nobody can tell, so the closure stays for ever.
     Closure* owned_by_nats = closure.release();
     status = natsSubscription_SetOnCompleteCB(raw, on_complete, owned_by_nats);
     if (status == NATS_OK) status = natsSubscription_SetPendingLimits(raw, kPendingMessagesMax, kPendingBytesMax);
@@ -265,14 +249,10 @@ Result<Token> Link::open_sink(std::function<void(Message)> sink, Tap tap) {
     return token;
 }
 
-std::string Link::inbox(Token token) const {
-    return prefix_ + to_base62(token);
-}
+std::string Link::inbox(Token token) const { return prefix_ + to_base62(token); }
 
 // One level deeper than answers: the wildcard inbox must not get the deliveries too.
-std::string Link::sink_subject(Token token) const {
-    return prefix_ + "watch." + to_base62(token);
-}
+std::string Link::sink_subject(Token token) const { return prefix_ + "watch." + to_base62(token); }
 
 std::string Link::consumer_name(Token token) const {
     const std::string_view inbox = std::string_view(prefix_).substr(0, prefix_.size() - 1);
@@ -361,9 +341,7 @@ std::optional<Error> Link::permission_error(const std::string& request_subject) 
     return Error{Errc::permission, last};
 }
 
-bool Link::connected() const {
-    return natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED;
-}
+bool Link::connected() const { return natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED; }
 
 std::uint64_t Link::reconnects() const {
     std::uint64_t count = 0;

@@ -2,14 +2,15 @@
 //
 // Role      The lowest part of the client: publishes, a table of pending answers with deadlines, sinks for consumers' deliveries.
 //           Knows neither buckets nor watches.
-// Model     All answers come to one wildcard inbox "_INBOX.<nuid>.*": a request's token, in base 62, is the rest of its inbox. A sink has
-//           a subscription of its own, because nats-server takes a consumer for active only while somebody subscribes to exactly its
-//           delivery subject (a wildcard does not count: nothing is delivered, seen with 2.9.10). When a sink closes, that interest ends
-//           too, so that the server removes a forgotten consumer by itself.
-//           A sink may have a tap, which takes a delivery where nats.c brings it; what it does not take goes to the io thread, in order.
-//           A subscription that ended stays allocated until an answer comes to a request that was sent later: before its version 3.6
-//           nats.c's reader locks the subscription of a message without holding it, and aborts when it is destroyed in between (nats.c
-//           issue 637; seen with Debian 12's 3.4.1). Once a later message was read, the reader has nothing to do with it any more.
+// Model     All answers come to one wildcard inbox "_INBOX.<nuid>.*": a request's token, in base 62, is the rest of its inbox. A
+//           sink has a subscription of its own, because nats-server takes a consumer for active only while somebody subscribes to
+//           exactly its delivery subject (a wildcard does not count: nothing is delivered, seen with 2.9.10). When a sink closes,
+//           that interest ends too, so that the server removes a forgotten consumer by itself.
+//           A sink may have a tap, which takes a delivery where nats.c brings it; what it does not take goes to the io thread, in
+//           order. A subscription that ended stays allocated until an answer comes to a request that was sent later: before its
+//           version 3.6 nats.c's reader locks the subscription of a message without holding it, and aborts when it is destroyed
+//           in between (nats.c issue 637; seen with Debian 12's 3.4.1). Once a later message was read, the reader has nothing to
+//           do with it any more.
 // Errors    Handlers are called exactly once and never from inside request(): link_down, not_ready (no responders), timeout,
 //           permission, invalid_argument (payload too large), stopping.
 // Threads   The io thread, except nats.c's delivery thread inside Handover and taps.
@@ -83,12 +84,13 @@ public:
     // For other threads.
     const std::shared_ptr<Outlet>& outlet() const { return outlet_; }
 
-    // `tap` is asked on nats.c's delivery thread, one delivery of the subscription after the other, and may still be after close_sink(). True: it
-    // has taken the message.
+    // `tap` is asked on nats.c's delivery thread, one delivery of the subscription after the other, and may still be after
+    // close_sink(). True: it has taken the message.
     using Tap = std::function<bool(Message&)>;
     Result<Token> open_sink(std::function<void(Message)> sink, Tap tap = nullptr);
     void close_sink(Token token);
-    // The subscription ends by itself, here and on the server, after so many deliveries since it began. False: it could not be told.
+    // The subscription ends by itself, here and on the server, after so many deliveries since it began. False: it could not be
+    // told.
     bool end_sink_after(Token token, std::uint64_t deliveries);
     std::string sink_subject(Token token) const;
     std::string consumer_name(Token token) const;  // unique in the world

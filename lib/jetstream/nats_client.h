@@ -38,12 +38,13 @@ public:
 };
 
 struct ClientHooks {
-    // Asked with the subject of the request for every answer that has arrived; true throws the answer away, as if it had been lost.
+    // Asked with the subject of the request for every answer that has arrived; true throws the answer away, as if it had been
+    // lost.
     std::function<bool(std::string_view request_subject)> lose_answer;
 };
 
-Result<std::shared_ptr<NatsClient>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection, ClientOptions options,
-                                                     ClientHooks hooks);
+Result<std::shared_ptr<NatsClient>> make_nats_client(boost::asio::io_context& io, __natsConnection* connection,
+                                                     ClientOptions options, ClientHooks hooks);
 
 class Link;
 // Null for a client that is not the real one.

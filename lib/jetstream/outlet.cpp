@@ -22,7 +22,8 @@ bool Outlet::publish(const char* subject, std::string_view body) {
 void Outlet::flush() {
     owed_.store(false, std::memory_order_relaxed);  // before: what is owed meanwhile is paid by the next one
     const std::shared_lock lock(mutex_);
-    if (connection_ != nullptr && natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED) natsConnection_FlushTimeout(connection_, kFlushMs);
+    if (connection_ != nullptr && natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED)
+        natsConnection_FlushTimeout(connection_, kFlushMs);
 }
 
 void Outlet::close() {

@@ -1,9 +1,9 @@
 // Outlet: publishes on a connection from any thread, and never after the connection has gone.
 //
 // Role      For what handlers send on their own threads: acknowledgements, which must not wait for the io thread.
-// Model     nats.c's flusher waits a millisecond before it writes, to write more at once (seen with 3.4.1). Who cannot wait owes a flush, and pays it
-//           when it has nothing else to do. nats.c has no call that writes and returns: the one there is also asks the server for a sign (PING)
-//           and waits for it, here for a millisecond at most.
+// Model     nats.c's flusher waits a millisecond before it writes, to write more at once (seen with 3.4.1). Who cannot wait owes
+//           a flush, and pays it when it has nothing else to do. nats.c has no call that writes and returns: the one there is
+//           also asks the server for a sign (PING) and waits for it, here for a millisecond at most.
 // Errors    False: not connected, closed, or refused by nats.c; nothing was sent.
 // Threads   Any. close() waits for publishes that are under way.
 // Lifetime  Shared; whoever opened the link closes it before the connection goes.

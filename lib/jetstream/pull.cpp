@@ -16,9 +16,7 @@ constexpr std::uint64_t kSlack = 4;  // heartbeats and statuses that may be on t
 constexpr Duration kExpiryGraceMin = std::chrono::seconds(1);
 constexpr int kHeartbeatsMissedMax = 3;
 
-bool says(std::string_view text, std::string_view part) {
-    return text.find(part) != std::string_view::npos;
-}
+bool says(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 PullStatus meaning(std::string_view code, std::string_view text) {
     if (code == "503") return PullStatus::no_responders;
@@ -28,7 +26,8 @@ PullStatus meaning(std::string_view code, std::string_view text) {
     if (says(text, "Leadership Change") || says(text, "Server Shutdown")) return PullStatus::leadership_changed;
     if (says(text, "MaxAckPending")) return PullStatus::max_ack_pending;
     if (says(text, "Message Size Exceeds MaxBytes")) return PullStatus::too_large;
-    if (says(text, "push based") || says(text, "MaxRequestBatch") || says(text, "MaxRequestExpires") || says(text, "MaxRequestMaxBytes"))
+    if (says(text, "push based") || says(text, "MaxRequestBatch") || says(text, "MaxRequestExpires") ||
+        says(text, "MaxRequestMaxBytes"))
         return PullStatus::refused;
     return PullStatus::ended;  // MaxBytes reached, MaxWaiting exceeded, Batch Completed
 }
@@ -36,14 +35,10 @@ PullStatus meaning(std::string_view code, std::string_view text) {
 }  // namespace
 
 Pull::Pull(std::shared_ptr<Link> link, std::string stream, std::string durable, Timing timing, Handlers handlers)
-    : link_(std::move(link)),
-      next_("$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable),
-      timing_(timing),
+    : link_(std::move(link)), next_("$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable), timing_(timing),
       handlers_(std::move(handlers)) {}
 
-Pull::~Pull() {
-    close();
-}
+Pull::~Pull() { close(); }
 
 bool Pull::Inlet::offer(Message& message) {
     if (reply_subject(message).empty()) return false;  // a status
@@ -77,7 +72,8 @@ Result<void> Pull::request(std::uint32_t batch, std::size_t bytes_max) {
                                static_cast<long long>(timing_.expires.count()));
     const auto room = [&] { return body.size() - static_cast<std::size_t>(length); };
     if (timing_.heartbeat > Duration::zero()) {
-        length += std::snprintf(body.data() + length, room(), R"(,"idle_heartbeat":%lld)", static_cast<long long>(timing_.heartbeat.count()));
+        length += std::snprintf(body.data() + length, room(), R"(,"idle_heartbeat":%lld)",
+                                static_cast<long long>(timing_.heartbeat.count()));
     }
     if (bytes_max > 0) length += std::snprintf(body.data() + length, room(), R"(,"max_bytes":%zu)", bytes_max);
     length += std::snprintf(body.data() + length, room(), "}");
@@ -155,9 +151,7 @@ void Pull::request_over(std::uint64_t left) {
     if (outstanding_ == 0) requests_.clear();
 }
 
-Duration Pull::grace() const {
-    return std::max(kExpiryGraceMin, timing_.expires / 2);
-}
+Duration Pull::grace() const { return std::max(kExpiryGraceMin, timing_.expires / 2); }
 
 // What the requests that may be open can bring at most.
 void Pull::forget_expired(Clock::time_point now) {

@@ -1,7 +1,7 @@
 // Reaper: deletes the consumers of ended watches on the server, and does not forget one.
 //
-// Role      A consumer nobody listens to goes by itself after its inactive threshold; a deleted one goes now, and a long-lived client
-//           that re-creates its watches leaves nothing behind meanwhile.
+// Role      A consumer nobody listens to goes by itself after its inactive threshold; a deleted one goes now, and a long-lived
+//           client that re-creates its watches leaves nothing behind meanwhile.
 // Model     retire() asks for deletion, again and again while there is no answer, until the server says done or not found.
 // Threads   The io thread.
 #pragma once

@@ -1,7 +1,7 @@
 // The version of the nats-server a connection talks to: nats.c does not tell, the server's greeting does.
 //
-// Role      Needed only where a rule depends on it (replicas > 1 on servers before 2.11). Opens a short TCP connection of its own to the
-//           server's address, reads the INFO line it greets with, closes.
+// Role      Needed only where a rule depends on it (replicas > 1 on servers before 2.11). Opens a short TCP connection of its own
+//           to the server's address, reads the INFO line it greets with, closes.
 // Errors    link_down, timeout; unsupported_server when the greeting is no INFO line (a server that wants TLS first).
 // Threads   The io thread; a host name (not an address) costs Asio's resolver thread.
 #pragma once

@@ -18,18 +18,10 @@ constexpr Duration kInactiveThreshold = std::chrono::seconds(5);
 }  // namespace
 
 WatchState::WatchState(std::shared_ptr<Link> link, std::shared_ptr<Reaper> reaper, SubjectsSpec spec, WatchHandlers handlers)
-    : link_(std::move(link)),
-      reaper_(std::move(reaper)),
-      spec_(std::move(spec)),
-      handlers_(std::move(handlers)),
-      timer_(link_->io()),
-      highest_(handlers_.known_revision),
-      identity_(handlers_.known_identity),
-      pause_(kPauseMin) {}
+    : link_(std::move(link)), reaper_(std::move(reaper)), spec_(std::move(spec)), handlers_(std::move(handlers)),
+      timer_(link_->io()), highest_(handlers_.known_revision), identity_(handlers_.known_identity), pause_(kPauseMin) {}
 
-void WatchState::start() {
-    arm(Duration::zero());
-}
+void WatchState::start() { arm(Duration::zero()); }
 
 void WatchState::close() {
     if (phase_ == Phase::closed) return;

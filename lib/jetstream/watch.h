@@ -1,12 +1,13 @@
-// WatchState: one ordered push consumer on a bucket, or on any stream's subjects, that notices its own death and comes back.
+// WatchState: one ordered push consumer on a bucket, or on any stream's subjects, that notices its own death and comes back
+//
 //
-// Model     waiting -> looking (stream's identity) -> creating -> confirming (identity again) -> reading (values that were there) -> live;
-//           any doubt (missed heartbeats, a gap in the consumer's sequence, a reconnect, no stream) goes back to waiting with jittered
-//           back-off. Every attempt has its own consumer name and its own token, so nothing of an old one is taken for the new one.
-//           Identity is read before and after the creation: equal ones prove which stream the consumer is on.
+// Model     waiting -> looking (stream's identity) -> creating -> confirming (identity again) -> reading (values that were there)
+//           -> live; any doubt (missed heartbeats, a gap in the consumer's sequence, a reconnect, no stream) goes back to waiting
+//           with jittered back-off. Every attempt has its own consumer name and its own token, so nothing of an old one is taken
+//           for the new one. Identity is read before and after the creation: equal ones prove which stream the consumer is on.
 //           `keys_` filters revisions that were delivered already and shows which keys are missing after a re-read.
-// Errors    None to the caller: it goes on until it is closed. on_lost once per loss; on_recovered (after on_initial_done, when that was
-//           still due) once it has been re-read. A first creation that fails is no loss.
+// Errors    None to the caller: it goes on until it is closed. on_lost once per loss; on_recovered (after on_initial_done, when
+//           that was still due) once it has been re-read. A first creation that fails is no loss.
 // Threads   The io thread. Handlers may close the watch.
 // Cost      One timer; per key seen its name, a revision and a generation.
 #pragma once

@@ -1,9 +1,10 @@
 // AssignmentHook: what a consumer hears of its worker's partitions, before and after the user does.
 //
-// Role      Gains reach it when the user's on_assigned has returned; losses reach it at once, and the user's on_revoked runs only when it
-//           is done with them (or the drain timeout is over). So nothing of it runs before the user is ready or after the user has let go.
-// Model     A grant is named by its number, which is never used again. A gain may be told twice (when the hook is added meanwhile) and
-//           may be told after its loss: its token says so.
+// Role      Gains reach it when the user's on_assigned has returned; losses reach it at once, and the user's on_revoked runs only
+//           when it is done with them (or the drain timeout is over). So nothing of it runs before the user is ready or after the
+//           user has let go.
+// Model     A grant is named by its number, which is never used again. A gain may be told twice (when the hook is added
+//           meanwhile) and may be told after its loss: its token says so.
 // Threads   The io thread, inside a step of the worker: must be quick and must not call the worker back.
 // Lifetime  The worker holds it weakly.
 #pragma once

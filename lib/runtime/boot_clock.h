@@ -15,8 +15,6 @@ inline core::Instant boot_now() noexcept {
     return core::Instant(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
 }
 
-inline std::int64_t to_ns(core::Instant instant) noexcept {
-    return instant.time_since_epoch().count();
-}
+inline std::int64_t to_ns(core::Instant instant) noexcept { return instant.time_since_epoch().count(); }
 
 }  // namespace parti::runtime

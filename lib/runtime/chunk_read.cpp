@@ -9,21 +9,12 @@ constexpr std::uint32_t kInFlightMax = 4;
 
 }  // namespace
 
-ChunkRead::ChunkRead(jetstream::Client& client, std::string bucket, Key key, jetstream::RawEntry head, const wire::Manifest& manifest,
-                     Duration timeout, Done done)
-    : client_(client),
-      bucket_(std::move(bucket)),
-      key_(key),
-      head_(std::move(head)),
-      packing_(manifest.packing),
-      timeout_(timeout),
-      done_(std::move(done)),
-      state_(packing_.chunks, Piece::wanted),
-      pieces_(packing_.chunks) {}
+ChunkRead::ChunkRead(jetstream::Client& client, std::string bucket, Key key, jetstream::RawEntry head,
+                     const wire::Manifest& manifest, Duration timeout, Done done)
+    : client_(client), bucket_(std::move(bucket)), key_(key), head_(std::move(head)), packing_(manifest.packing),
+      timeout_(timeout), done_(std::move(done)), state_(packing_.chunks, Piece::wanted), pieces_(packing_.chunks) {}
 
-void ChunkRead::start() {
-    ask();
-}
+void ChunkRead::start() { ask(); }
 
 void ChunkRead::again() {
     if (!stuck()) return;
@@ -92,11 +83,10 @@ void ChunkRead::on_head(Result<jetstream::RawEntry> answer) {
         return;
     }
     if (answer->revision != head_.revision) return finish(std::nullopt);
-    finish(std::make_shared<const Unreadable>(
-        Unreadable{{Errc::malformed_record, "record of key '" + wire::to_string(key_) + "' at revision " +
-                                                std::to_string(head_.revision) + " names " + std::to_string(packing_.chunks) +
-                                                " chunks that do not hold it: " + why_},
-                   false}));
+    finish(std::make_shared<const Unreadable>(Unreadable{
+        {Errc::malformed_record, "record of key '" + wire::to_string(key_) + "' at revision " + std::to_string(head_.revision) +
+                                     " names " + std::to_string(packing_.chunks) + " chunks that do not hold it: " + why_},
+        false}));
 }
 
 void ChunkRead::finish(std::optional<RecordValue> value) {

@@ -1,8 +1,8 @@
 // ChunkRead: fetches the chunks that one version of a record names, and puts the record together.
 //
 // Model     Gets through the stream's leader, a few at a time. A set of chunks is not touched while the present record names it
-//           (docs/PROTOCOL.md, "Large records"), so chunks that do not fit mean one of two things, told apart by looking at the record
-//           again: there is a newer record, which the watch will bring (superseded); or somebody meddled (unreadable).
+//           (docs/PROTOCOL.md, "Large records"), so chunks that do not fit mean one of two things, told apart by looking at the
+//           record again: there is a newer record, which the watch will bring (superseded); or somebody meddled (unreadable).
 // Errors    A get without an answer is repeated by again(): nothing is concluded from silence.
 // Threads   The io thread. `done` is called at most once, never from inside start() or again(). Destroying it forgets everything.
 // Cost      The packed lists once while it reads; the client's answers carry them in base64.
@@ -26,7 +26,7 @@ public:
     ChunkRead(jetstream::Client& client, std::string bucket, Key key, jetstream::RawEntry head, const wire::Manifest& manifest,
               Duration timeout, Done done);
     void start();
-    void again();  // asks anew for what got no answer
+    void again();                                                  // asks anew for what got no answer
     bool stuck() const { return failed_ > 0 && in_flight_ == 0; }  // waits for again()
     Revision revision() const { return head_.revision; }
 

@@ -12,9 +12,7 @@ constexpr std::uint32_t kInFlightMax = 4;
 // A request without an answer is repeated with the first attempt of the core that comes this long after it.
 constexpr Duration kPatience = std::chrono::seconds(1);
 
-Revision revision_of(const jetstream::RawEntry& entry) {
-    return entry.kind == jetstream::EntryKind::absent ? 0 : entry.revision;
-}
+Revision revision_of(const jetstream::RawEntry& entry) { return entry.kind == jetstream::EntryKind::absent ? 0 : entry.revision; }
 
 }  // namespace
 
@@ -26,17 +24,15 @@ void ChunkWrite::attempt(core::WriteToken token) {
     last_attempt_ = shell_.now();
     if (over_) return;
     switch (phase_) {
-        case Phase::looking:
-            return look();
+        case Phase::looking: return look();
         case Phase::writing:
             if (look_in_flight_ || look_again_) return look();
             return pump(true);
-        case Phase::committing:
-            return commit();
+        case Phase::committing: return commit();
     }
 }
 
-// ---- the present record ---------------------------------------------------------------------------------------------------------
+// ---- the present record -----------------------------------------------------------------------------------------------------
 
 void ChunkWrite::look() {
     if (look_in_flight_ && shell_.now() < looked_at_ + kPatience) return;
@@ -67,7 +63,8 @@ void ChunkWrite::choose_set(const jetstream::RawEntry& present) {
     present_ = present;
     const auto manifest = present.kind == jetstream::EntryKind::value ? wire::read_manifest(present.bytes) : std::nullopt;
     wire::Packing& packing = packed_.packing;
-    const bool same = manifest && !shell_.damaged && manifest->packing.size == packing.size && manifest->packing.digest == packing.digest;
+    const bool same =
+        manifest && !shell_.damaged && manifest->packing.size == packing.size && manifest->packing.digest == packing.digest;
     if (same) {
         packing = manifest->packing;
         packed_.blob = {};
@@ -127,7 +124,7 @@ void ChunkWrite::disown() {
                       });
 }
 
-// ---- chunks ---------------------------------------------------------------------------------------------------------------------
+// ---- chunks -----------------------------------------------------------------------------------------------------------------
 
 // `retry`: repeat what was refused or has been unanswered for long.
 void ChunkWrite::pump(bool retry) {
@@ -168,8 +165,7 @@ void ChunkWrite::send(std::uint32_t index) {
 void ChunkWrite::on_put(std::uint32_t index, jetstream::PutAnswer answer) {
     Piece& piece = pieces_[index];
     switch (answer.result) {
-        case jetstream::PutResult::done:
-            return stored(index, answer.revision);
+        case jetstream::PutResult::done: return stored(index, answer.revision);
         case jetstream::PutResult::wrong_revision:
             // Of several attempts an earlier one may have happened; then it is this write's own chunk that is there.
             if (piece.sends > 1 || answer.revision == 0) return verify(index);
@@ -220,7 +216,7 @@ void ChunkWrite::stored(std::uint32_t index, Revision revision) {
     pump(false);
 }
 
-// ---- commit ---------------------------------------------------------------------------------------------------------------------
+// ---- commit -----------------------------------------------------------------------------------------------------------------
 
 void ChunkWrite::commit() {
     phase_ = Phase::committing;
@@ -246,8 +242,6 @@ void ChunkWrite::moved_on(Revision revision) {
     tell({token_, core::WriteResult::wrong_revision, revision, {}});
 }
 
-void ChunkWrite::tell(core::WriteAnswered answer) {
-    shell_.answer(std::move(answer));
-}
+void ChunkWrite::tell(core::WriteAnswered answer) { shell_.answer(std::move(answer)); }
 
 }  // namespace parti::runtime

@@ -1,11 +1,12 @@
 // ChunkWrite: one compare-and-set write of an assignment record that is too long for one message.
 //
-// Model     looking (the present record: is it at the expected revision, which set does it name) -> writing (the chunks of the other set,
-//           the first one before the others) -> committing (the record that names them, expecting that revision). The record is the
-//           commit. A set is written only by who wrote its first chunk after the present record, and never while that names it; why
-//           this cannot tear, whoever writes late: docs/PROTOCOL.md, "Large records".
+// Model     looking (the present record: is it at the expected revision, which set does it name) -> writing (the chunks of the
+//           other set, the first one before the others) -> committing (the record that names them, expecting that revision). The
+//           record is the commit. A set is written only by who wrote its first chunk after the present record, and never while
+//           that names it; why this cannot tear, whoever writes late: docs/PROTOCOL.md, "Large records".
 //           Unchanged lists (sealing) keep the chunks there are: one short message.
-//           What has no answer is repeated, byte-identical, with the core's next attempt; the answers to the core are those of a put.
+//           What has no answer is repeated, byte-identical, with the core's next attempt; the answers to the core are those of a
+//           put.
 // Errors    As a put's: done, wrong_revision, no_information.
 // Threads   The io thread. Destroying it stops it; what it has sent may still arrive.
 // Cost      The packed lists and one copy in pieces, until it is over.
@@ -24,7 +25,8 @@
 
 namespace parti::runtime {
 
-// What this process knows of chunk keys; it outlives the writes. Of use only, never of consequence: a wrong guess is a refused put.
+// What this process knows of chunk keys; it outlives the writes. Of use only, never of consequence: a wrong guess is a refused
+// put.
 struct ChunkNotes {
     // This process wrote the first chunk of `set` while the record was at `expected`, and has not tried to commit since.
     struct Hold {

@@ -172,14 +172,11 @@ Errc code_of(natsStatus status) {
         case NATS_NOT_PERMITTED:
         case NATS_SSL_ERROR:
         case NATS_SECURE_CONNECTION_REQUIRED:
-        case NATS_SECURE_CONNECTION_WANTED:
-            return Errc::permission;
+        case NATS_SECURE_CONNECTION_WANTED: return Errc::permission;
         case NATS_INVALID_ARG:
         case NATS_ADDRESS_MISSING:
-        case NATS_NO_SERVER_SUPPORT:
-            return Errc::invalid_config;
-        default:
-            return Errc::link_down;
+        case NATS_NO_SERVER_SUPPORT: return Errc::invalid_config;
+        default: return Errc::link_down;
     }
 }
 
@@ -255,15 +252,9 @@ Connection::~Connection() {
     if (!ended) static_cast<void>(impl_->state.release());
 }
 
-natsConnection* Connection::get() const {
-    return impl_->connection;
-}
-bool Connection::borrowed() const {
-    return impl_->state == nullptr;
-}
-bool Connection::connected() const {
-    return natsConnection_Status(impl_->connection) == NATS_CONN_STATUS_CONNECTED;
-}
+natsConnection* Connection::get() const { return impl_->connection; }
+bool Connection::borrowed() const { return impl_->state == nullptr; }
+bool Connection::connected() const { return natsConnection_Status(impl_->connection) == NATS_CONN_STATUS_CONNECTED; }
 
 std::string Connection::url() const {
     char url[1024];

@@ -49,8 +49,8 @@ void destroy(ContextImpl* context) {
     }).detach();
 }
 
-// Asio's list of waiting timers keeps the room it ever needed. It has it from the beginning, so that a context's memory does not depend
-// on whether a burst of watches ever came together.
+// Asio's list of waiting timers keeps the room it ever needed. It has it from the beginning, so that a context's memory does not
+// depend on whether a burst of watches ever came together.
 void make_room_for_timers(boost::asio::io_context& io) {
     constexpr std::size_t kTimers = 32;
     std::vector<boost::asio::steady_timer> timers;
@@ -162,13 +162,9 @@ ContextImpl::~ContextImpl() {
     connection_.reset();
 }
 
-bool ContextImpl::on_io_thread() const {
-    return context_of_this_io_thread == this;
-}
+bool ContextImpl::on_io_thread() const { return context_of_this_io_thread == this; }
 
-bool ContextImpl::on_own_thread() const {
-    return on_io_thread() || (executor_ && executor_->on_callback_thread());
-}
+bool ContextImpl::on_own_thread() const { return on_io_thread() || (executor_ && executor_->on_callback_thread()); }
 
 void ContextImpl::run_on_io(std::function<void()> function) {
     if (context_of_this_io_thread == this) {
@@ -281,12 +277,8 @@ Result<Context> Context::connect(ConnectOptions options) {
     return Context(std::move(*impl));
 }
 
-bool Context::connected() const {
-    return impl_->connected();
-}
-std::string Context::server_version() const {
-    return impl_->server_version();
-}
+bool Context::connected() const { return impl_->connected(); }
+std::string Context::server_version() const { return impl_->server_version(); }
 
 Result<Context> use_connection(natsConnection* connection, ConnectOptions options) {
     if (connection == nullptr) return fail(Errc::invalid_config, "the connection is null");

@@ -26,7 +26,8 @@ constexpr Duration kTimeoutMax = std::chrono::hours(24);
 Result<void> may_wait(const Context& context) {
     if (!context.impl()->on_io_thread()) return {};
     return fail(Errc::invalid_argument,
-                "Control was called on the context's io thread (inside a LogSink), which would wait for itself; call it from another thread");
+                "Control was called on the context's io thread (inside a LogSink), which would wait for itself; call it from "
+                "another thread");
 }
 
 using Edit = std::function<Result<std::vector<std::string>>(std::vector<std::string> list, const std::vector<std::string>& known,
@@ -41,7 +42,8 @@ Result<void> change_drain(GroupReader& reader, const std::string& group, const E
     const auto entries = reader.everything();
     if (!entries) return tl::unexpected(entries.error());
     const GroupStatus status = runtime::group_status(group, *entries);
-    return change_control(reader, edit_drain([&](std::vector<std::string> list) { return edit(std::move(list), known, status); }));
+    return change_control(reader,
+                          edit_drain([&](std::vector<std::string> list) { return edit(std::move(list), known, status); }));
 }
 
 Result<void> command(const Context& context, const std::string& group, Duration timeout, const Change& change) {
@@ -76,18 +78,10 @@ Result<GroupStatus> Control::status() const {
     return runtime::group_status(group_, *entries);
 }
 
-Result<void> Control::freeze() const {
-    return command(context_, group_, timeout_, set_frozen(true));
-}
-Result<void> Control::unfreeze() const {
-    return command(context_, group_, timeout_, set_frozen(false));
-}
-Result<void> Control::rebalance() const {
-    return command(context_, group_, timeout_, ask_by(&ControlRecord::rebalance));
-}
-Result<void> Control::refresh() const {
-    return command(context_, group_, timeout_, ask_by(&ControlRecord::refresh));
-}
+Result<void> Control::freeze() const { return command(context_, group_, timeout_, set_frozen(true)); }
+Result<void> Control::unfreeze() const { return command(context_, group_, timeout_, set_frozen(false)); }
+Result<void> Control::rebalance() const { return command(context_, group_, timeout_, ask_by(&ControlRecord::rebalance)); }
+Result<void> Control::refresh() const { return command(context_, group_, timeout_, ask_by(&ControlRecord::refresh)); }
 
 Result<void> Control::drain(std::string_view name, DrainScope scope) const {
     if (auto ok = may_wait(context_); !ok) return ok;
@@ -108,7 +102,8 @@ Result<void> Control::undrain(std::string_view name) const {
 Result<void> Control::reset() const {
     if (auto ok = may_wait(context_); !ok) return ok;
     GroupReader reader(*context_.impl(), group_, timeout_);
-    return change_control(reader, [](ControlRecord&, Revision) -> Result<bool> { return false; }, OnUnreadable::replace);
+    return change_control(
+        reader, [](ControlRecord&, Revision) -> Result<bool> { return false; }, OnUnreadable::replace);
 }
 
 }  // namespace parti

@@ -8,15 +8,14 @@ namespace parti::runtime {
 
 namespace {
 
-// The next number of a request. Above every earlier one, also when the record was replaced or deleted in between: a number is never
-// higher than the revision of the write that brought it.
-std::uint64_t next_request(std::uint64_t present, Revision revision) {
-    return std::max(present, revision) + 1;
-}
+// The next number of a request. Above every earlier one, also when the record was replaced or deleted in between: a number is
+// never higher than the revision of the write that brought it.
+std::uint64_t next_request(std::uint64_t present, Revision revision) { return std::max(present, revision) + 1; }
 
 }  // namespace
 
-// Reads, changes, writes, until it is stored or seen to be as wanted. Whatever an answer that was lost did, reading back tells.
+// Reads, changes, writes, until it is stored or seen to be as wanted. Whatever an answer that was lost did, reading back tells
+//
 Result<void> change_control(ControlStore& store, const Change& change, OnUnreadable on_unreadable) {
     bool unsure = false;  // an earlier write may still arrive
     Error last{Errc::timeout, "other operators kept changing the control record"};
@@ -31,7 +30,8 @@ Result<void> change_control(ControlStore& store, const Change& change, OnUnreada
         if (const auto* present = std::get_if<ControlPtr>(&entry->value)) record = **present;
         if (const auto* bad = std::get_if<UnreadablePtr>(&entry->value)) {
             if (on_unreadable == OnUnreadable::refuse || (*bad)->future) {
-                return fail((*bad)->error.code, (*bad)->error.detail + ((*bad)->future ? "; only that version can change it" : "; reset replaces it"));
+                return fail((*bad)->error.code, (*bad)->error.detail + ((*bad)->future ? "; only that version can change it"
+                                                                                       : "; reset replaces it"));
             }
         }
         const auto changed = change(record, entry->revision);

@@ -1,7 +1,8 @@
 // change_control: one operator's change of the control record, whatever happens to its answers.
 //
-// Model     Read, change, write under the revision that was read; again until the write is confirmed or the record is seen to be as wanted.
-//           Changes are such that asking twice is the same as asking once, so a lost answer needs no write id: reading back decides.
+// Model     Read, change, write under the revision that was read; again until the write is confirmed or the record is seen to be
+//           as wanted. Changes are such that asking twice is the same as asking once, so a lost answer needs no write id: reading
+//           back decides.
 // Errors    As the store's that stay; timeout, which says when the change may still take effect.
 // Threads   The caller's.
 // Source   ; docs/PROTOCOL.md, "Operators".

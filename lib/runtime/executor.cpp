@@ -148,9 +148,7 @@ Executor::Executor(std::uint32_t threads, Clock clock, std::shared_ptr<Logger> l
     for (std::uint32_t i = 0; i < threads; ++i) shared_->spawn();
 }
 
-Executor::~Executor() {
-    stop(Duration::zero());
-}
+Executor::~Executor() { stop(Duration::zero()); }
 
 std::shared_ptr<Executor::SerialQueue> Executor::make_queue(Duration limit, std::weak_ptr<StuckListener> listener) {
     return std::make_shared<SerialQueue>(limit, std::move(listener));
@@ -266,8 +264,6 @@ std::size_t Executor::written_off() const {
     return shared_->written_off;
 }
 
-bool Executor::on_callback_thread() const {
-    return executor_of_this_thread == shared_.get();
-}
+bool Executor::on_callback_thread() const { return executor_of_this_thread == shared_.get(); }
 
 }  // namespace parti::runtime

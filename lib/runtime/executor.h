@@ -64,7 +64,7 @@ public:
     // As close() for every queue; threads that are not inside a callback are joined.
     void stop(Duration grace);
 
-    std::size_t threads() const;  // that serve queues
+    std::size_t threads() const;      // that serve queues
     std::size_t written_off() const;  // so far
     bool on_callback_thread() const;  // is the caller one of mine
 

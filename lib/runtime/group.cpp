@@ -16,9 +16,7 @@ constexpr Duration kBackOffMax = std::chrono::seconds(2);
 // A lease with the longest names, a head, a record that names its chunks.
 constexpr std::size_t kPayloadBytesMin = 1024;
 
-const char* name_of(Storage storage) {
-    return storage == Storage::file ? "file" : "memory";
-}
+const char* name_of(Storage storage) { return storage == Storage::file ? "file" : "memory"; }
 
 HubShell shell_of(ContextImpl& context) {
     HubShell shell;
@@ -33,14 +31,9 @@ HubShell shell_of(ContextImpl& context) {
 }  // namespace
 
 Group::Group(ContextImpl& context, const Config& config)
-    : context_(context),
-      name_(config.group),
-      storage_(config.storage),
-      replicas_(config.replicas),
-      create_(config.create_buckets != CreateBuckets::never),
-      operation_timeout_(config.timing.operation_timeout),
-      back_off_(kBackOffFirst),
-      retry_(context.timers(), [this] { check(); }),
+    : context_(context), name_(config.group), storage_(config.storage), replicas_(config.replicas),
+      create_(config.create_buckets != CreateBuckets::never), operation_timeout_(config.timing.operation_timeout),
+      back_off_(kBackOffFirst), retry_(context.timers(), [this] { check(); }),
       hub_tick_(context.timers(), [this] { hub_->tick(); }) {}
 
 Group::~Group() = default;
@@ -103,8 +96,9 @@ void Group::checked(const std::string& bucket, const Result<jetstream::BucketInf
     const bool too_short = answer && answer->payload_bytes_max < kPayloadBytesMin;
     const Result<jetstream::BucketInfo> result =
         !too_short ? answer
-                   : fail(Errc::unsupported_server, fmt::format("the server takes messages of at most {} bytes (max_payload); parti needs {}",
-                                                                answer->payload_bytes_max, kPayloadBytesMin));
+                   : fail(Errc::unsupported_server,
+                          fmt::format("the server takes messages of at most {} bytes (max_payload); parti needs {}",
+                                      answer->payload_bytes_max, kPayloadBytesMin));
     if (!result) {
         // An error that will stay is the one to tell; among equals the first.
         const bool stays = reaction_to(result.error().code) != Reaction::retry;

@@ -79,17 +79,11 @@ struct Collector {
 GroupReader::GroupReader(ContextImpl& context, std::string group, Duration timeout)
     : context_(context), group_(std::move(group)), timeout_(timeout), deadline_(boot_now() + timeout), pause_(kPauseFirst) {}
 
-Duration GroupReader::left() const {
-    return std::max<Duration>(deadline_ - boot_now(), Duration::zero());
-}
+Duration GroupReader::left() const { return std::max<Duration>(deadline_ - boot_now(), Duration::zero()); }
 
-bool GroupReader::over() const {
-    return boot_now() >= deadline_;
-}
+bool GroupReader::over() const { return boot_now() >= deadline_; }
 
-Duration GroupReader::attempt() const {
-    return std::clamp<Duration>(left(), std::chrono::milliseconds(1), kAttemptMax);
-}
+Duration GroupReader::attempt() const { return std::clamp<Duration>(left(), std::chrono::milliseconds(1), kAttemptMax); }
 
 bool GroupReader::back_off() {
     if (left() <= pause_) return false;
@@ -122,7 +116,8 @@ Result<void> GroupReader::exists(const std::string& bucket) {
     });
     if (answer) return {};
     if (answer.error().code != Errc::not_found) return tl::unexpected(answer.error());
-    return fail(Errc::not_found, fmt::format("group '{}' does not exist: there is no bucket '{}' on this server and account", group_, bucket));
+    return fail(Errc::not_found,
+                fmt::format("group '{}' does not exist: there is no bucket '{}' on this server and account", group_, bucket));
 }
 
 Result<void> GroupReader::exists() {
@@ -133,10 +128,10 @@ Result<void> GroupReader::exists() {
 Result<Entry> GroupReader::control() {
     auto raw = until_answered<jetstream::RawEntry>([&]() -> Result<jetstream::RawEntry> {
         const Duration limit = attempt();
-        auto answer = ask_io<Result<jetstream::RawEntry>>(context_, left(), [&context = context_, bucket = assignment_bucket_name(group_),
-                                                                            limit](const auto& give) {
-            context.client().get(bucket, wire::to_string(control_key()), limit, give);
-        });
+        auto answer = ask_io<Result<jetstream::RawEntry>>(
+            context_, left(), [&context = context_, bucket = assignment_bucket_name(group_), limit](const auto& give) {
+                context.client().get(bucket, wire::to_string(control_key()), limit, give);
+            });
         return answer ? std::move(*answer) : fail(Errc::timeout, "the io thread is busy");
     });
     if (!raw) return tl::unexpected(raw.error());
@@ -147,7 +142,8 @@ jetstream::PutAnswer GroupReader::put_control(const ControlRecord& record, Revis
     const std::string bytes = wire::encode(RecordValue(std::make_shared<const ControlRecord>(record)));
     const Duration limit = attempt();
     auto answer = ask_io<jetstream::PutAnswer>(
-        context_, left(), [&context = context_, bucket = assignment_bucket_name(group_), bytes, expected, limit](const auto& give) {
+        context_, left(),
+        [&context = context_, bucket = assignment_bucket_name(group_), bytes, expected, limit](const auto& give) {
             context.client().put(bucket, wire::to_string(control_key()), bytes, expected, limit, give);
         });
     if (answer) return std::move(*answer);

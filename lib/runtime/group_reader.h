@@ -1,8 +1,8 @@
 // GroupReader: blocking requests about one group, for threads that may wait.
 //
-// Model     Each call posts to the io thread and waits for the answer until a deadline. What may pass (reaction retry) is asked again with
-//           back-off until then; then it is a timeout that carries the last trouble. The present records are read through a Hub of its
-//           own, which lives as long as the call.
+// Model     Each call posts to the io thread and waits for the answer until a deadline. What may pass (reaction retry) is asked
+//           again with back-off until then; then it is a timeout that carries the last trouble. The present records are read
+//           through a Hub of its own, which lives as long as the call.
 // Errors    not_found (a bucket is missing), timeout, permission and others that stay.
 // Threads   Any but the io thread.
 // Lifetime  Within a call of Control: the context outlives it.

@@ -70,9 +70,7 @@ LeaderPhase phase_of(const GroupStatus& status, bool is_sealed) {
     return orphans || outstanding || status.rebalance_pending ? LeaderPhase::rebalancing : LeaderPhase::idle;
 }
 
-bool looks_like_session(std::string_view name) {
-    return parse_session(name).has_value();
-}
+bool looks_like_session(std::string_view name) { return parse_session(name).has_value(); }
 
 // Sessions of `known` that have ended. Nothing can be said while a lease is unreadable.
 std::vector<std::string> ended_sessions(const std::vector<std::string>& known, const GroupStatus& status) {
@@ -118,9 +116,7 @@ std::optional<WorkerNumber> number_of(std::string_view name) {
 
 }  // namespace
 
-bool lease_lives(LeaseState state) {
-    return state != LeaseState::released && state != LeaseState::dead;
-}
+bool lease_lives(LeaseState state) { return state != LeaseState::released && state != LeaseState::dead; }
 
 bool drained_by(const std::vector<std::string>& list, SessionId session, const std::string& instance) {
     return contains(list, to_string(session)) || (!instance.empty() && contains(list, instance));
@@ -139,7 +135,8 @@ GroupStatus group_status(const std::string& group, const GroupEntries& entries) 
     for (const auto& [where, entry] : entries) {
         if (const auto* bad = std::get_if<UnreadablePtr>(&entry.value)) {
             const bool lease = where.first == Bucket::lease;
-            out.unreadable.push_back({lease ? lease_bucket_name(group) : assignment_bucket_name(group), wire::to_string(where.second), (*bad)->error});
+            out.unreadable.push_back(
+                {lease ? lease_bucket_name(group) : assignment_bucket_name(group), wire::to_string(where.second), (*bad)->error});
             if (where.second.kind == Key::Kind::worker) assignments_readable = false;
         }
         const auto* lease = std::get_if<LeasePtr>(&entry.value);
@@ -186,9 +183,10 @@ Result<NamedWorkers> workers_named(const GroupStatus& status, std::string_view n
     }
     if (numbered == nullptr) return out;
     if (!out.workers.empty()) {
-        return fail(Errc::invalid_argument, fmt::format("'{}' is the instance of worker {} and the number of another worker; name the session {} or {}",
-                                                        name, out.workers[0]->number.value, to_string(out.workers[0]->session),
-                                                        to_string(numbered->session)));
+        return fail(
+            Errc::invalid_argument,
+            fmt::format("'{}' is the instance of worker {} and the number of another worker; name the session {} or {}", name,
+                        out.workers[0]->number.value, to_string(out.workers[0]->session), to_string(numbered->session)));
     }
     out.workers.push_back(numbered);
     out.by_number = true;
@@ -206,21 +204,24 @@ Result<std::vector<std::string>> with_drained(std::vector<std::string> list, con
         const auto lives = [](const WorkerStatus& worker) { return lease_lives(worker.lease); };
         const auto living = std::count_if(status.workers.begin(), status.workers.end(), lives);
         if (scope == DrainScope::present) {
-            return fail(Errc::not_found, fmt::format("'{}' is neither session, instance nor number of one of the {} living workers of group '{}'; "
-                                                     "an instance can be drained in advance",
-                                                     name, living, status.group));
+            return fail(Errc::not_found,
+                        fmt::format("'{}' is neither session, instance nor number of one of the {} living workers of group '{}'; "
+                                    "an instance can be drained in advance",
+                                    name, living, status.group));
         }
         if (looks_like_session(name)) {
-            return fail(Errc::not_found, fmt::format("session '{}' is not one of the {} living workers of group '{}'; only an instance can be "
-                                                     "drained in advance",
-                                                     name, living, status.group));
+            return fail(Errc::not_found,
+                        fmt::format("session '{}' is not one of the {} living workers of group '{}'; only an instance can be "
+                                    "drained in advance",
+                                    name, living, status.group));
         }
     }
     drop(list, ended_sessions(known, status));
     if (contains(list, entry)) return list;
     if (list.size() >= kDrainMax) {
-        return fail(Errc::overloaded, fmt::format("'{}' cannot be drained as well: the list holds {} names, and at most {} are allowed", name,
-                                                  list.size(), kDrainMax));
+        return fail(Errc::overloaded,
+                    fmt::format("'{}' cannot be drained as well: the list holds {} names, and at most {} are allowed", name,
+                                list.size(), kDrainMax));
     }
     list.push_back(std::move(entry));
     return list;
@@ -239,7 +240,8 @@ Result<std::vector<std::string>> without_drained(std::vector<std::string> list, 
     const std::size_t before = list.size();
     drop(list, names);
     if (list.size() == before) {
-        return fail(Errc::not_found, fmt::format("nothing drains '{}' in group '{}': the list holds {} other names", name, status.group, before));
+        return fail(Errc::not_found,
+                    fmt::format("nothing drains '{}' in group '{}': the list holds {} other names", name, status.group, before));
     }
     drop(list, ended_sessions(known, status));
     return list;

@@ -1,6 +1,7 @@
 // group_status: what the records of a group say about it, as one value.
 //
-// Model     Pure: entries in, GroupStatus out. Works for any mixture of records, also ones that contradict each other or are missing.
+// Model     Pure: entries in, GroupStatus out. Works for any mixture of records, also ones that contradict each other or are
+//           missing.
 // Threads   Any.
 // Cost      One pass over the entries; the lists of partitions are counted, not copied.
 #pragma once
@@ -32,8 +33,8 @@ struct NamedWorkers {
 // Errors: invalid_argument, when it is the instance of one worker and the number of another.
 Result<NamedWorkers> workers_named(const GroupStatus& status, std::string_view name);
 
-// What drain and undrain make of a list. `known`: the list as it was before `status` was read: only entries of it are dropped as ended.
-// Errors: not_found, invalid_argument, overloaded (kDrainMax names).
+// What drain and undrain make of a list. `known`: the list as it was before `status` was read: only entries of it are dropped as
+// ended. Errors: not_found, invalid_argument, overloaded (kDrainMax names).
 Result<std::vector<std::string>> with_drained(std::vector<std::string> list, const std::vector<std::string>& known,
                                               const GroupStatus& status, std::string_view name, DrainScope scope);
 Result<std::vector<std::string>> without_drained(std::vector<std::string> list, const std::vector<std::string>& known,

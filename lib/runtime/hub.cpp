@@ -25,12 +25,9 @@ struct Member {
 
 core::WriteResult to_core(jetstream::PutResult result) {
     switch (result) {
-        case jetstream::PutResult::done:
-            return core::WriteResult::done;
-        case jetstream::PutResult::wrong_revision:
-            return core::WriteResult::wrong_revision;
-        case jetstream::PutResult::no_information:
-            break;
+        case jetstream::PutResult::done: return core::WriteResult::done;
+        case jetstream::PutResult::wrong_revision: return core::WriteResult::wrong_revision;
+        case jetstream::PutResult::no_information: break;
     }
     return core::WriteResult::no_information;
 }
@@ -94,17 +91,19 @@ public:
         jetstream::BucketSpec spec = shell_.spec;
         spec.name = v.name;
         spec.create = true;
-        client_.ensure_bucket(spec, shell_.put_timeout, [weak = weak_from_this(), bucket](const Result<jetstream::BucketInfo>& made) {
-            const auto self = weak.lock();
-            if (!self) return;
-            BucketView& made_view = self->view(bucket);
-            made_view.creating = false;
-            if (!made) {
-                self->log(LogLevel::error, "bucket " + made_view.name + " could not be created again: " + made.error().message());
-            } else if (made->was_created) {
-                self->log(LogLevel::warning, "created bucket " + made_view.name + " again");
-            }
-        });
+        client_.ensure_bucket(
+            spec, shell_.put_timeout, [weak = weak_from_this(), bucket](const Result<jetstream::BucketInfo>& made) {
+                const auto self = weak.lock();
+                if (!self) return;
+                BucketView& made_view = self->view(bucket);
+                made_view.creating = false;
+                if (!made) {
+                    self->log(LogLevel::error,
+                              "bucket " + made_view.name + " could not be created again: " + made.error().message());
+                } else if (made->was_created) {
+                    self->log(LogLevel::warning, "created bucket " + made_view.name + " again");
+                }
+            });
     }
 
     void put(Hub::MemberId id, const core::Put& put) {
@@ -160,7 +159,8 @@ private:
         listener.whole = [weak = weak_from_this()](const Key& key, Revision revision, RecordValue value, Instant first_seen) {
             const auto self = weak.lock();
             if (!self) return;
-            self->now_known(self->view(Bucket::assignment), key, Entry{Bucket::assignment, key, revision, std::move(value)}, first_seen);
+            self->now_known(self->view(Bucket::assignment), key, Entry{Bucket::assignment, key, revision, std::move(value)},
+                            first_seen);
             self->completed();
         };
         large_ = std::make_shared<LargeRecords>(client_, view(Bucket::assignment).name, shell_, std::move(listener));
@@ -189,8 +189,8 @@ private:
         });
     }
 
-    // A part of what was there at the start: timers, answers that have arrived and whatever the members' own calls add come between
-    // two turns, so that nobody starves the io thread.
+    // A part of what was there at the start: timers, answers that have arrived and whatever the members' own calls add come
+    // between two turns, so that nobody starves the io thread.
     void drain() {
         const auto self = shared_from_this();  // a member may end the hub
         drain_scheduled_ = false;
@@ -285,7 +285,8 @@ private:
             v.channels = std::move(keep);
             if (!closed) continue;
             std::erase_if(v.known, [&v](const auto& item) { return !v.covered(item.first); });
-            if (v.bucket == Bucket::assignment && large_) large_->forget_uncovered([&v](const Key& key) { return v.covered(key); });
+            if (v.bucket == Bucket::assignment && large_)
+                large_->forget_uncovered([&v](const Key& key) { return v.covered(key); });
         }
     }
 

@@ -1,11 +1,12 @@
 // HubQueue: what a hub has yet to tell its members, and what comes first.
 //
 // Role      The hub's (hub.cpp) list of undelivered events. Decides the order of telling; knows neither interests nor watches.
-// Model     Two lanes. Answers to a member's own requests go first: an answer is one event that its writer waits for, while an entry goes
-//           to every member that watches its key, and a process with 1,000 claiming workers owes 1,000 events for each of 1,000 claims.
-//           Nothing may rely on an answer coming after an entry: they come to the process on separate ways, in any order.
-//           News (everything else) keeps its order. One that goes to many members is kept once, with the members that it is for.
-//           What has become void while it waited is passed over: a newer value of the key follows, or the member wants it no more.
+// Model     Two lanes. Answers to a member's own requests go first: an answer is one event that its writer waits for, while an
+//           entry goes to every member that watches its key, and a process with 1,000 claiming workers owes 1,000 events for each
+//           of 1,000 claims. Nothing may rely on an answer coming after an entry: they come to the process on separate ways, in
+//           any order. News (everything else) keeps its order. One that goes to many members is kept once, with the members that
+//           it is for. What has become void while it waited is passed over: a newer value of the key follows, or the member wants
+//           it no more.
 // Threads   The hub's.
 // Cost      One entry of the list per news, 8 bytes per member that it is for.
 #pragma once

@@ -3,7 +3,8 @@
 // Role      The hub's (hub.cpp) state of a bucket, with the questions that it answers by itself. Opens, closes and tells nothing.
 // Model     A key is covered when a watch is open that will tell of it, and told when such a watch has delivered what was there.
 // Threads   The hub's.
-// Cost      A bucket has at most as many watches as workers of this process want different keys, and two; they are searched one by one.
+// Cost      A bucket has at most as many watches as workers of this process want different keys, and two; they are searched one
+//           by one.
 #pragma once
 
 #include <map>
@@ -53,11 +54,11 @@ struct BucketView {
     Bucket bucket = Bucket::lease;
     std::string name;
     std::map<Key, Known> known;
-    bool missing = false;   // the stream does not exist
-    bool creating = false;  // create() is under way
-    bool distrusted = false;   // everything is being read again
-    std::string identity;      // of the stream, as the watches said last
-    Revision highest = 0;      // ever taken in, of this history
+    bool missing = false;     // the stream does not exist
+    bool creating = false;    // create() is under way
+    bool distrusted = false;  // everything is being read again
+    std::string identity;     // of the stream, as the watches said last
+    Revision highest = 0;     // ever taken in, of this history
     std::vector<ChannelPtr> channels;
 
     Channel* find(const Pattern& pattern) const {

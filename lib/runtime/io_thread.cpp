@@ -22,9 +22,7 @@ void Poster::close() {
 
 IoThread::IoThread() : work_(boost::asio::make_work_guard(io_)), poster_(std::make_shared<Poster>(io_)) {}
 
-IoThread::~IoThread() {
-    stop();
-}
+IoThread::~IoThread() { stop(); }
 
 void IoThread::start(std::function<void()> first) {
     thread_ = std::thread([this, run_first = std::move(first)] {
@@ -41,8 +39,6 @@ void IoThread::stop() {
     if (thread_.joinable()) thread_.join();
 }
 
-void name_this_thread(const char* name) {
-    pthread_setname_np(pthread_self(), name);
-}
+void name_this_thread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
 }  // namespace parti::runtime

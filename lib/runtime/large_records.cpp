@@ -21,7 +21,7 @@ std::size_t LargeRecords::chunk_bytes() const {
     return std::max(kChunkBytesMin, std::min(shell_.limits.chunk_bytes_max, client_.value_bytes_max()));
 }
 
-// ---- writing --------------------------------------------------------------------------------------------------------------------
+// ---- writing ----------------------------------------------------------------------------------------------------------------
 
 std::optional<std::string> LargeRecords::bytes_of(Hub::MemberId member, const core::Put& put, bool damaged) {
     const auto it = put.bucket == Bucket::assignment ? writes_.find(put.key) : writes_.end();
@@ -76,17 +76,18 @@ void LargeRecords::write_chunks(Hub::MemberId member, const core::Put& put, cons
     // A chunk that was on its way when the store went back may fit there, on top of what is read as whole now.
     const bool doubted = damaged || shell_.now() < chunks_doubted_until_;
     auto write = std::make_shared<ChunkWrite>(
-        ChunkWrite::Shell{client_, notes_, bucket_, shell_.now, std::move(answer), shell_.put_timeout, bytes, doubted}, put, record,
-        std::move(packed));
+        ChunkWrite::Shell{client_, notes_, bucket_, shell_.now, std::move(answer), shell_.put_timeout, bytes, doubted}, put,
+        record, std::move(packed));
     writes_.insert_or_assign(put.key, Write{member, bytes, write});
     write->attempt(put.token);
     watch_over();
 }
 
-// ---- reading --------------------------------------------------------------------------------------------------------------------
+// ---- reading ----------------------------------------------------------------------------------------------------------------
 
 std::optional<wire::Manifest> LargeRecords::manifest_of(Bucket bucket, const Key& key, const jetstream::RawEntry& raw) const {
-    if (bucket != Bucket::assignment || key.kind != Key::Kind::worker || raw.kind != jetstream::EntryKind::value) return std::nullopt;
+    if (bucket != Bucket::assignment || key.kind != Key::Kind::worker || raw.kind != jetstream::EntryKind::value)
+        return std::nullopt;
     auto manifest = wire::read_manifest(raw.bytes);
     if (!manifest) return std::nullopt;
     const RecordValue head = shell_.decode(bucket, key, raw.bytes);  // unreadable without its chunks: but is it for us?
@@ -158,7 +159,7 @@ bool LargeRecords::answers_fetch(Hub::MemberId member, const core::Fetch& fetch,
     return true;
 }
 
-// ---- housekeeping ---------------------------------------------------------------------------------------------------------------
+// ---- housekeeping -----------------------------------------------------------------------------------------------------------
 
 void LargeRecords::tick() {
     for (auto& [key, reading] : reading_) reading.read->again();

@@ -2,9 +2,9 @@
 //
 // Role      Writing: decides the form of a record (plain, packed, in chunks) and carries a write in chunks through its attempts.
 //           Reading: fetches the chunks that a record names, for the watch and for a member's fetch.
-// Model     A record that this process wrote is known from memory and not read again. After a loss of the bucket's history nothing is
-//           built upon chunks for a while: one that was on its way then may fit into the new history. See chunk_write.h, chunk_read.h and
-//           docs/PROTOCOL.md, "Large records".
+// Model     A record that this process wrote is known from memory and not read again. After a loss of the bucket's history
+//           nothing is built upon chunks for a while: one that was on its way then may fit into the new history. See
+//           chunk_write.h, chunk_read.h and docs/PROTOCOL.md, "Large records".
 // Threads   The io thread; `tell` and `whole` are called from inside the client's handlers.
 // Cost      Nothing but empty maps while no record is large.
 #pragma once
@@ -26,15 +26,15 @@ namespace parti::runtime {
 class LargeRecords : public std::enable_shared_from_this<LargeRecords> {
 public:
     struct Listener {
-        std::function<void(Hub::MemberId, core::Event)> tell;                               // one member's answer
+        std::function<void(Hub::MemberId, core::Event)> tell;                                    // one member's answer
         std::function<void(const Key&, Revision, RecordValue, core::Instant first_seen)> whole;  // what begin_reading() was about
     };
     // The client must outlive it.
     LargeRecords(jetstream::Client& client, std::string bucket, HubShell shell, Listener listener);
 
     // ---- writing
-    // The bytes to put for this record of either bucket; nothing: the write is refused, or under way in chunks, and answered through
-    // `tell`. `damaged`: the record that is there now is known not to be whole.
+    // The bytes to put for this record of either bucket; nothing: the write is refused, or under way in chunks, and answered
+    // through `tell`. `damaged`: the record that is there now is known not to be whole.
     std::optional<std::string> bytes_of(Hub::MemberId member, const core::Put& put, bool damaged);
 
     // ---- reading

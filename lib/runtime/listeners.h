@@ -1,7 +1,7 @@
 // Listeners: who wants to hear of a source's changes.
 //
-// Model     add() gives the handle that keeps a listener; tell() calls all of them, one caller at a time so that they hear changes in
-//           their order. Destroying a handle waits for a call of its listener that is under way.
+// Model     add() gives the handle that keeps a listener; tell() calls all of them, one caller at a time so that they hear
+//           changes in their order. Destroying a handle waits for a call of its listener that is under way.
 // Threads   Any. A listener must not destroy its own handle.
 // Lifetime  Handles may outlive the list.
 #pragma once

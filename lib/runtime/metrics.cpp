@@ -11,11 +11,13 @@ namespace parti {
 
 namespace {
 
-constexpr std::array kStates{State::init,     State::claiming_id, State::waiting_assignment, State::stable,
-                             State::degraded, State::draining,    State::fenced,             State::stopped};
+constexpr std::array kStates{State::init,   State::claiming_id, State::waiting_assignment,
+                             State::stable, State::degraded,    State::draining,
+                             State::fenced, State::stopped};
 constexpr std::array kPhases{LeaderPhase::idle,        LeaderPhase::sealing,   LeaderPhase::settling,
                              LeaderPhase::rebalancing, LeaderPhase::emergency, LeaderPhase::frozen};
-constexpr std::array kReasons{PlanReason::orphans, PlanReason::membership, PlanReason::partitions, PlanReason::request, PlanReason::step};
+constexpr std::array kReasons{PlanReason::orphans, PlanReason::membership, PlanReason::partitions, PlanReason::request,
+                              PlanReason::step};
 
 struct Sample {
     std::string labels;  // group="g",slot="0"
@@ -26,9 +28,7 @@ struct Sample {
     WorkerStats stats;
 };
 
-double seconds(Duration d) {
-    return std::chrono::duration<double>(d).count();
-}
+double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 class Text {
 public:
@@ -77,7 +77,8 @@ public:
     void one_of(std::string_view name, std::string_view help, std::string_view label, const Values& values, Get get) {
         family(name, "gauge", help);
         for (const Sample& s : samples_) {
-            for (const auto value : values) line(s, "", fmt::format("{}=\"{}\"", label, to_string(value)), get(s) == value ? 1 : 0);
+            for (const auto value : values)
+                line(s, "", fmt::format("{}=\"{}\"", label, to_string(value)), get(s) == value ? 1 : 0);
         }
     }
     template <class Values, std::size_t N>
@@ -87,7 +88,8 @@ public:
         family(name, "counter", help);
         for (const Sample& s : samples_) {
             for (const auto value : values) {
-                line(s, "_total", fmt::format("{}=\"{}\"", label, to_string(value)), (s.stats.*member)[static_cast<std::size_t>(value)]);
+                line(s, "_total", fmt::format("{}=\"{}\"", label, to_string(value)),
+                     (s.stats.*member)[static_cast<std::size_t>(value)]);
             }
         }
     }
@@ -107,15 +109,19 @@ void worker_families(Text& text) {
     for (const Sample& s : text.samples()) text.line(s, "_info", fmt::format("worker=\"{}\"", s.id), 1);
     text.one_of("parti_state", "The worker's state.", "state", kStates, [](const Sample& s) { return s.state; });
     text.counters_by("parti_state_entries", "How often each state was entered.", "state", kStates, &WorkerStats::states_entered);
-    text.gauge("parti_alert_level", "0 none, 1 info, 2 warning, 3 error, 4 critical: for how long the lease could not be relied on.",
+    text.gauge("parti_alert_level",
+               "0 none, 1 info, 2 warning, 3 error, 4 critical: for how long the lease could not be relied on.",
                [](const Sample& s) { return static_cast<int>(s.stats.alert); });
     text.counter("parti_alerts_raised", "Alert levels reached.", &WorkerStats::alerts_raised);
-    text.time_counter("parti_unreliable_seconds", "Time without a lease to rely on, episodes that are over.", &WorkerStats::unreliable_time);
+    text.time_counter("parti_unreliable_seconds", "Time without a lease to rely on, episodes that are over.",
+                      &WorkerStats::unreliable_time);
     text.gauge("parti_partitions_owned", "Partitions owned.", [](const Sample& s) { return s.stats.owned; });
-    text.gauge("parti_partitions_draining", "Partitions revoked and not released yet.", [](const Sample& s) { return s.stats.draining; });
+    text.gauge("parti_partitions_draining", "Partitions revoked and not released yet.",
+               [](const Sample& s) { return s.stats.draining; });
     text.counter("parti_partitions_gained", "Partitions granted to this worker.", &WorkerStats::partitions_gained);
     text.counter("parti_partitions_lost", "Partitions revoked from this worker.", &WorkerStats::partitions_lost);
-    text.counter("parti_drain_timeouts", "Partitions taken away because a revoke callback took too long.", &WorkerStats::drain_timeouts);
+    text.counter("parti_drain_timeouts", "Partitions taken away because a revoke callback took too long.",
+                 &WorkerStats::drain_timeouts);
     text.counter("parti_claims", "Attempts to claim a number.", &WorkerStats::claims_attempted);
     text.counter("parti_sessions_lost", "Sessions that ended against the worker's will.", &WorkerStats::sessions_lost);
     text.counter("parti_renewal_retries", "Attempts of heartbeats beyond the first.", &WorkerStats::renewal_retries);
@@ -144,8 +150,8 @@ void leader_families(Text& text) {
                [](const Sample& s) { return seconds(s.stats.rebalance_time_last); });
     text.counter("parti_partitions_moved", "As leader: partitions revoked from a living worker.", &WorkerStats::moved_partitions);
     text.counter("parti_records_written", "As leader: assignment records begun to be written.", &WorkerStats::records_written);
-    text.summary("parti_publish_seconds", "As leader: confirmed records, first attempt to confirmation.", &WorkerStats::publish_time,
-                 &WorkerStats::records_confirmed);
+    text.summary("parti_publish_seconds", "As leader: confirmed records, first attempt to confirmation.",
+                 &WorkerStats::publish_time, &WorkerStats::records_confirmed);
     text.counter("parti_workers_joined", "As leader: workers that came.", &WorkerStats::workers_joined);
     text.counter("parti_workers_lost", "As leader: workers that left, died or are drained.", &WorkerStats::workers_lost);
     text.counter("parti_deaths_declared", "Silent workers this one declared dead.", &WorkerStats::deaths_declared);
@@ -166,7 +172,8 @@ std::string metrics_text(std::span<const Worker* const> workers) {
     samples.reserve(workers.size());
     for (std::size_t i = 0; i < workers.size(); ++i) {
         const Worker& w = *workers[i];
-        samples.push_back({fmt::format("group=\"{}\",slot=\"{}\"", w.group(), i), w.id(), w.state(), w.leader_phase(), w.is_leader(), w.stats()});
+        samples.push_back({fmt::format("group=\"{}\",slot=\"{}\"", w.group(), i), w.id(), w.state(), w.leader_phase(),
+                           w.is_leader(), w.stats()});
     }
     Text text(std::move(samples));
     worker_families(text);

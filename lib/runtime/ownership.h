@@ -1,9 +1,9 @@
 // SessionTokens and OwnershipState: what stands behind parti::Ownership.
 //
-// Model     All tokens of a session look at one deadline. A token is valid while it is not revoked, its session has not ended, and the
-//           clock has not reached the session's deadline. Whoever asks and finds the deadline passed ends the session for all its tokens:
-//           a renewal that is taken in later finds it lapsed (extend() is false), and the runtime tells the core (SessionLapsed). So a
-//           token never turns invalid while its session lives on.
+// Model     All tokens of a session look at one deadline. A token is valid while it is not revoked, its session has not ended,
+//           and the clock has not reached the session's deadline. Whoever asks and finds the deadline passed ends the session for
+//           all its tokens: a renewal that is taken in later finds it lapsed (extend() is false), and the runtime tells the core
+//           (SessionLapsed). So a token never turns invalid while its session lives on.
 // Threads   The io thread extends and ends; valid() from any thread, without a lock.
 // Cost      One SessionTokens a session, one OwnershipState an owned partition.
 // Source    R-7, P-3.

@@ -53,9 +53,7 @@ SourceReader::~SourceReader() {
     context_.executor().submit(queue_, std::move(task));
 }
 
-void SourceReader::make_queue() {
-    queue_ = context_.executor().make_queue(limit_, weak_from_this());
-}
+void SourceReader::make_queue() { queue_ = context_.executor().make_queue(limit_, weak_from_this()); }
 
 void SourceReader::join(std::weak_ptr<SourceUser> user) {
     std::erase_if(users_, [](const auto& other) { return other.expired(); });
@@ -97,9 +95,7 @@ void SourceReader::call() {
     context_.callbacks_waiting(limit_);
 }
 
-void SourceReader::listening(std::shared_ptr<void> handle) {
-    handle_ = std::move(handle);
-}
+void SourceReader::listening(std::shared_ptr<void> handle) { handle_ = std::move(handle); }
 
 void SourceReader::answered(const PartitionNews& news, std::uint64_t told_before) {
     calling_ = false;

@@ -1,10 +1,10 @@
 // SourceReader: one source, asked for all workers of a context that use it.
 //
-// Role      Sources are user code that may block or never return: they are called on callback threads, one call at a time per source
-//           whatever the number of workers, on a queue of their own, so that a source that hangs costs one thread and holds up no
-//           worker's callbacks.
-// Model     join() to hear changes. ask(): answered by a call that begins after it; workers that ask while a call is under way share
-//           the next one. What the source tells while a call is under way is newer than the call's answer.
+// Role      Sources are user code that may block or never return: they are called on callback threads, one call at a time per
+//           source whatever the number of workers, on a queue of their own, so that a source that hangs costs one thread and
+//           holds up no worker's callbacks.
+// Model     join() to hear changes. ask(): answered by a call that begins after it; workers that ask while a call is under way
+//           share the next one. What the source tells while a call is under way is newer than the call's answer.
 // Errors    What the source throws or returns wrong is an error (callback_failed, invalid_argument).
 // Threads   The io thread.
 // Lifetime  Held by the workers that are started; the context only remembers it. The source's handle goes on a callback thread.

@@ -81,16 +81,12 @@ Result<std::unique_ptr<TimerQueue>> TimerQueue::make(boost::asio::io_context& io
     return std::unique_ptr<TimerQueue>(new TimerQueue(std::move(impl)));
 }
 
-std::size_t TimerQueue::armed() const {
-    return impl_->armed.size();
-}
+std::size_t TimerQueue::armed() const { return impl_->armed.size(); }
 
 TimerQueue::Timer::Timer(TimerQueue& queue, std::function<void()> handler)
     : queue_(queue), handler_(std::make_shared<const std::function<void()>>(std::move(handler))) {}
 
-TimerQueue::Timer::~Timer() {
-    set(std::nullopt);
-}
+TimerQueue::Timer::~Timer() { set(std::nullopt); }
 
 void TimerQueue::Timer::set(std::optional<Instant> deadline) {
     if (deadline == deadline_) return;

@@ -2,7 +2,8 @@
 //
 // Role      Pure: what a key and its value mean, what is wrong with them, and the set they make together.
 // Model     A function of the present keys and values alone, whatever the order they came in.
-// Errors    PartitionRule::make: invalid_argument. Else problem(): the standing one, naming the first few keys with the rule each breaks.
+// Errors    PartitionRule::make: invalid_argument. Else problem(): the standing one, naming the first few keys with the rule each
+//           breaks.
 // Threads   One at a time.
 // Cost      Per key one map node. build() is linear in the keys.
 #pragma once
@@ -28,9 +29,9 @@ public:
 
 private:
     struct Part {
-        std::string text;          // literal, when token is 0
-        std::size_t token = 0;     // from 1
-        bool rest = false;         // and all that follow
+        std::string text;       // literal, when token is 0
+        std::size_t token = 0;  // from 1
+        bool rest = false;      // and all that follow
     };
     explicit PartitionRule(std::string text) : text_(std::move(text)) {}
     std::string text_;

@@ -28,8 +28,7 @@ Result<void> WorkerImpl::stop() {
     }
     const core::Instant deadline = boot_now() + shell->config().timing.shutdown_timeout;
     shell->request_stop();
-    const auto limit_ms =
-        std::chrono::duration_cast<std::chrono::milliseconds>(shell->config().timing.shutdown_timeout).count();
+    const auto limit_ms = std::chrono::duration_cast<std::chrono::milliseconds>(shell->config().timing.shutdown_timeout).count();
     if (!shell->wait_finished(shell->config().timing.shutdown_timeout)) {
         return fail(Errc::timeout, fmt::format("the worker has not left the group within shutdown_timeout ({} ms); it is {}",
                                                limit_ms, to_string(shell->state())));
@@ -44,15 +43,9 @@ Result<void> WorkerImpl::stop() {
 
 }  // namespace runtime
 
-const Partition& Ownership::partition() const {
-    return state_->partition;
-}
-Fence Ownership::fence() const {
-    return state_->fence;
-}
-bool Ownership::valid() const {
-    return state_->valid();
-}
+const Partition& Ownership::partition() const { return state_->partition; }
+Fence Ownership::fence() const { return state_->fence; }
+bool Ownership::valid() const { return state_->valid(); }
 
 Result<Worker> Worker::make(Context context, Config config, std::shared_ptr<Source> source,
                             std::shared_ptr<const Strategy> strategy, Callbacks callbacks) {
@@ -71,52 +64,22 @@ Worker::Worker(Worker&&) noexcept = default;
 Worker& Worker::operator=(Worker&&) noexcept = default;
 Worker::~Worker() = default;
 
-void Worker::start() {
-    impl_->shell->start();
-}
-Result<void> Worker::wait_for(State state, Duration timeout) {
-    return impl_->shell->wait_for(state, timeout);
-}
-Result<void> Worker::stop() {
-    return impl_->stop();
-}
-void Worker::request_stop() {
-    impl_->shell->request_stop();
-}
-void Worker::refresh_partitions() {
-    impl_->shell->refresh_partitions();
-}
+void Worker::start() { impl_->shell->start(); }
+Result<void> Worker::wait_for(State state, Duration timeout) { return impl_->shell->wait_for(state, timeout); }
+Result<void> Worker::stop() { return impl_->stop(); }
+void Worker::request_stop() { impl_->shell->request_stop(); }
+void Worker::refresh_partitions() { impl_->shell->refresh_partitions(); }
 
-std::string Worker::group() const {
-    return impl_->shell->config().group;
-}
-std::optional<WorkerNumber> Worker::number() const {
-    return impl_->shell->number();
-}
-std::string Worker::id() const {
-    return impl_->shell->id();
-}
-State Worker::state() const {
-    return impl_->shell->state();
-}
-bool Worker::is_leader() const {
-    return impl_->shell->leader();
-}
-AlertLevel Worker::alert_level() const {
-    return impl_->shell->view().alert;
-}
+std::string Worker::group() const { return impl_->shell->config().group; }
+std::optional<WorkerNumber> Worker::number() const { return impl_->shell->number(); }
+std::string Worker::id() const { return impl_->shell->id(); }
+State Worker::state() const { return impl_->shell->state(); }
+bool Worker::is_leader() const { return impl_->shell->leader(); }
+AlertLevel Worker::alert_level() const { return impl_->shell->view().alert; }
 
-LeaderPhase Worker::leader_phase() const {
-    return impl_->shell->phase();
-}
-std::vector<Ownership> Worker::assignment() const {
-    return impl_->shell->assignment();
-}
-WorkerStats Worker::stats() const {
-    return impl_->shell->stats();
-}
-std::optional<Error> Worker::last_error() const {
-    return impl_->shell->view().last_error;
-}
+LeaderPhase Worker::leader_phase() const { return impl_->shell->phase(); }
+std::vector<Ownership> Worker::assignment() const { return impl_->shell->assignment(); }
+WorkerStats Worker::stats() const { return impl_->shell->stats(); }
+std::optional<Error> Worker::last_error() const { return impl_->shell->view().last_error; }
 
 }  // namespace parti

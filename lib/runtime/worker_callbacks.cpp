@@ -34,9 +34,7 @@ void WorkerShell::post_to(const std::shared_ptr<Poster>& poster, std::weak_ptr<W
     });
 }
 
-void WorkerShell::post(std::function<void(WorkerShell&)> function) {
-    post_to(poster_, weak_from_this(), std::move(function));
-}
+void WorkerShell::post(std::function<void(WorkerShell&)> function) { post_to(poster_, weak_from_this(), std::move(function)); }
 
 void WorkerShell::make_callback_queue() {
     callback_queue_ = context_.executor().make_queue(config_.timing.drain_timeout, weak_from_this());
@@ -88,8 +86,8 @@ void WorkerShell::tell_assigned(const std::vector<Held>& gained) {
         return;
     }
     // Also when the callback throws: the partitions are owned all the same.
-    auto afterwards = std::make_shared<Release>(poster_, weak_from_this(),
-                                                [gained](WorkerShell& self) { self.tell_hooks_gained(gained); });
+    auto afterwards =
+        std::make_shared<Release>(poster_, weak_from_this(), [gained](WorkerShell& self) { self.tell_hooks_gained(gained); });
     queue_task("on_assigned", subject,
                [subject, slot = std::make_shared<std::shared_ptr<Release>>(std::move(afterwards))](const Callbacks& user) {
                    const auto tell = std::exchange(*slot, nullptr);
@@ -146,8 +144,7 @@ void WorkerShell::tell_revoked(const std::vector<Held>& lost) {
     auto revoke = std::make_shared<Revoke>(Revoke{lost, false});
     revokes_.push_back(revoke);
     // Reports when the last hook has let its copy go.
-    auto barrier =
-        std::make_shared<Release>(poster_, weak_from_this(), [revoke](WorkerShell& self) { self.hooks_done(revoke); });
+    auto barrier = std::make_shared<Release>(poster_, weak_from_this(), [revoke](WorkerShell& self) { self.hooks_done(revoke); });
     for (const auto& hook : listening) hook->lost(grants, [held = barrier]() mutable { held.reset(); });
 }
 
@@ -202,13 +199,9 @@ void WorkerShell::log(LogLevel level, std::string_view text) const {
                 name.empty() ? std::to_string(ordinal_) : "", stop_wanted_ ? " (stopping)" : "", text);
 }
 
-bool WorkerShell::wait_callbacks(Duration timeout) {
-    return context_.executor().wait_idle(callback_queue_, timeout);
-}
+bool WorkerShell::wait_callbacks(Duration timeout) { return context_.executor().wait_idle(callback_queue_, timeout); }
 
-void WorkerShell::close_callbacks() {
-    context_.executor().close(callback_queue_);
-}
+void WorkerShell::close_callbacks() { context_.executor().close(callback_queue_); }
 
 void WorkerShell::callback_stuck(const char* kind, const Subject& subject, Duration age, bool replaced) {
     std::string partitions;

@@ -13,13 +13,8 @@ using core::Instant;
 
 WorkerShell::WorkerShell(ContextImpl& context, Config config, std::shared_ptr<Source> source,
                          std::shared_ptr<const Strategy> strategy, Callbacks callbacks)
-    : context_(context),
-      poster_(context.poster()),
-      log_(context.log()),
-      config_(std::move(config)),
-      source_(std::move(source)),
-      strategy_(std::move(strategy)),
-      callbacks_(std::make_shared<const Callbacks>(std::move(callbacks))),
+    : context_(context), poster_(context.poster()), log_(context.log()), config_(std::move(config)), source_(std::move(source)),
+      strategy_(std::move(strategy)), callbacks_(std::make_shared<const Callbacks>(std::move(callbacks))),
       ordinal_(context.next_worker()) {}
 
 WorkerShell::~WorkerShell() = default;
@@ -155,22 +150,12 @@ void WorkerShell::link_changed(const Connection::Link& link) {
     feed(core::LinkChanged{link.up});
 }
 
-void WorkerShell::on(core::Put& put) {
-    group_->hub().put(*member_, put);
-}
-void WorkerShell::on(core::Fetch& fetch) {
-    group_->hub().fetch(*member_, fetch);
-}
-void WorkerShell::on(core::SetInterest& interest) {
-    group_->hub().set_interest(*member_, interest.interest);
-}
+void WorkerShell::on(core::Put& put) { group_->hub().put(*member_, put); }
+void WorkerShell::on(core::Fetch& fetch) { group_->hub().fetch(*member_, fetch); }
+void WorkerShell::on(core::SetInterest& interest) { group_->hub().set_interest(*member_, interest.interest); }
 
-void WorkerShell::on(core::Distrust& distrust) {
-    group_->hub().distrust(distrust.bucket, distrust.detail);
-}
-void WorkerShell::on(core::CreateBucket& create) {
-    group_->hub().create(create.bucket);
-}
+void WorkerShell::on(core::Distrust& distrust) { group_->hub().distrust(distrust.bucket, distrust.detail); }
+void WorkerShell::on(core::CreateBucket& create) { group_->hub().create(create.bucket); }
 
 void WorkerShell::on(core::SessionStarted& started) {
     session_ = std::make_shared<SessionTokens>(started.deadline,
@@ -237,9 +222,7 @@ void WorkerShell::on(core::DrainTimedOut& timed_out) {
     hooks_late(timed_out.grants);
 }
 
-void WorkerShell::on(core::StateChanged& changed) {
-    change_state(changed.from, changed.to);
-}
+void WorkerShell::on(core::StateChanged& changed) { change_state(changed.from, changed.to); }
 
 void WorkerShell::change_state(State from, State to) {
     passed_.push_back(to);
@@ -265,7 +248,8 @@ void WorkerShell::on(core::RefreshPartitions&) {
 
 void WorkerShell::on(core::AlertChanged& changed) {
     if (!callbacks_->on_alert) return;
-    queue_task("on_alert", nullptr, [level = changed.level, since = changed.since](const Callbacks& user) { user.on_alert(level, since); });
+    queue_task("on_alert", nullptr,
+               [level = changed.level, since = changed.since](const Callbacks& user) { user.on_alert(level, since); });
 }
 
 void WorkerShell::on(core::Note& note) {
@@ -277,9 +261,7 @@ void WorkerShell::on(core::Note& note) {
     if (note.error) tell_error(std::move(*note.error));
 }
 
-void WorkerShell::on(core::Stopped&) {
-    stopped_seen_ = true;
-}
+void WorkerShell::on(core::Stopped&) { stopped_seen_ = true; }
 
 void WorkerShell::observe_gone(const std::vector<Held>& gone, Gone how) const {
     Observer* o = context_.observer();

@@ -30,7 +30,10 @@
 
 namespace parti::runtime {
 
-class WorkerShell final : public std::enable_shared_from_this<WorkerShell>, public StuckListener, public BucketWaiter, public SourceUser {
+class WorkerShell final : public std::enable_shared_from_this<WorkerShell>,
+                          public StuckListener,
+                          public BucketWaiter,
+                          public SourceUser {
 public:
     WorkerShell(ContextImpl& context, Config config, std::shared_ptr<Source> source, std::shared_ptr<const Strategy> strategy,
                 Callbacks callbacks);

@@ -35,7 +35,8 @@ void read_name(Fields& in, std::string_view field, std::string& out, std::size_t
 void read_state(Fields& in, LeaseState& out) {
     const auto text = in.text("state");
     if (!text) return;
-    for (const LeaseState state : {LeaseState::live, LeaseState::draining, LeaseState::released, LeaseState::dead, LeaseState::evicted}) {
+    for (const LeaseState state :
+         {LeaseState::live, LeaseState::draining, LeaseState::released, LeaseState::dead, LeaseState::evicted}) {
         if (to_string(state) == *text) {
             out = state;
             return;
@@ -140,7 +141,8 @@ void read(Fields& in, HeadRecord& out) {
 }
 
 void read_packing(Fields& outer, Tape::Value value, Packing& out) {
-    if (!value.is(Kind::object)) return outer.refuse(outer.named("packed") + " is " + std::string(value.kind_name()) + "; it must be an object");
+    if (!value.is(Kind::object))
+        return outer.refuse(outer.named("packed") + " is " + std::string(value.kind_name()) + "; it must be an object");
     Fields in(value, "packed");
     std::uint64_t size = 0;
     std::uint64_t bytes = 0;
@@ -228,7 +230,8 @@ RecordValue read_packed(const Key& key, std::shared_ptr<AssignmentRecord> record
     const auto tape = Tape::parse(*lists);
     if (!tape) return unreadable(Errc::malformed_record, key, "its packed lists: " + tape.error().detail);
     if (!tape->root().is(Kind::object)) {
-        return unreadable(Errc::malformed_record, key, "its packed lists are " + std::string(tape->root().kind_name()) + "; a JSON object is required");
+        return unreadable(Errc::malformed_record, key,
+                          "its packed lists are " + std::string(tape->root().kind_name()) + "; a JSON object is required");
     }
     Fields in(tape->root());
     read_lists(in, *record);
@@ -246,7 +249,8 @@ RecordValue read_assignment(const Key& key, Fields& in, std::uint64_t major, std
     if (!in.finish()) return unreadable(Errc::malformed_record, key, in.problem());
     if (!packing) return AssignmentPtr(std::move(record));
     if (chunked != (packing->set != ChunkSet::none)) {
-        return unreadable(Errc::malformed_record, key, chunked ? "it names no chunks" : "its lists are in chunks, which were not read");
+        return unreadable(Errc::malformed_record, key,
+                          chunked ? "it names no chunks" : "its lists are in chunks, which were not read");
     }
     return read_packed(key, std::move(record), *packing, blob);
 }
@@ -273,20 +277,18 @@ RecordValue decode_form(Bucket bucket, const Key& key, std::string_view bytes, s
     std::uint64_t major = 0;
     in.number("v", major, 1);
     if (in.ok() && major > reads) {
-        return unreadable(Errc::future_record, key,
-                          "field 'v' is " + std::to_string(major) + "; this version of parti reads up to " + std::to_string(reads));
+        return unreadable(
+            Errc::future_record, key,
+            "field 'v' is " + std::to_string(major) + "; this version of parti reads up to " + std::to_string(reads));
     }
     if (bucket == Bucket::lease) {
         if (key.kind == Key::Kind::worker) return read_record<LeaseRecord>(key, in, major);
         return unreadable(Errc::malformed_record, key, "the lease bucket has no such key");
     }
     switch (key.kind) {
-        case Key::Kind::worker:
-            return read_assignment(key, in, major, form.blob, form.chunked);
-        case Key::Kind::head:
-            return read_record<HeadRecord>(key, in, major);
-        case Key::Kind::control:
-            return read_record<ControlRecord>(key, in, major);
+        case Key::Kind::worker: return read_assignment(key, in, major, form.blob, form.chunked);
+        case Key::Kind::head: return read_record<HeadRecord>(key, in, major);
+        case Key::Kind::control: return read_record<ControlRecord>(key, in, major);
     }
     return unreadable(Errc::malformed_record, key, "no such kind of key");
 }
@@ -325,12 +327,9 @@ std::optional<Manifest> read_manifest(std::string_view bytes) {
 
 std::string to_string(const Key& key) {
     switch (key.kind) {
-        case Key::Kind::worker:
-            return "worker." + std::to_string(key.number.value);
-        case Key::Kind::head:
-            return "head";
-        case Key::Kind::control:
-            return "control";
+        case Key::Kind::worker: return "worker." + std::to_string(key.number.value);
+        case Key::Kind::head: return "head";
+        case Key::Kind::control: return "control";
     }
     return "unknown";
 }

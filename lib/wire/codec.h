@@ -1,8 +1,9 @@
-// Codec: records <-> bytes. Versioned JSON ("v": the record's major); unknown fields are ignored; a higher major is refused as future_record.
+// Codec: records <-> bytes. Versioned JSON ("v": the record's major); unknown fields are ignored; a higher major is refused as
+// future_record.
 //
 // Model     decode is total: any bytes give a record or an Unreadable, never an exception or assertion. decode(encode(x)) == x.
-//           An assignment record can be written in three forms: plainly; packed, its lists compressed behind the head's line; in chunks,
-//           the head naming the keys that hold the packed lists. decode reads the first two, decode_chunked the third.
+//           An assignment record can be written in three forms: plainly; packed, its lists compressed behind the head's line; in
+//           chunks, the head naming the keys that hold the packed lists. decode reads the first two, decode_chunked the third.
 // Cost      One pass; memory O(size). Input above kRecordBytesMax is refused before it is parsed.
 // Source    docs/PROTOCOL.md, "State in NATS".
 #pragma once

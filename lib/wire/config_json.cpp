@@ -76,28 +76,14 @@ void read_name(const Item& item, const base::Names<Enum, N>& names, Enum& out) {
     }
     item.rules.broken({item.key, " is ", wire::quoted(item.value.text()), "; it must be ", wanted});
 }
-void read(const Item& item, Policy& out) {
-    read_name(item, base::kPolicies, out);
-}
-void read(const Item& item, ColdStart& out) {
-    read_name(item, base::kColdStarts, out);
-}
-void read(const Item& item, InstanceTakeover& out) {
-    read_name(item, base::kInstanceTakeovers, out);
-}
-void read(const Item& item, Storage& out) {
-    read_name(item, base::kStorages, out);
-}
-void read(const Item& item, CreateBuckets& out) {
-    read_name(item, base::kCreateBuckets, out);
-}
+void read(const Item& item, Policy& out) { read_name(item, base::kPolicies, out); }
+void read(const Item& item, ColdStart& out) { read_name(item, base::kColdStarts, out); }
+void read(const Item& item, InstanceTakeover& out) { read_name(item, base::kInstanceTakeovers, out); }
+void read(const Item& item, Storage& out) { read_name(item, base::kStorages, out); }
+void read(const Item& item, CreateBuckets& out) { read_name(item, base::kCreateBuckets, out); }
 
-void write(std::string& out, const std::string& value) {
-    wire::append_json(out, std::string_view(value));
-}
-void write(std::string& out, std::uint32_t value) {
-    wire::append_json(out, std::uint64_t{value});
-}
+void write(std::string& out, const std::string& value) { wire::append_json(out, std::string_view(value)); }
+void write(std::string& out, std::uint32_t value) { wire::append_json(out, std::uint64_t{value}); }
 void write(std::string& out, double value) {
     char buffer[32];
     out.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
@@ -108,21 +94,11 @@ void write_name(std::string& out, const base::Names<Enum, N>& names, Enum value)
         if (one == value) wire::append_json(out, name);
     }
 }
-void write(std::string& out, Policy value) {
-    write_name(out, base::kPolicies, value);
-}
-void write(std::string& out, ColdStart value) {
-    write_name(out, base::kColdStarts, value);
-}
-void write(std::string& out, InstanceTakeover value) {
-    write_name(out, base::kInstanceTakeovers, value);
-}
-void write(std::string& out, Storage value) {
-    write_name(out, base::kStorages, value);
-}
-void write(std::string& out, CreateBuckets value) {
-    write_name(out, base::kCreateBuckets, value);
-}
+void write(std::string& out, Policy value) { write_name(out, base::kPolicies, value); }
+void write(std::string& out, ColdStart value) { write_name(out, base::kColdStarts, value); }
+void write(std::string& out, InstanceTakeover value) { write_name(out, base::kInstanceTakeovers, value); }
+void write(std::string& out, Storage value) { write_name(out, base::kStorages, value); }
+void write(std::string& out, CreateBuckets value) { write_name(out, base::kCreateBuckets, value); }
 
 struct Row {
     std::string_view name;
@@ -225,7 +201,8 @@ struct TimingRow {
 constexpr auto kTimingRows = [] {
     std::array<TimingRow, base::kTimingFields.size() + 1> rows{};
     rows[0].name = "preset";
-    for (std::size_t i = 0; i < base::kTimingFields.size(); ++i) rows[i + 1] = {base::kTimingFields[i].name, &base::kTimingFields[i]};
+    for (std::size_t i = 0; i < base::kTimingFields.size(); ++i)
+        rows[i + 1] = {base::kTimingFields[i].name, &base::kTimingFields[i]};
     return rows;
 }();
 
@@ -242,13 +219,14 @@ void read_timing(const Item& item, Config& config) {
     if (!item.value.is(Kind::object)) return item.wrong_kind("an object");
     for (const bool preset : {true, false}) {  // the preset first, wherever it stands
         RuleList said_once;
-        for_each_key(preset ? said_once : item.rules, "timing", item.value, kTimingRows, [&](const TimingRow& row, Tape::Value value) {
-            const std::string path = path_of("timing", row.name);  // an Item only looks at it
-            const Item field{item.rules, path, value};
-            if (preset != (row.field == nullptr)) return;
-            if (preset) read_preset(field, config.timing);
-            else read(field, config.timing.*row.field->member);
-        });
+        for_each_key(preset ? said_once : item.rules, "timing", item.value, kTimingRows,
+                     [&](const TimingRow& row, Tape::Value value) {
+                         const std::string path = path_of("timing", row.name);  // an Item only looks at it
+                         const Item field{item.rules, path, value};
+                         if (preset != (row.field == nullptr)) return;
+                         if (preset) read_preset(field, config.timing);
+                         else read(field, config.timing.*row.field->member);
+                     });
     }
 }
 

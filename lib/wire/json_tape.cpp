@@ -52,20 +52,13 @@ private:
         skip_blanks();
         if (at_ == bytes_.size()) return refuse("a value is missing");
         switch (bytes_[at_]) {
-            case '{':
-                return container(Kind::object, '}', depth);
-            case '[':
-                return container(Kind::array, ']', depth);
-            case '"':
-                return text();
-            case 't':
-                return word("true", Kind::boolean, 1);
-            case 'f':
-                return word("false", Kind::boolean, 0);
-            case 'n':
-                return word("null", Kind::null, 0);
-            default:
-                return number();
+            case '{': return container(Kind::object, '}', depth);
+            case '[': return container(Kind::array, ']', depth);
+            case '"': return text();
+            case 't': return word("true", Kind::boolean, 1);
+            case 'f': return word("false", Kind::boolean, 0);
+            case 'n': return word("null", Kind::null, 0);
+            default: return number();
         }
     }
     bool word(std::string_view expected, Kind kind, std::uint64_t payload) {
@@ -244,12 +237,9 @@ Result<Tape> Tape::parse(std::string_view bytes) {
 
 double Tape::Value::real() const {
     switch (kind()) {
-        case Kind::unsigned_number:
-            return static_cast<double>(number());
-        case Kind::negative_number:
-            return static_cast<double>(std::bit_cast<std::int64_t>(number()));
-        default:
-            return std::bit_cast<double>(number());
+        case Kind::unsigned_number: return static_cast<double>(number());
+        case Kind::negative_number: return static_cast<double>(std::bit_cast<std::int64_t>(number()));
+        default: return std::bit_cast<double>(number());
     }
 }
 
@@ -260,22 +250,14 @@ std::string_view Tape::Value::text() const {
 
 std::string_view Tape::Value::kind_name() const {
     switch (kind()) {
-        case Kind::null:
-            return "null";
-        case Kind::boolean:
-            return "a boolean";
-        case Kind::unsigned_number:
-            return "a number";
-        case Kind::negative_number:
-            return "a negative number";
-        case Kind::real_number:
-            return "a number that is not an integer (or too large)";
-        case Kind::text:
-            return "a string";
-        case Kind::object:
-            return "an object";
-        case Kind::array:
-            return "an array";
+        case Kind::null: return "null";
+        case Kind::boolean: return "a boolean";
+        case Kind::unsigned_number: return "a number";
+        case Kind::negative_number: return "a negative number";
+        case Kind::real_number: return "a number that is not an integer (or too large)";
+        case Kind::text: return "a string";
+        case Kind::object: return "an object";
+        case Kind::array: return "an array";
     }
     return "unknown";
 }

@@ -30,7 +30,8 @@ int deflate_all(std::string_view input, std::string& out) {
     constexpr int kMemoryLevelDefault = 8;
     const int window_bits = std::clamp(static_cast<int>(std::bit_width(input.size())), 9, MAX_WBITS);  // 8 is zlib's own trap
     z_stream stream{};
-    int status = deflateInit2(&stream, kLevel, Z_DEFLATED, window_bits, std::min(window_bits - 7, kMemoryLevelDefault), Z_DEFAULT_STRATEGY);
+    int status = deflateInit2(&stream, kLevel, Z_DEFLATED, window_bits, std::min(window_bits - 7, kMemoryLevelDefault),
+                              Z_DEFAULT_STRATEGY);
     if (status != Z_OK) return status;
     out.resize(deflateBound(&stream, static_cast<uLong>(input.size())));
     stream.next_in = reinterpret_cast<z_const Bytef*>(const_cast<char*>(input.data()));
@@ -46,9 +47,7 @@ int deflate_all(std::string_view input, std::string& out) {
 
 }  // namespace
 
-std::string to_string(const Digest& digest) {
-    return parti::to_string(SessionId{digest.high, digest.low});
-}
+std::string to_string(const Digest& digest) { return parti::to_string(SessionId{digest.high, digest.low}); }
 
 Result<Packed> pack(std::string_view lists) {
     if (lists.size() > kRecordBytesMax) {
@@ -68,8 +67,8 @@ Result<std::string> unpack(std::string_view blob, const Packing& packing) {
                                                 std::to_string(kRecordBytesMax) + " are read");
     }
     if (blob.size() != packing.bytes) {
-        return fail(Errc::malformed_record, "its packed lists have " + std::to_string(blob.size()) + " bytes; it names " +
-                                                std::to_string(packing.bytes));
+        return fail(Errc::malformed_record,
+                    "its packed lists have " + std::to_string(blob.size()) + " bytes; it names " + std::to_string(packing.bytes));
     }
     if (packing.size > (blob.size() + 1) * kRatioMax) {
         return fail(Errc::malformed_record, std::to_string(blob.size()) + " packed bytes cannot unpack to the " +
@@ -81,15 +80,16 @@ Result<std::string> unpack(std::string_view blob, const Packing& packing) {
     const int status =
         uncompress2(reinterpret_cast<Bytef*>(out.data()), &size, reinterpret_cast<const Bytef*>(blob.data()), &used);
     if (status == Z_BUF_ERROR && size == out.size()) {
-        return fail(Errc::malformed_record, "its packed lists unpack to more than the " + std::to_string(packing.size) +
-                                                " bytes that it names");
+        return fail(Errc::malformed_record,
+                    "its packed lists unpack to more than the " + std::to_string(packing.size) + " bytes that it names");
     }
     if (status != Z_OK || size != out.size() || used != blob.size()) {
         return fail(Errc::malformed_record, "its packed lists are damaged (zlib status " + std::to_string(status) + " after " +
                                                 std::to_string(size) + " of " + std::to_string(packing.size) + " bytes)");
     }
     if (const Digest digest = digest_of(out); !(digest == packing.digest)) {
-        return fail(Errc::malformed_record, "its lists have digest " + to_string(digest) + "; it names " + to_string(packing.digest));
+        return fail(Errc::malformed_record,
+                    "its lists have digest " + to_string(digest) + "; it names " + to_string(packing.digest));
     }
     return out;
 }

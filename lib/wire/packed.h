@@ -1,9 +1,9 @@
 // Packed: the lists of an assignment record in few bytes, and in pieces.
 //
 // Role      Compression (zlib), digest (XXH3-128) and the frame of a chunk. Knows no record; codec.h puts them together.
-// Model     A record that is too long to be written plainly has its lists packed: as JSON, compressed, either behind its own message's
-//           head or in chunks under keys of their own. `Packing` is what the head says of them. docs/PROTOCOL.md, "Large records".
-//           Compression is deterministic: the same lists give the same bytes within one process.
+// Model     A record that is too long to be written plainly has its lists packed: as JSON, compressed, either behind its own
+//           message's head or in chunks under keys of their own. `Packing` is what the head says of them. docs/PROTOCOL.md,
+//           "Large records". Compression is deterministic: the same lists give the same bytes within one process.
 // Errors    unpack: malformed_record, naming what it found and the limit. Nothing throws; total on any bytes.
 // Cost      unpack allocates `size` bytes, and only when `size` is within kRecordBytesMax and within what `blob` can unpack to.
 // Source    RFC 1950 (zlib); xxHash.
@@ -35,9 +35,9 @@ enum class ChunkSet : std::uint8_t { none, a, b };
 inline ChunkSet other(ChunkSet set) { return set == ChunkSet::a ? ChunkSet::b : ChunkSet::a; }
 
 struct Packing {
-    std::size_t size = 0;   // of the lists as JSON
-    std::size_t bytes = 0;  // of the packed lists
-    Digest digest;          // of the lists as JSON
+    std::size_t size = 0;           // of the lists as JSON
+    std::size_t bytes = 0;          // of the packed lists
+    Digest digest;                  // of the lists as JSON
     ChunkSet set = ChunkSet::none;  // none: the packed lists follow the head in the same message
     std::uint32_t chunks = 0;
     friend bool operator==(const Packing&, const Packing&) = default;

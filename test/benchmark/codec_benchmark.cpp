@@ -62,21 +62,11 @@ void decode_record(benchmark::State& state, Bucket bucket, const Key& key, const
     state.SetLabel(digest_label(digest_of(wire::encode(decoded))));
 }
 
-void BM_Encode_Lease(benchmark::State& state) {
-    encode_record(state, lease());
-}
-void BM_Decode_Lease(benchmark::State& state) {
-    decode_record(state, Bucket::lease, worker_key({7}), lease());
-}
-void BM_Encode_Head(benchmark::State& state) {
-    encode_record(state, head());
-}
-void BM_Decode_Head(benchmark::State& state) {
-    decode_record(state, Bucket::assignment, head_key(), head());
-}
-void BM_Encode_Assignment(benchmark::State& state) {
-    encode_record(state, assignment(state.range(0)));
-}
+void BM_Encode_Lease(benchmark::State& state) { encode_record(state, lease()); }
+void BM_Decode_Lease(benchmark::State& state) { decode_record(state, Bucket::lease, worker_key({7}), lease()); }
+void BM_Encode_Head(benchmark::State& state) { encode_record(state, head()); }
+void BM_Decode_Head(benchmark::State& state) { decode_record(state, Bucket::assignment, head_key(), head()); }
+void BM_Encode_Assignment(benchmark::State& state) { encode_record(state, assignment(state.range(0))); }
 void BM_Decode_Assignment(benchmark::State& state) {
     decode_record(state, Bucket::assignment, worker_key({7}), assignment(state.range(0)));
 }

@@ -45,7 +45,8 @@ void core_group_start(benchmark::State& state) {
     for (auto _ : state) {
         CoreBench bench(group(workers), 10 * workers);
         for (std::uint32_t i = 0; i < workers; ++i) bench.add();
-        if (!bench.run_until([&] { return bench.covered(); }, std::chrono::seconds(60))) state.SkipWithError("the group did not settle");
+        if (!bench.run_until([&] { return bench.covered(); }, std::chrono::seconds(60)))
+            state.SkipWithError("the group did not settle");
         benchmark::DoNotOptimize(bench.puts());
     }
 }

@@ -72,43 +72,19 @@ void plan(benchmark::State& state, const Strategy& strategy, Case what, Traits t
     state.counters["moved_share"] = static_cast<double>(measure.moved_weight) / static_cast<double>(measure.total_weight);
 }
 
-void BM_RoundRobin(benchmark::State& state) {
-    plan(state, *round_robin(), Case::fresh);
-}
-void BM_ConsistentHash(benchmark::State& state) {
-    plan(state, *consistent_hash(), Case::fresh);
-}
-void BM_WeightedConsistentHash(benchmark::State& state) {
-    plan(state, *weighted_consistent_hash(), Case::join);
-}
-void BM_Rendezvous(benchmark::State& state) {
-    plan(state, *rendezvous(), Case::join);
-}
-void BM_Rendezvous_Capacities(benchmark::State& state) {
-    plan(state, *rendezvous(), Case::join, {.capacities = true});
-}
-void BM_Sticky_Fresh(benchmark::State& state) {
-    plan(state, *sticky(), Case::fresh);
-}
-void BM_Sticky_Join(benchmark::State& state) {
-    plan(state, *sticky(), Case::join);
-}
-void BM_Sticky_Leave(benchmark::State& state) {
-    plan(state, *sticky(), Case::leave);
-}
-void BM_Sticky_JoinEqual(benchmark::State& state) {
-    plan(state, *sticky(), Case::join, {.equal_weights = true});
-}
+void BM_RoundRobin(benchmark::State& state) { plan(state, *round_robin(), Case::fresh); }
+void BM_ConsistentHash(benchmark::State& state) { plan(state, *consistent_hash(), Case::fresh); }
+void BM_WeightedConsistentHash(benchmark::State& state) { plan(state, *weighted_consistent_hash(), Case::join); }
+void BM_Rendezvous(benchmark::State& state) { plan(state, *rendezvous(), Case::join); }
+void BM_Rendezvous_Capacities(benchmark::State& state) { plan(state, *rendezvous(), Case::join, {.capacities = true}); }
+void BM_Sticky_Fresh(benchmark::State& state) { plan(state, *sticky(), Case::fresh); }
+void BM_Sticky_Join(benchmark::State& state) { plan(state, *sticky(), Case::join); }
+void BM_Sticky_Leave(benchmark::State& state) { plan(state, *sticky(), Case::leave); }
+void BM_Sticky_JoinEqual(benchmark::State& state) { plan(state, *sticky(), Case::join, {.equal_weights = true}); }
 
-void BM_Sticky_JoinZones(benchmark::State& state) {
-    plan(state, *sticky(), Case::join, {.equal_weights = true, .zones = true});
-}
-void BM_Sticky_FreshZones(benchmark::State& state) {
-    plan(state, *sticky(), Case::fresh, {.zones = true});
-}
-void BM_Sticky_JoinBudget(benchmark::State& state) {
-    plan(state, *sticky({.max_moves_share = 0.001}), Case::join);
-}
+void BM_Sticky_JoinZones(benchmark::State& state) { plan(state, *sticky(), Case::join, {.equal_weights = true, .zones = true}); }
+void BM_Sticky_FreshZones(benchmark::State& state) { plan(state, *sticky(), Case::fresh, {.zones = true}); }
+void BM_Sticky_JoinBudget(benchmark::State& state) { plan(state, *sticky({.max_moves_share = 0.001}), Case::join); }
 
 // Everything sits on one worker of many: the most moves that can be asked for.
 void BM_Sticky_SpreadOut(benchmark::State& state) {
@@ -125,7 +101,12 @@ void BM_Sticky_SpreadOut(benchmark::State& state) {
 }
 
 void sizes(benchmark::internal::Benchmark* benchmark) {
-    benchmark->Args({10, 100})->Args({50, 500})->Args({16, 1024})->Args({100, 10'000})->Args({200, 10'000})->Args({5000, 250'000});
+    benchmark->Args({10, 100})
+        ->Args({50, 500})
+        ->Args({16, 1024})
+        ->Args({100, 10'000})
+        ->Args({200, 10'000})
+        ->Args({5000, 250'000});
     benchmark->Unit(benchmark::kMicrosecond);
 }
 BENCHMARK(BM_RoundRobin)->Apply(sizes);

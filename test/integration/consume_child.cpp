@@ -1,11 +1,12 @@
 // consume-child: one worker with a consumer in a process of its own, for tests that kill and stop it.
 //
-//   consume-child URL PARTITIONS [ACK_WAIT_MS]     group "g", partitions p.1000 ..., stream ORDERS, subject orders.{1}, max_ack_pending 1
+//   consume-child URL PARTITIONS [ACK_WAIT_MS]     group "g", partitions p.1000 ..., stream ORDERS, subject orders.{1},
+//   max_ack_pending 1
 //
 // With ACK_WAIT_MS its lease outlives every pause that a test makes.
 //
-// Prints "ready", then one line per handled message before it is acknowledged: CLOCK_MONOTONIC in ns, partition, payload. A line on stdin, or
-// its end, stops it gracefully.
+// Prints "ready", then one line per handled message before it is acknowledged: CLOCK_MONOTONIC in ns, partition, payload. A line
+// on stdin, or its end, stops it gracefully.
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -23,8 +24,8 @@ long long monotonic_ns() {
 }
 
 parti::Result<void> print(parti::Message& message) {
-    std::printf("%lld %s %.*s\n", monotonic_ns(), message.ownership().partition().id().c_str(), static_cast<int>(message.payload().size()),
-                message.payload().data());
+    std::printf("%lld %s %.*s\n", monotonic_ns(), message.ownership().partition().id().c_str(),
+                static_cast<int>(message.payload().size()), message.payload().data());
     std::fflush(stdout);
     return {};
 }

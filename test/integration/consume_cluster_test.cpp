@@ -1,4 +1,5 @@
-// Consumers on three servers that are one: a server is killed under load, each in its turn, and nothing is lost or reordered (P-9, P-10).
+// Consumers on three servers that are one: a server is killed under load, each in its turn, and nothing is lost or reordered
+// (P-9, P-10).
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -115,7 +116,8 @@ protected:
     }
     // Answered by the leader of the bucket's stream only: the group can be written again.
     bool buckets_have_leaders() {
-        return api("STREAM.INFO.KV_parti_cluster_lease", json::object()) && api("STREAM.INFO.KV_parti_cluster_assignment", json::object());
+        return api("STREAM.INFO.KV_parti_cluster_lease", json::object()) &&
+               api("STREAM.INFO.KV_parti_cluster_assignment", json::object());
     }
     bool all_handled(const Published& published, const std::vector<std::unique_ptr<Member>>& members) {
         std::set<std::pair<std::string, std::uint64_t>> seen;
@@ -148,7 +150,8 @@ protected:
 };
 
 TEST_F(ConsumeCluster, KillingEachOfThreeServersUnderLoadLosesAndReordersNothing) {
-    ASSERT_TRUE(api("STREAM.CREATE.LOAD", {{"name", "LOAD"}, {"subjects", {"load.*"}}, {"storage", "file"}, {"num_replicas", kReplicas}}));
+    ASSERT_TRUE(api("STREAM.CREATE.LOAD",
+                    {{"name", "LOAD"}, {"subjects", {"load.*"}}, {"storage", "file"}, {"num_replicas", kReplicas}}));
     std::vector<std::unique_ptr<Member>> members;
     for (const char* label : {"one", "two"}) members.push_back(std::make_unique<Member>(label, cluster_->urls()));
     for (const auto& member : members) {

@@ -1,4 +1,5 @@
-// Consumers on a real server when something goes wrong: killed and stopped workers, restarted servers, vanished durables (P-9, P-10).
+// Consumers on a real server when something goes wrong: killed and stopped workers, restarted servers, vanished durables (P-9,
+// P-10).
 #include "consume_fixture.h"
 
 #include <nats/nats.h>
@@ -46,7 +47,8 @@ protected:
         std::unique_ptr<ChildProcess> process_;
     };
     // Per partition in the order of time: every number comes, and only the one before may come again. Counts repeats.
-    std::string judge(std::vector<Line> lines, const std::vector<std::string>& partitions, std::uint64_t count, std::uint64_t& repeats) {
+    std::string judge(std::vector<Line> lines, const std::vector<std::string>& partitions, std::uint64_t count,
+                      std::uint64_t& repeats) {
         std::sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) { return a.at < b.at; });
         for (const std::string& id : partitions) {
             std::uint64_t due = 0;
@@ -173,7 +175,8 @@ TEST_F(ConsumeFaults, AProcessStoppedForLongerThanAckWaitHandlesNothingTwice) {
             return consumer_info("c-p_" + id.substr(2)).value("num_redelivered", 0) > 0;
         });
     };
-    // Each pause in the middle of a stream of messages; how many of them are in hand then is chance, so as often as it takes, and three times.
+    // Each pause in the middle of a stream of messages; how many of them are in hand then is chance, so as often as it takes, and
+    // three times.
     for (int times = 0, tries = 0; times < 3; ++tries) {
         ASSERT_LT(tries, 30) << "no pause met a message in hand";
         publish(partitions, 100);
@@ -185,7 +188,8 @@ TEST_F(ConsumeFaults, AProcessStoppedForLongerThanAckWaitHandlesNothingTwice) {
         }));
         ASSERT_TRUE(a.process().pause());
         const auto since = std::chrono::steady_clock::now();
-        ASSERT_TRUE(eventually([&] { return sent_again() || std::chrono::steady_clock::now() - since > 1s; }));  // ack_wait is 200 ms
+        // ack_wait is 200 ms
+        ASSERT_TRUE(eventually([&] { return sent_again() || std::chrono::steady_clock::now() - since > 1s; }));
         if (sent_again()) ++times;
         ASSERT_TRUE(a.process().resume());
         ASSERT_TRUE(eventually([&] { return all_there(published); })) << a.lines.size() << " of " << published * count;
@@ -241,7 +245,8 @@ TEST_F(ConsumeFaults, AStreamMadeAnewIsReplayedOrSkippedAsConfiguredAndReported)
     }
 }
 
-// What a kill of nats-server 2.9.10 leaves behind when it falls between emptying a durable's file and writing it (durable-check counts them).
+// What a kill of nats-server 2.9.10 leaves behind when it falls between emptying a durable's file and writing it (durable-check
+// counts them).
 TEST_F(ConsumeFaults, ADurableThatTheServerForgotIsNotHandledFromTheBeginningAgain) {
     make_stream();
     const auto partitions = ids(2);
@@ -294,18 +299,21 @@ TEST_F(ConsumeFaults, AStopGoesOnWhenTheServerDiesInTheMiddleOfIt) {
     ASSERT_TRUE(a.stop());
 }
 
-// The durable stays behind what was acknowledged, and there is nothing to take: as after a server's kill, here by hand while a drain waits for a
-// handler. It is looked at eight times at most, and for a second at most.
+// The durable stays behind what was acknowledged, and there is nothing to take: as after a server's kill, here by hand while a
+// drain waits for a handler. It is looked at eight times at most, and for a second at most.
 TEST_F(ConsumeFaults, ADrainEndsWhenTheDurableStaysBehind) {
     make_stream();
     publish(ids(1), 21);
     Hold hold;
     Context context = connect();
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        seen_.add(m);
-        if (m.payload() == "20") hold.wait();
-        return {};
-    }, consuming());
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            seen_.add(m);
+            if (m.payload() == "20") hold.wait();
+            return {};
+        },
+        consuming());
     ASSERT_TRUE(eventually([&] { return hold.inside() == 1; })) << notes_.text();
     natsSubscription* looks = nullptr;
     ASSERT_EQ(natsConnection_SubscribeSync(&looks, raw_->get(), "$JS.API.CONSUMER.INFO.ORDERS.c-p_1000"), NATS_OK);

@@ -60,7 +60,8 @@ std::string Seen::again(const std::string& partition) const {
     std::string out;
     const auto at = again_.find(partition);
     if (at == again_.end()) return " none";
-    for (const auto& entry : at->second) out += " " + std::to_string(entry.first) + " (" + std::to_string(entry.second) + " times)";
+    for (const auto& entry : at->second)
+        out += " " + std::to_string(entry.first) + " (" + std::to_string(entry.second) + " times)";
     return out;
 }
 
@@ -79,7 +80,8 @@ void ConsumeTest::TearDown() {
 }
 
 void ConsumeTest::make_stream(const nlohmann::json& more) {
-    nlohmann::json config{{"name", "ORDERS"}, {"subjects", {"orders.*"}}, {"storage", "file"}, {"retention", "limits"}, {"num_replicas", 1}};
+    nlohmann::json config{
+        {"name", "ORDERS"}, {"subjects", {"orders.*"}}, {"storage", "file"}, {"retention", "limits"}, {"num_replicas", 1}};
     config.update(more);
     const auto made = raw_->api("STREAM.CREATE.ORDERS", config);
     ASSERT_TRUE(made) << made.error();
@@ -112,7 +114,8 @@ void ConsumeTest::publish(const std::vector<std::string>& partitions, std::uint6
     for (std::uint64_t k = 0; k < count; ++k) {
         for (const std::string& id : partitions) {
             const std::string subject = "orders." + id.substr(id.rfind('.') + 1);
-            ASSERT_EQ(natsConnection_PublishString(raw_->get(), subject.c_str(), std::to_string(published_[id]++).c_str()), NATS_OK);
+            ASSERT_EQ(natsConnection_PublishString(raw_->get(), subject.c_str(), std::to_string(published_[id]++).c_str()),
+                      NATS_OK);
         }
     }
     ASSERT_TRUE(eventually([&] {

@@ -45,8 +45,8 @@ protected:
 
     void make_stream(const nlohmann::json& more = nlohmann::json::object());  // "ORDERS", orders.*
     ConsumerConfig consuming() const;                                         // stream ORDERS, "orders.{1}", prefix "c"
-    std::unique_ptr<Member> member(const Context& context, const std::shared_ptr<Source>& source, Handler handler, ConsumerConfig config,
-                                   Callbacks callbacks = {}, bool start_worker = true);
+    std::unique_ptr<Member> member(const Context& context, const std::shared_ptr<Source>& source, Handler handler,
+                                   ConsumerConfig config, Callbacks callbacks = {}, bool start_worker = true);
     // Appends `count` messages to each partition, one each in turn, and waits until the stream has them.
     void publish(const std::vector<std::string>& partitions, std::uint64_t count);
     nlohmann::json consumer_info(const std::string& durable);

@@ -45,15 +45,18 @@ TEST_F(ConsumeHandlers, AFailureIsTriedAgainInOrder) {
     Context context = connect();
     ConsumerConfig config = consuming();
     config.retry_first = 5ms;
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        if (m.payload() == "3" && m.delivered() < 3) {
-            ++failures;
-            if (m.delivered() == 1) throw std::runtime_error("not yet");
-            return fail(Errc::not_ready, "still not");
-        }
-        seen_.add(m);
-        return {};
-    }, config);
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            if (m.payload() == "3" && m.delivered() < 3) {
+                ++failures;
+                if (m.delivered() == 1) throw std::runtime_error("not yet");
+                return fail(Errc::not_ready, "still not");
+            }
+            seen_.add(m);
+            return {};
+        },
+        config);
     ASSERT_TRUE(eventually([&] { return seen_.total() == 10; })) << notes_.text();
     EXPECT_EQ(failures, 2);
     EXPECT_EQ(seen_.in_order_once(ids(1), 10), "");
@@ -71,14 +74,17 @@ TEST_F(ConsumeHandlers, PoisonGoesToTheDeadLetterSubjectWithItsReasonAndTheRestG
     config.retry_first = 2ms;
     config.deliveries_max = 3;
     config.dead_letter_subject = "dead.{1}";
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        if (m.payload() == "2") {
-            ++tries;
-            return fail(Errc::invalid_argument, "cannot be understood");
-        }
-        seen_.add(m);
-        return {};
-    }, config);
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            if (m.payload() == "2") {
+                ++tries;
+                return fail(Errc::invalid_argument, "cannot be understood");
+            }
+            seen_.add(m);
+            return {};
+        },
+        config);
     ASSERT_TRUE(eventually([&] { return seen_.total() == 5 && a->consumer->stats().dead_lettered == 1; })) << notes_.text();
     EXPECT_EQ(tries, 3);
     EXPECT_EQ(seen_.of("p.1000"), (std::vector<std::uint64_t>{0, 1, 3, 4, 5}));
@@ -100,11 +106,14 @@ TEST_F(ConsumeHandlers, PoisonThatCannotBeStoredIsKept) {
     config.retry_max = 20ms;
     config.deliveries_max = 2;
     config.dead_letter_subject = "nobody.listens";
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        if (!well) return fail(Errc::internal, "broken");
-        seen_.add(m);
-        return {};
-    }, config);
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            if (!well) return fail(Errc::internal, "broken");
+            seen_.add(m);
+            return {};
+        },
+        config);
     ASSERT_TRUE(eventually([&] { return notes_.has_line("could not be stored under dead_letter_subject"); })) << notes_.text();
     well = true;
     ASSERT_TRUE(eventually([&] { return seen_.total() == 2; })) << notes_.text();
@@ -120,11 +129,14 @@ TEST_F(ConsumeHandlers, ASlowHandlerIsNotGivenItsMessageTwice) {
     config.max_ack_pending = 10;
     config.ack_wait = 200ms;
     Door door;
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        if (m.payload() == "0") door.pass();
-        seen_.add(m);
-        return {};
-    }, config);
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            if (m.payload() == "0") door.pass();
+            seen_.add(m);
+            return {};
+        },
+        config);
     ASSERT_TRUE(door.wait_for_somebody());
     // Three times the ack_wait, by the server's clock: its own record of the consumer says what came again.
     const auto since = std::chrono::steady_clock::now();
@@ -145,11 +157,14 @@ TEST_F(ConsumeHandlers, AManualMessageMayBeKeptAndAcknowledgedLater) {
     config.max_ack_pending = 2;
     std::mutex mutex;
     std::vector<Message> kept;
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        const std::lock_guard lock(mutex);
-        kept.push_back(m);
-        return {};
-    }, config);
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            const std::lock_guard lock(mutex);
+            kept.push_back(m);
+            return {};
+        },
+        config);
     const auto count = [&] {
         const std::lock_guard lock(mutex);
         return kept.size();
@@ -202,13 +217,16 @@ TEST_F(ConsumeHandlers, ARevokeWaitsForTheHandlerAndTheUsersCallbackComesAfterIt
         revoked_after = handled.load();
         done();
     };
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        EXPECT_TRUE(assigned);  // the user's on_assigned has returned
-        door.pass();
-        seen_.add(m);
-        handled = true;
-        return {};
-    }, consuming(), std::move(callbacks));
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            EXPECT_TRUE(assigned);  // the user's on_assigned has returned
+            door.pass();
+            seen_.add(m);
+            handled = true;
+            return {};
+        },
+        consuming(), std::move(callbacks));
     ASSERT_TRUE(door.wait_for_somebody());
     a->worker.request_stop();
     ASSERT_TRUE(a->worker.wait_for(State::draining, 10s));
@@ -282,11 +300,14 @@ TEST_F(ConsumeHandlers, WhatIsFetchedAheadIsBounded) {
     config.max_ack_pending = 1000;
     config.partition_messages_max = 16;
     Door door;
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        if (m.payload() == "0") door.pass();
-        seen_.add(m);
-        return {};
-    }, config);
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            if (m.payload() == "0") door.pass();
+            seen_.add(m);
+            return {};
+        },
+        config);
     ASSERT_TRUE(door.wait_for_somebody());
     ASSERT_TRUE(eventually([&] { return a->consumer->stats().pulled == 16; }));
     EXPECT_EQ(consumer_info("c-p_1000").value("num_ack_pending", -1), 16);
@@ -298,8 +319,8 @@ TEST_F(ConsumeHandlers, WhatIsFetchedAheadIsBounded) {
     EXPECT_EQ(seen_.in_order_once(ids(1), 200), "");
 }
 
-// nats.c keeps what is published for a millisecond before it writes. With max_ack_pending 1 the next message waits for that; ours must not. Both in
-// one run, the best of three rounds each.
+// nats.c keeps what is published for a millisecond before it writes. With max_ack_pending 1 the next message waits for that; ours
+// must not. Both in one run, the best of three rounds each.
 TEST_F(ConsumeHandlers, AnOrderedPartitionDoesNotWaitForTheFlusherAsPlainNatsCDoes) {
     constexpr std::uint64_t count = 200;
     using Clock = std::chrono::steady_clock;
@@ -307,11 +328,14 @@ TEST_F(ConsumeHandlers, AnOrderedPartitionDoesNotWaitForTheFlusherAsPlainNatsCDo
     std::mutex mutex;
     std::vector<Clock::time_point> handled;
     Context context = connect();
-    auto a = member(context, source(1), [&](Message&) -> Result<void> {
-        const std::lock_guard lock(mutex);
-        handled.push_back(Clock::now());
-        return {};
-    }, consuming());
+    auto a = member(
+        context, source(1),
+        [&](Message&) -> Result<void> {
+            const std::lock_guard lock(mutex);
+            handled.push_back(Clock::now());
+            return {};
+        },
+        consuming());
     jsCtx* js = nullptr;
     ASSERT_EQ(natsConnection_JetStream(&js, raw_->get(), nullptr), NATS_OK);
     jsSubOptions options;
@@ -342,7 +366,9 @@ TEST_F(ConsumeHandlers, AnOrderedPartitionDoesNotWaitForTheFlusherAsPlainNatsCDo
     }
     natsSubscription_Destroy(plain);
     jsCtx_Destroy(js);
-    const auto us = [](Clock::duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count() / static_cast<long>(count); };
+    const auto us = [](Clock::duration d) {
+        return std::chrono::duration_cast<std::chrono::microseconds>(d).count() / static_cast<long>(count);
+    };
     EXPECT_LT(us(ours) * 10, us(theirs) * 7) << "us a message: " << us(ours) << ", plain nats.c " << us(theirs);
     RecordProperty("us_ours", std::to_string(us(ours)));
     RecordProperty("us_plain", std::to_string(us(theirs)));
@@ -357,10 +383,13 @@ TEST_F(ConsumeHandlers, AMessageLargerThanTheBytesAllowedStillComes) {
     ConsumerConfig config = consuming();
     config.max_ack_pending = 100;
     config.partition_bytes_max = 4096;
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        size = m.payload().size();
-        return {};
-    }, config);
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            size = m.payload().size();
+            return {};
+        },
+        config);
     ASSERT_TRUE(eventually([&] { return size == large.size(); })) << notes_.text();
 }
 

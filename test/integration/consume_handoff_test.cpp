@@ -1,4 +1,5 @@
-// Consumers on a real server: handoffs neither lose nor replay, and keep each partition's order (P-9, P-10; W2, W3 of the Go library).
+// Consumers on a real server: handoffs neither lose nor replay, and keep each partition's order (P-9, P-10; W2, W3 of the Go
+// library).
 #include "consume_fixture.h"
 
 #include <nats/nats.h>

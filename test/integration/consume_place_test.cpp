@@ -1,5 +1,6 @@
-// What nats-server 2.9.10 does when a redelivery is due and the pull it finds has no subscriber any more: it loses its place by one, and after the
-// message's ack sends it once more, as if for the first time, to whoever pulls then. Its next owner must not get it.
+// What nats-server 2.9.10 does when a redelivery is due and the pull it finds has no subscriber any more: it loses its place by
+// one, and after the message's ack sends it once more, as if for the first time, to whoever pulls then. Its next owner must not
+// get it.
 #include "consume_fixture.h"
 
 #include <nats/nats.h>
@@ -23,7 +24,8 @@ protected:
         make_stream();
     }
 
-    // Plain nats.c: takes the first message and never acknowledges it, leaves a pull without a subscriber, and lets the redelivery find it.
+    // Plain nats.c: takes the first message and never acknowledges it, leaves a pull without a subscriber, and lets the
+    // redelivery find it.
     void lose_place() {
         const std::string next = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.c-p_1000";
         const auto taken = raw_->request(next, R"({"batch":1,"expires":5000000000})");
@@ -81,11 +83,14 @@ TEST_P(ConsumePlace, AHandoffLeavesNothingThatWasAcknowledgedToTheNextOwner) {
     publish(ids(1), 3);
     ASSERT_NO_FATAL_FAILURE(lose_place());
     Hold hold;
-    auto a = member(context, list_, [&](Message& m) -> Result<void> {
-        seen_.add(m);
-        hold.wait();
-        return {};
-    }, config_);
+    auto a = member(
+        context, list_,
+        [&](Message& m) -> Result<void> {
+            seen_.add(m);
+            hold.wait();
+            return {};
+        },
+        config_);
     ASSERT_TRUE(eventually([&] { return hold.inside() == 1; })) << notes_.text();
     a->worker.request_stop();  // while the message is in hand
     ASSERT_TRUE(a->worker.wait_for(State::draining, 10s));

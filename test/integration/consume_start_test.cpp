@@ -49,7 +49,8 @@ TEST_F(ConsumeStart, MorePartitionsThanConsumersNamesTheCapAndTheRemedy) {
     make_stream();
     const Error error = refused(consuming(), source(1001));
     EXPECT_EQ(error.code, Errc::invalid_config);
-    EXPECT_TRUE(says(error, "1001 partitions") && says(error, "1000") && says(error, "hash the keys into a fixed number of partition tokens"))
+    EXPECT_TRUE(says(error, "1001 partitions") && says(error, "1000") &&
+                says(error, "hash the keys into a fixed number of partition tokens"))
         << error.detail;
 }
 
@@ -64,7 +65,8 @@ TEST_F(ConsumeStart, PerWorkerOnAnOldServerSaysWhichOneIsNeeded) {
     make_stream({{"retention", "workqueue"}});
     ConsumerConfig config = consuming();
     config.mode = ConsumerMode::per_worker;
-    if (server_->version().find("2.9.") == std::string::npos) GTEST_SKIP() << "the server is " << server_->version();  // not an old one
+    // not an old one
+    if (server_->version().find("2.9.") == std::string::npos) GTEST_SKIP() << "the server is " << server_->version();
     const Error error = refused(config, source(2));
     EXPECT_EQ(error.code, Errc::unsupported_server);
     EXPECT_TRUE(says(error, "2.10") && says(error, "2.9.") && says(error, "per_partition")) << error.detail;
@@ -77,7 +79,8 @@ TEST_F(ConsumeStart, BadSettingsAreNamedWithTheirRules) {
     config.pull_heartbeat = 20s;
     const Error error = refused(config, source(2));
     EXPECT_EQ(error.code, Errc::invalid_config);
-    EXPECT_TRUE(says(error, "subject ('orders.*')") && says(error, "max_ack_pending (0)") && says(error, "pull_heartbeat (20s)")) << error.detail;
+    EXPECT_TRUE(says(error, "subject ('orders.*')") && says(error, "max_ack_pending (0)") && says(error, "pull_heartbeat (20s)"))
+        << error.detail;
     config = consuming();
     config.concurrency = 2;  // of 1 callback thread
     EXPECT_TRUE(says(refused(config, source(2)), "callback_threads (1)"));

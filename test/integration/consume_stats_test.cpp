@@ -1,4 +1,5 @@
-// What a consumer says of its messages on a real server (lag, in flight, the oldest), and term: what is terminated never comes again.
+// What a consumer says of its messages on a real server (lag, in flight, the oldest), and term: what is terminated never comes
+// again.
 #include "consume_fixture.h"
 
 #include <chrono>
@@ -23,11 +24,14 @@ TEST_F(ConsumeStats, LagInFlightAndTheOldestFollowTheMessages) {
     publish(ids(2), 10);
     Context context = connect(3);
     Hold hold;
-    auto a = member(context, source(2), [&](Message& m) -> Result<void> {
-        hold.wait();
-        seen_.add(m);
-        return {};
-    }, consuming());
+    auto a = member(
+        context, source(2),
+        [&](Message& m) -> Result<void> {
+            hold.wait();
+            seen_.add(m);
+            return {};
+        },
+        consuming());
     ASSERT_TRUE(eventually([&] { return hold.inside() == 2; })) << notes_.text();
     EXPECT_EQ(a->consumer->stats().in_flight, 2U) << "one of each partition";
     EXPECT_EQ(a->consumer->stats().lag, 18U);
@@ -37,7 +41,8 @@ TEST_F(ConsumeStats, LagInFlightAndTheOldestFollowTheMessages) {
     hold.open();
     ASSERT_TRUE(eventually([&] { return seen_.total() == 25; }));
     ASSERT_TRUE(eventually([&] { return a->consumer->stats().in_flight == 0; }));
-    EXPECT_TRUE(eventually([&] { return a->consumer->stats().oldest_in_flight == Duration::zero(); })) << "the last handler has returned";
+    EXPECT_TRUE(eventually([&] { return a->consumer->stats().oldest_in_flight == Duration::zero(); }))
+        << "the last handler has returned";
     const ConsumerStats after = a->consumer->stats();
     EXPECT_EQ(after.lag, 0U);
     EXPECT_EQ(after.pulled, 25U);
@@ -58,11 +63,14 @@ TEST_F(ConsumeStats, AMessageThatIsKeptIsInFlightAndAgesUntilItIsSettled) {
         const std::lock_guard lock(mutex);
         return kept.size();
     };
-    auto a = member(context, source(1), [&](Message& m) -> Result<void> {
-        const std::lock_guard lock(mutex);
-        kept.push_back(m);
-        return {};
-    }, config);
+    auto a = member(
+        context, source(1),
+        [&](Message& m) -> Result<void> {
+            const std::lock_guard lock(mutex);
+            kept.push_back(m);
+            return {};
+        },
+        config);
     ASSERT_TRUE(eventually([&] { return count() == 3; })) << notes_.text();
     EXPECT_EQ(a->consumer->stats().in_flight, 3U);
     EXPECT_EQ(a->consumer->stats().lag, 2U);
@@ -78,7 +86,8 @@ TEST_F(ConsumeStats, AMessageThatIsKeptIsInFlightAndAgesUntilItIsSettled) {
     const std::lock_guard lock(mutex);
     EXPECT_TRUE(kept[3].ack() && kept[4].ack());
     EXPECT_EQ(a->consumer->stats().in_flight, 0U);
-    EXPECT_TRUE(eventually([&] { return a->consumer->stats().oldest_in_flight == Duration::zero(); })) << "the last handler has returned";
+    EXPECT_TRUE(eventually([&] { return a->consumer->stats().oldest_in_flight == Duration::zero(); }))
+        << "the last handler has returned";
     EXPECT_GE(before, 50ms);
     kept.clear();
 }

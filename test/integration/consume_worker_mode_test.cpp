@@ -48,13 +48,16 @@ TEST_F(ConsumePerWorker, AGainedPartitionBringsItsBacklogAndAHandoffRepeatsNothi
     ASSERT_TRUE(eventually([&] { return seen_.total() >= 60; })) << notes_.text();
     auto b = member(context, list, seen_.handler(), per_worker());
     publish(partitions, 40);
-    ASSERT_TRUE(eventually([&] { return covered({&a->worker, &b->worker}, 12) && !b->worker.assignment().empty(); })) << notes_.text();
+    ASSERT_TRUE(eventually([&] {
+        return covered({&a->worker, &b->worker}, 12) && !b->worker.assignment().empty();
+    })) << notes_.text();
     publish(partitions, 40);  // what came before a may have handled alone
     ASSERT_TRUE(eventually([&] { return b->consumer->stats().handled > 0; })) << notes_.text();
     EXPECT_EQ(durables().size(), 2U);
     ASSERT_TRUE(a->worker.stop());
     publish(partitions, 40);
-    ASSERT_TRUE(eventually([&] { return seen_.distinct() == 160U * 12U && messages_left() == 0; })) << seen_.total() << notes_.text();
+    ASSERT_TRUE(eventually([&] { return seen_.distinct() == 160U * 12U && messages_left() == 0; }))
+        << seen_.total() << notes_.text();
     EXPECT_EQ(seen_.in_order_once(partitions, 160), "");
     // The leaver has deleted its durable before its partitions were granted.
     EXPECT_EQ(durables().size(), 1U);
@@ -88,8 +91,10 @@ TEST_F(ConsumePerWorker, TheDurableOfADeadIncarnationIsDeletedAndItsPartitionsGo
     ASSERT_TRUE(a->worker.stop());
     a.reset();
     // As a killed worker leaves it: a durable with half of the filters, of an incarnation whose lease has ended.
-    nlohmann::json left{{"durable_name", "c-" + std::to_string(held.value) + "-1"}, {"name", "c-" + std::to_string(held.value) + "-1"},
-                        {"ack_policy", "explicit"}, {"filter_subjects", {"orders.1000", "orders.1001", "orders.1002"}}};
+    nlohmann::json left{{"durable_name", "c-" + std::to_string(held.value) + "-1"},
+                        {"name", "c-" + std::to_string(held.value) + "-1"},
+                        {"ack_policy", "explicit"},
+                        {"filter_subjects", {"orders.1000", "orders.1001", "orders.1002"}}};
     const std::string name = left["name"].get<std::string>();
     ASSERT_TRUE(raw_->api("CONSUMER.CREATE.ORDERS." + name, {{"stream_name", "ORDERS"}, {"config", left}}));
     publish(partitions, 20);
@@ -104,7 +109,8 @@ TEST_F(ConsumePerWorker, ARefusedFilterIsTriedAgainUntilItsHolderLetsGo) {
     const auto partitions = ids(4);
     publish(partitions, 10);
     // Somebody else's consumer: not a durable of ours, so it is not touched.
-    nlohmann::json foreign{{"durable_name", "foreign"}, {"name", "foreign"}, {"ack_policy", "explicit"}, {"filter_subject", "orders.1001"}};
+    nlohmann::json foreign{
+        {"durable_name", "foreign"}, {"name", "foreign"}, {"ack_policy", "explicit"}, {"filter_subject", "orders.1001"}};
     ASSERT_TRUE(raw_->api("CONSUMER.CREATE.ORDERS.foreign", {{"stream_name", "ORDERS"}, {"config", foreign}}));
     Context context = connect();
     auto a = member(context, source(4), seen_.handler(), per_worker());

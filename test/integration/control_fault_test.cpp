@@ -15,7 +15,8 @@ TEST_F(ControlFaults, CommandsAreCarriedOutByTheNextLeader) {
     ASSERT_TRUE(a.wait("covered"));
     Context context = connect();
     std::vector<Partition> list;  // as worker-host names them
-    for (int i = 0; i < 12; ++i) list.push_back(*Partition::from_id("part.000" + std::string(i < 10 ? "0" : "") + std::to_string(i)));
+    for (int i = 0; i < 12; ++i)
+        list.push_back(*Partition::from_id("part.000" + std::string(i < 10 ? "0" : "") + std::to_string(i)));
     const std::shared_ptr<Source> same = *StaticSource::make(list);
     Config named = config();
     named.instance = "pod-c";

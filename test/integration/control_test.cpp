@@ -80,7 +80,8 @@ TEST_F(ControlTest, NamesToDrainAreCheckedAndEndedSessionsAreForgotten) {
     Worker a = started(context, source(4), named);
     ASSERT_TRUE(eventually([&] { return covered({&a}, 4); }));
     const Control operators = control(context);
-    for (const std::string& unknown : {std::string("pod-b"), std::string("77"), std::string("0123456789abcdef0123456789abcdef")}) {
+    for (const std::string& unknown :
+         {std::string("pod-b"), std::string("77"), std::string("0123456789abcdef0123456789abcdef")}) {
         const auto refused = operators.drain(unknown);
         ASSERT_FALSE(refused) << unknown;
         EXPECT_EQ(refused.error().code, Errc::not_found) << refused.error().message();
@@ -134,7 +135,8 @@ TEST_F(ControlTest, RebalanceEndsTheSettleWindow) {
     EXPECT_TRUE(eventually([&] { return !status(operators).rebalance_pending; }));
     EXPECT_EQ(a.stats().plans_by[static_cast<std::size_t>(PlanReason::request)], 1U);
     ASSERT_TRUE(operators.rebalance());
-    EXPECT_TRUE(eventually([&] { return a.stats().plans_by[static_cast<std::size_t>(PlanReason::request)] == 2; })) << "asked again, planned again";
+    EXPECT_TRUE(eventually([&] { return a.stats().plans_by[static_cast<std::size_t>(PlanReason::request)] == 2; }))
+        << "asked again, planned again";
 }
 
 TEST_F(ControlTest, RefreshReachesTheSourceOfEveryWorker) {
@@ -309,7 +311,8 @@ TEST_F(ControlTest, StatusTellsEveryWorker) {
     EXPECT_EQ(first->published.epoch, s.epoch);
     ASSERT_TRUE(b.stop());
     s = status(operators);
-    const auto ended = std::count_if(s.workers.begin(), s.workers.end(), [](const auto& w) { return w.lease == LeaseState::released; });
+    const auto ended =
+        std::count_if(s.workers.begin(), s.workers.end(), [](const auto& w) { return w.lease == LeaseState::released; });
     EXPECT_EQ(ended, 1);
 }
 

@@ -19,7 +19,8 @@ constexpr Milliseconds kPatience{20000};
 
 // The command's exit code and what it said.
 std::pair<int, std::string> history_check(const std::vector<std::string>& files) {
-    auto process = ChildProcess::start({.path = PARTI_HISTORY_CHECK_FILE, .args = files, .env = {}, .working_dir = {}, .stderr_file = {}});
+    auto process =
+        ChildProcess::start({.path = PARTI_HISTORY_CHECK_FILE, .args = files, .env = {}, .working_dir = {}, .stderr_file = {}});
     if (!process) return {-1, process.error()};
     std::string said;
     for (;;) {
@@ -112,7 +113,8 @@ void expect_forgeries_noticed(const std::vector<std::string>& files) {
 
     forged = whole;
     for (HistoryEvent& event : forged[second->process].events) {
-        if (event.kind == Kind::grant && event.session == second->session && event.partition == second->partition) event.fence = {0, 1};
+        if (event.kind == Kind::grant && event.session == second->session && event.partition == second->partition)
+            event.fence = {0, 1};
     }
     EXPECT_THAT(fired(forged), Contains(Oracle::fence_order)) << "a token below its predecessor's";
 

@@ -30,9 +30,7 @@ test::NatsServer start_server(test::NatsServerOptions options) {
 
 }  // namespace
 
-void ConnectionDeleter::operator()(natsConnection* connection) const {
-    natsConnection_Destroy(connection);
-}
+void ConnectionDeleter::operator()(natsConnection* connection) const { natsConnection_Destroy(connection); }
 
 Connection connect(const std::string& url, const std::string& user, const std::string& password) {
     natsOptions* raw = nullptr;
@@ -133,9 +131,7 @@ std::vector<std::string> NatsWorld::consumer_names(const std::string& bucket) {
     return answer["consumers"].get<std::vector<std::string>>();
 }
 
-std::size_t NatsWorld::watch_consumers(const std::string& bucket) {
-    return consumer_names(bucket).size();
-}
+std::size_t NatsWorld::watch_consumers(const std::string& bucket) { return consumer_names(bucket).size(); }
 
 std::size_t NatsWorld::delete_watch_consumers(const std::string& bucket) {
     const auto names = consumer_names(bucket);
@@ -143,21 +139,11 @@ std::size_t NatsWorld::delete_watch_consumers(const std::string& bucket) {
     return names.size();
 }
 
-void NatsWorld::server_down() {
-    check(server_.kill(), "kill");
-}
-void NatsWorld::server_up() {
-    check(server_.restart(), "restart");
-}
-void NatsWorld::wipe_store() {
-    check(server_.wipe(), "wipe");
-}
-void NatsWorld::take_snapshot() {
-    check(server_.snapshot("then"), "snapshot");
-}
-void NatsWorld::restore_snapshot() {
-    check(server_.restore("then"), "restore");
-}
+void NatsWorld::server_down() { check(server_.kill(), "kill"); }
+void NatsWorld::server_up() { check(server_.restart(), "restart"); }
+void NatsWorld::wipe_store() { check(server_.wipe(), "wipe"); }
+void NatsWorld::take_snapshot() { check(server_.snapshot("then"), "snapshot"); }
+void NatsWorld::restore_snapshot() { check(server_.restore("then"), "restore"); }
 
 void NatsWorld::make_loose_bucket(const std::string& bucket) {
     const nlohmann::json config{

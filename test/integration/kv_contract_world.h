@@ -1,7 +1,7 @@
 // NatsWorld: the contract's world around the real client, a real nats-server and real time.
 //
-// Role      ContractWorld over NatsServer. Clients share one io_context that runs on the test's thread inside run_until(); each has a
-//           connection of its own. Operators' acts go over short connections of their own.
+// Role      ContractWorld over NatsServer. Clients share one io_context that runs on the test's thread inside run_until(); each
+//           has a connection of its own. Operators' acts go over short connections of their own.
 // Errors    std::runtime_error with the sentence of what failed: gtest makes it a failure.
 //           PARTI_TEST_LOG set prints what the clients log.
 // Threads   One, and nats.c's.
@@ -29,7 +29,8 @@ struct ConnectionDeleter {
 };
 using Connection = std::unique_ptr<__natsConnection, ConnectionDeleter>;
 
-// A connection with the options of the runtime: reconnects for ever, shared delivery pool of one thread, no buffering while it is down.
+// A connection with the options of the runtime: reconnects for ever, shared delivery pool of one thread, no buffering while it is
+// down.
 Connection connect(const std::string& url, const std::string& user = {}, const std::string& password = {});
 
 class NatsWorld final : public ContractWorld {

@@ -41,9 +41,7 @@ TEST_F(LargeGroup, AServerWhoseMessagesAreTooShortForAnyRecordIsNamed) {
     EXPECT_TRUE(w.stop());
 }
 
-TEST_F(LargeGroup, TwoHundredWorkersShareAThousandPartitionsAndLoseTheirLeader) {
-    share_and_lose_the_leader(200);
-}
+TEST_F(LargeGroup, TwoHundredWorkersShareAThousandPartitionsAndLoseTheirLeader) { share_and_lose_the_leader(200); }
 
 }  // namespace
 }  // namespace parti::test

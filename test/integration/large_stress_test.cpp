@@ -7,9 +7,7 @@ namespace {
 
 const stress::Budget budget("LargeGroup.*", {.nightly = 90});
 
-TEST_F(LargeGroup, AThousandWorkersShareFiveThousandPartitionsAndLoseTheirLeader) {
-    share_and_lose_the_leader(1000);
-}
+TEST_F(LargeGroup, AThousandWorkersShareFiveThousandPartitionsAndLoseTheirLeader) { share_and_lose_the_leader(1000); }
 
 }  // namespace
 }  // namespace parti::test

@@ -174,7 +174,8 @@ TEST_F(LauncherTest, AKilledParentTakesLauncherServerAndStoreWithIt) {
 }
 
 TEST_F(LauncherTest, AParentThatSetsNoDeathSignalIsFollowedToo) {
-    // The shell holds no end of the launcher's stdin but the one this test keeps open, so only the launcher's own signal can end it.
+    // The shell holds no end of the launcher's stdin but the one this test keeps open, so only the launcher's own signal can end
+    // it.
     ProcessOptions options;
     options.path = "sh";
     options.args = {"-c", std::string("exec 3<&0; '") + PARTI_LAUNCHER_FILE + "' <&3 & wait"};

@@ -34,7 +34,8 @@ protected:
         return answer ? *answer : "no answer: " + answer.error();
     }
     static void make_stream(const NatsServer& server) {
-        const std::string answer = request(server, "$JS.API.STREAM.CREATE.S", R"({"name":"S","subjects":["s.>"],"storage":"file"})");
+        const std::string answer =
+            request(server, "$JS.API.STREAM.CREATE.S", R"({"name":"S","subjects":["s.>"],"storage":"file"})");
         ASSERT_NE(answer.find("stream_create_response"), std::string::npos) << answer;
         ASSERT_EQ(answer.find("\"error\""), std::string::npos) << answer;
     }

@@ -1,5 +1,5 @@
-// Puts the faults back that lose, repeat or misdirect messages (PEER-GO-PARTI.md W2, W3, W4, W5, W18), as small consumers on a real
-// server, and shows that the ledger names each of them; and that it is silent over the same handoff done right.
+// Puts the faults back that lose, repeat or misdirect messages (PEER-GO-PARTI.md W2, W3, W4, W5, W18), as small consumers on a
+// real server, and shows that the ledger names each of them; and that it is silent over the same handoff done right.
 #include <gtest/gtest.h>
 #include <nats/nats.h>
 
@@ -33,8 +33,8 @@ public:
 
     void pull(int batch, std::chrono::nanoseconds expires) {
         const std::string body = json{{"batch", batch}, {"expires", expires.count()}}.dump();
-        EXPECT_EQ(natsConnection_PublishRequest(connection_, ("$JS.API.CONSUMER.MSG.NEXT.S." + durable_).c_str(), inbox_.c_str(), body.data(),
-                                                static_cast<int>(body.size())),
+        EXPECT_EQ(natsConnection_PublishRequest(connection_, ("$JS.API.CONSUMER.MSG.NEXT.S." + durable_).c_str(), inbox_.c_str(),
+                                                body.data(), static_cast<int>(body.size())),
                   NATS_OK);
         EXPECT_EQ(natsConnection_FlushTimeout(connection_, 5000), NATS_OK);
     }
@@ -85,12 +85,14 @@ protected:
     }
 
     void make_stream(const char* retention = "limits") {
-        const auto made = nats_->api("STREAM.CREATE.S", {{"name", "S"}, {"subjects", {"s.>"}}, {"storage", "file"}, {"retention", retention}});
+        const auto made =
+            nats_->api("STREAM.CREATE.S", {{"name", "S"}, {"subjects", {"s.>"}}, {"storage", "file"}, {"retention", retention}});
         ASSERT_TRUE(made) << made.error();
     }
     // True: made, or changed.
     bool durable(const std::string& name, const json& more) {
-        json config = {{"durable_name", name}, {"ack_policy", "explicit"}, {"ack_wait", 30'000'000'000}, {"deliver_policy", "all"}};
+        json config = {
+            {"durable_name", name}, {"ack_policy", "explicit"}, {"ack_wait", 30'000'000'000}, {"deliver_policy", "all"}};
         config.update(more);
         auto made = nats_->api("CONSUMER.DURABLE.CREATE.S." + name, {{"stream_name", "S"}, {"config", config}});
         if (!made) refusals_.push_back(made.error());
@@ -120,7 +122,8 @@ protected:
         const auto message = puller.next(patience);
         if (message == nullptr) return false;
         Handling h;
-        const std::string_view payload(natsMsg_GetData(message.get()), static_cast<std::size_t>(natsMsg_GetDataLength(message.get())));
+        const std::string_view payload(natsMsg_GetData(message.get()),
+                                       static_cast<std::size_t>(natsMsg_GetDataLength(message.get())));
         const auto content = parse_load_payload(payload);
         EXPECT_TRUE(content);
         jsMsgMetaData* meta = nullptr;
@@ -154,7 +157,8 @@ protected:
         options_.check_owners = true;
         const LedgerReport report = check_ledger(published_, processes_, {}, options_);
         std::printf("  %s\n", describe(report.counts).c_str());
-        for (std::size_t i = 0; i < report.violations.size() && i < 3; ++i) std::printf("  seen: %s\n", report.violations[i].text.c_str());
+        for (std::size_t i = 0; i < report.violations.size() && i < 3; ++i)
+            std::printf("  seen: %s\n", report.violations[i].text.c_str());
         return report.counts;
     }
     static std::uint64_t wrong(const LedgerCounts& c) {
@@ -246,7 +250,9 @@ TEST_P(LedgerSelftest, W3WhatWasFetchedAheadIsHandledBesideTheNewOwner) {
     w0.pull(20, 5s);
     for (int i = 0; i < 5; ++i) ASSERT_TRUE(handle(0, w0));
     own("p0", 1);  // and w0 still has fifteen in its hands
-    ASSERT_TRUE(durable("w1b", {{"filter_subject", "s.p0"}, {"deliver_policy", "by_start_sequence"}, {"opt_start_seq", processes_[0].handlings.back().stream_sequence + 1}}));
+    ASSERT_TRUE(durable("w1b", {{"filter_subject", "s.p0"},
+                                {"deliver_policy", "by_start_sequence"},
+                                {"opt_start_seq", processes_[0].handlings.back().stream_sequence + 1}}));
     Puller p1(nats_->get(), "w1"), p0(nats_->get(), "w1b");
     handle_all(1, p1);
     handle_all(1, p0);

@@ -32,7 +32,8 @@ bool OperatorTest::heartbeats_pass(const Worker& worker, std::uint64_t count) {
     return eventually([&] { return worker.stats().renewals >= before + count; });
 }
 
-Worker OperatorTest::started(const Context& context, const std::shared_ptr<Source>& source, const Config& config, Callbacks callbacks) {
+Worker OperatorTest::started(const Context& context, const std::shared_ptr<Source>& source, const Config& config,
+                             Callbacks callbacks) {
     Worker out = worker(context, source, config, std::move(callbacks));
     out.start();
     return out;

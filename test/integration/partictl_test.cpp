@@ -60,7 +60,8 @@ TEST_F(Partictl, SteersAGroup) {
     Worker b = started(context, source(6), config());
     ASSERT_TRUE(eventually([&] { return owns({&a, &b}, {3, 3}); }));
 
-    for (const Args& words : {Args{"freeze"}, Args{"drain", "pod-a"}, Args{"drain", "pod-x", "--in-advance"}, Args{"rebalance"}, Args{"refresh"}}) {
+    for (const Args& words :
+         {Args{"freeze"}, Args{"drain", "pod-a"}, Args{"drain", "pod-x", "--in-advance"}, Args{"rebalance"}, Args{"refresh"}}) {
         const Ran ran = command(words);
         EXPECT_EQ(ran.code, 0) << words[0] << ": " << ran.err;
         EXPECT_EQ(ran.out + ran.err, "");
@@ -68,8 +69,8 @@ TEST_F(Partictl, SteersAGroup) {
     ASSERT_TRUE(eventually([&] { return owns({&a, &b}, {0, 6}); }));
     const Ran text = command({"status"});
     EXPECT_EQ(text.code, 0) << text.err;
-    for (const std::string part : {"group g: epoch ", "leader worker ", "policy relinquish, frozen", "partitions 6, without owner 0; drain list: pod-a, pod-x",
-                                   "worker  lease", "pod-a"}) {
+    for (const std::string part : {"group g: epoch ", "leader worker ", "policy relinquish, frozen",
+                                   "partitions 6, without owner 0; drain list: pod-a, pod-x", "worker  lease", "pod-a"}) {
         EXPECT_NE(text.out.find(part), std::string::npos) << part << " is not in:\n" << text.out;
     }
     const auto json = nlohmann::json::parse(command({"status", "--json"}).out, nullptr, false);
@@ -80,7 +81,8 @@ TEST_F(Partictl, SteersAGroup) {
     ASSERT_EQ(json.at("workers").size(), 2U);
     EXPECT_EQ(json.at("workers")[0].at("drained").get<bool>() + json.at("workers")[1].at("drained").get<bool>(), 1);
 
-    for (const Args& words : {Args{"unfreeze"}, Args{"undrain", std::to_string(a.number()->value)}, Args{"undrain", "pod-x"}, Args{"reset"}}) {
+    for (const Args& words :
+         {Args{"unfreeze"}, Args{"undrain", std::to_string(a.number()->value)}, Args{"undrain", "pod-x"}, Args{"reset"}}) {
         EXPECT_EQ(command(words).code, 0) << words[0];
     }
     EXPECT_TRUE(eventually([&] { return owns({&a, &b}, {3, 3}); }));
@@ -115,13 +117,15 @@ TEST_F(Partictl, RefusesBadUsageNamingTheValueAndTheRule) {
 
 TEST_F(Partictl, ItsExitCodeTellsWhatWentWrong) {
     EXPECT_EQ(command({"status"}).code, 3) << "no such group";
-    EXPECT_EQ(run({"--server", "nats://127.0.0.1:1", "--group", "g", "--timeout", "1", "status"}).code, 4) << "nobody listens there";
+    EXPECT_EQ(run({"--server", "nats://127.0.0.1:1", "--group", "g", "--timeout", "1", "status"}).code, 4)
+        << "nobody listens there";
     Context context = connect();
     Worker a = started(context, source(2), config());
     ASSERT_TRUE(eventually([&] { return covered({&a}, 2); }));
     const Ran missing = command({"drain", "pod-a"});
     EXPECT_EQ(missing.code, 3);
-    EXPECT_NE(missing.err.find("not_found: 'pod-a' is neither session, instance nor number of one of the 1 living workers"), std::string::npos)
+    EXPECT_NE(missing.err.find("not_found: 'pod-a' is neither session, instance nor number of one of the 1 living workers"),
+              std::string::npos)
         << missing.err;
     EXPECT_EQ(command({"drain", "two words"}).code, 2);
     auto raw = RawNats::connect(server_->url());

@@ -73,7 +73,8 @@ TEST_F(ChildProcessTest, InheritsThreeDescriptorsAndNoBlockedSignals) {
     options.args = {"/proc/self/fd"};
     ChildProcess child = start(options);
     std::vector<std::string> fds;
-    for (LineRead read = child.read_line(time); read.state == ReadState::line; read = child.read_line(time)) fds.push_back(read.text);
+    for (LineRead read = child.read_line(time); read.state == ReadState::line; read = child.read_line(time))
+        fds.push_back(read.text);
     EXPECT_EQ(fds, (std::vector<std::string>{"0", "1", "2", "3"})) << "3 is the folder that ls reads";
     ChildProcess status = start(shell("grep -E 'SigBlk|SigIgn' /proc/self/status; exit 0"));
     EXPECT_EQ(status.read_line(time).text, "SigBlk:\t0000000000000000");

@@ -113,8 +113,8 @@ TEST_F(PullTest, StatusesNeverGoStraightOn) {
     EXPECT_EQ(pull_->outstanding(), 0U);
 }
 
-// Messages come in a stream while the pull is ended: what the server has sent by then comes, once and in order and before the end is told; what it
-// had not sent yet, and what is stored afterwards, reaches nobody.
+// Messages come in a stream while the pull is ended: what the server has sent by then comes, once and in order and before the end
+// is told; what it had not sent yet, and what is stored afterwards, reaches nobody.
 TEST_F(PullTest, AnEndInTheMiddleOfAStreamLeavesNoGapAndDoublesNothing) {
     constexpr std::uint32_t count = 5000;
     ASSERT_NO_FATAL_FAILURE(store(count));
@@ -138,7 +138,8 @@ TEST_F(PullTest, AnEndInTheMiddleOfAStreamLeavesNoGapAndDoublesNothing) {
     EXPECT_EQ(ended, 1);
 }
 
-// close() returns only when nobody is inside take_direct: what that works on may go then. The one inside looks for a while whether it does.
+// close() returns only when nobody is inside take_direct: what that works on may go then. The one inside looks for a while
+// whether it does.
 TEST_F(PullTest, CloseWaitsForTheMessageThatIsBeingTakenAndNoneFollows) {
     std::atomic<bool> entered{false}, closing{false}, closed{false}, closed_meanwhile{false}, left{false};
     inside_ = [&] {

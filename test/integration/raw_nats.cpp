@@ -15,9 +15,7 @@ Outcome<RawNats> RawNats::connect(const std::string& url) {
 
 RawNats::RawNats(RawNats&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
 
-RawNats::~RawNats() {
-    natsConnection_Destroy(connection_);
-}
+RawNats::~RawNats() { natsConnection_Destroy(connection_); }
 
 Outcome<std::string> RawNats::request(const std::string& subject, const std::string& body) {
     natsMsg* reply = nullptr;

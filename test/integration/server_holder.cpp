@@ -1,4 +1,5 @@
-// server-holder: holds a NatsServer, a plain child and a temp folder until its stdin ends or it is killed. A test kills it -9 to see what survives.
+// server-holder: holds a NatsServer, a plain child and a temp folder until its stdin ends or it is killed. A test kills it -9 to
+// see what survives.
 #include <unistd.h>
 
 #include <cstdio>

@@ -16,7 +16,8 @@ class ServerWatchTest : public SweptTest {};
 void create_stream(NatsServer& server, const std::string& name) {
     auto nats = RawNats::connect(server.url(), 5000ms);
     ASSERT_TRUE(nats) << nats.error();
-    const auto made = nats->request("$JS.API.STREAM.CREATE." + name, "{\"name\":\"" + name + "\",\"subjects\":[\"" + name + ".*\"]}", 5000ms);
+    const auto made =
+        nats->request("$JS.API.STREAM.CREATE." + name, "{\"name\":\"" + name + "\",\"subjects\":[\"" + name + ".*\"]}", 5000ms);
     ASSERT_TRUE(made) << made.error();
 }
 

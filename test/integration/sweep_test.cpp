@@ -112,10 +112,12 @@ TEST_F(SweepTest, ReportsATempFolderUntilItsOwnerGoes) {
     EXPECT_TRUE(leftovers().empty());
 }
 
-// server-holder makes a folder and a server, as a test does, and is killed as a ctest kills one that takes too long: first every child.
+// server-holder makes a folder and a server, as a test does, and is killed as a ctest kills one that takes too long: first every
+// child.
 TEST_F(SweepTest, NoFolderSurvivesATestThatIsKilledWithAllItsChildren) {
     const auto names = [](const std::vector<std::string>& folders, const std::string& what) {
-        return std::count_if(folders.begin(), folders.end(), [&](const std::string& f) { return f.find("/parti-" + what + "-") != std::string::npos; });
+        return std::count_if(folders.begin(), folders.end(),
+                             [&](const std::string& f) { return f.find("/parti-" + what + "-") != std::string::npos; });
     };
     ProcessOptions options;
     options.path = PARTI_HOLDER_FILE;

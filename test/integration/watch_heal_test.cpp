@@ -21,7 +21,8 @@ protected:
     void SetUp() override {
         WorkerTest::SetUp();
         std::vector<Partition> list;
-        for (std::size_t i = 0; i < kPartitions; ++i) list.push_back(*Partition::from_id((i < 10 ? "part.0000" : "part.000") + std::to_string(i)));
+        for (std::size_t i = 0; i < kPartitions; ++i)
+            list.push_back(*Partition::from_id((i < 10 ? "part.0000" : "part.000") + std::to_string(i)));
         list_ = *StaticSource::make(std::move(list));
         process_.emplace(host({"--workers", "1", "--partitions", std::to_string(kPartitions), "--autostart"}));
         join();
@@ -48,7 +49,8 @@ protected:
     std::set<std::string> ids_of_process() {
         std::set<std::string> out;
         const auto said = process_->ask("ownership", "ownership");
-        if (!said || said->at("workers").empty() || said->at("workers")[0].at("valid") != said->at("workers")[0].at("partitions").size()) {
+        if (!said || said->at("workers").empty() ||
+            said->at("workers")[0].at("valid") != said->at("workers")[0].at("partitions").size()) {
             return out;
         }
         for (const json& id : said->at("workers")[0].at("partitions")) out.insert(id.get<std::string>());
@@ -162,7 +164,7 @@ TEST_F(WatchHealing, AfterAllConsumersWereDeletedBehindTheirBacks) {
     for (const ConsumerInfo& consumer : stats->consumers) EXPECT_FALSE(before.contains(consumer.name)) << consumer.name;
 }
 
-// ---- what a group at rest costs -------------------------------------------------------------------------------------------
+// ---- what a group at rest costs ----------------------------------------------------------------------------------------
 
 class Deliveries : public WorkerTest {
 protected:
@@ -205,13 +207,14 @@ protected:
         EXPECT_TRUE(eventually([&] { return covered(all, total) && loads(all) == std::vector<std::size_t>(total, 1); }))
             << notes_.text();
         const Cost cost = measure(all, 20 * total);
-        std::printf("%zu workers in %zu processes: %.2f messages in and %.2f out a renewal\n", total, processes, cost.in, cost.out);
+        std::printf("%zu workers in %zu processes: %.2f messages in and %.2f out a renewal\n", total, processes, cost.in,
+                    cost.out);
         return cost;
     }
 };
 
-// A renewal is one message in and one answer out. It is delivered to leader and standbys only: at most three processes; the leader's own
-// renewals to every process. Heartbeats of idle watches come on top: two a second and watch.
+// A renewal is one message in and one answer out. It is delivered to leader and standbys only: at most three processes; the
+// leader's own renewals to every process. Heartbeats of idle watches come on top: two a second and watch.
 TEST_F(Deliveries, AtRestGrowWithTheWorkersNotWithTheirSquare) {
     const Cost few = cost_of(1, 4);
     const Cost many = cost_of(1, 24);

@@ -149,7 +149,8 @@ TEST_F(BadInput, ReplicasThatTheServerCannotKeepSafely) {
     c.replicas = 3;
     const Error error = fatal_error_of(c, source(1));
     EXPECT_EQ(error.code, Errc::unsupported_server) << error.message();
-    // Before 2.11 the library refuses and names the value; from then on it would be safe, and a server without a cluster refuses itself.
+    // Before 2.11 the library refuses and names the value; from then on it would be safe, and a server without a cluster refuses
+    // itself.
     const bool refused_by_us = server_->version().rfind("2.9.", 0) == 0 || server_->version().rfind("2.10.", 0) == 0;
     EXPECT_TRUE(names(error, refused_by_us ? "3" : "replicas > 1 not supported")) << error.message();
 }

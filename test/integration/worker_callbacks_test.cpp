@@ -221,7 +221,9 @@ TEST_F(WorkerCallbacks, AReleaseMayOutliveItsWorkerAndContext) {
 TEST_F(WorkerCallbacks, SlowOnesDoNotDelayRenewals) {
     Context context = connect();
     Callbacks callbacks;
-    callbacks.on_assigned = [&](std::span<const Ownership>) { hold_.wait(std::chrono::duration_cast<Milliseconds>(3 * fast_test_timing().ttl)); };
+    callbacks.on_assigned = [&](std::span<const Ownership>) {
+        hold_.wait(std::chrono::duration_cast<Milliseconds>(3 * fast_test_timing().ttl));
+    };
     Worker w = worker(context, source(2), std::move(callbacks));
     w.start();
     ASSERT_TRUE(eventually([&] { return covered({&w}, 2); }));

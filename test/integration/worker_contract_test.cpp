@@ -105,25 +105,26 @@ TEST_P(WorkerContractBreach, IsSeenAndNamed) {
     EXPECT_EQ(broken, 1U) << describe(findings);
 }
 
-INSTANTIATE_TEST_SUITE_P(, WorkerContractBreach,
-                         testing::Values(Breach{"silent", "ready", "no 'ready' within 20000 ms"}, Breach{"dies", "ready", "no server here"},
-                                         Breach{"garbage", "ready", "no JSON object with a text 'event': 'hello'"},
-                                         Breach{"no_contract", "ready", "names no version"}, Breach{"version", "ready", "it speaks version 2"},
-                                         Breach{"pid", "ready", "names another"},
-                                         Breach{"bad_option", "bad_option", "it goes on"}, Breach{"bad_option_code", "bad_option", "exit 1"},
-                                         Breach{"unnamed_option", "bad_option", "must be named"}, Breach{"counts", "start", "counts 2 workers; 1 run"},
-                                         Breach{"ms", "start", "lacks 'ms'"}, Breach{"covered", "start", "no 'covered' within"},
-                                         Breach{"garbage_later", "status", "'by the way'"}, Breach{"stable", "status", "2 of them stable"},
-                                         Breach{"ids", "status", "of its own"}, Breach{"owned", "status", "add up to 23"},
-                                         Breach{"leader", "status", "for 0 workers"}, Breach{"twice", "ownership", "part.00000 4 times"},
-                                         Breach{"stats", "stats", "'partitions_lost'"}, Breach{"renewals", "stats", "stands still"},
-                                         Breach{"unknown_command", "unknown_command", "'no_such_command' must be answered by 'error'"},
-                                         Breach{"takeover", "stop", "0 times instead of once"}, Breach{"memory", "memory", "without live_bytes"},
-                                         Breach{"quit", "quit", "did not end within"}, Breach{"exit", "quit", "exit 1 instead of exit 0"},
-                                         Breach{"history_empty", "history", "there is no"}, Breach{"history_unreleased", "history", "two owners"},
-                                         Breach{"numbers", "history", "hold it at once"}, Breach{"orphan", "orphan", "must end it within"},
-                                         Breach{"orphan_code", "orphan", "exit 102, not exit 0"}),
-                         [](const testing::TestParamInfo<Breach>& param) { return std::string(param.param.mode); });
+INSTANTIATE_TEST_SUITE_P(
+    , WorkerContractBreach,
+    testing::Values(Breach{"silent", "ready", "no 'ready' within 20000 ms"}, Breach{"dies", "ready", "no server here"},
+                    Breach{"garbage", "ready", "no JSON object with a text 'event': 'hello'"},
+                    Breach{"no_contract", "ready", "names no version"}, Breach{"version", "ready", "it speaks version 2"},
+                    Breach{"pid", "ready", "names another"}, Breach{"bad_option", "bad_option", "it goes on"},
+                    Breach{"bad_option_code", "bad_option", "exit 1"}, Breach{"unnamed_option", "bad_option", "must be named"},
+                    Breach{"counts", "start", "counts 2 workers; 1 run"}, Breach{"ms", "start", "lacks 'ms'"},
+                    Breach{"covered", "start", "no 'covered' within"}, Breach{"garbage_later", "status", "'by the way'"},
+                    Breach{"stable", "status", "2 of them stable"}, Breach{"ids", "status", "of its own"},
+                    Breach{"owned", "status", "add up to 23"}, Breach{"leader", "status", "for 0 workers"},
+                    Breach{"twice", "ownership", "part.00000 4 times"}, Breach{"stats", "stats", "'partitions_lost'"},
+                    Breach{"renewals", "stats", "stands still"},
+                    Breach{"unknown_command", "unknown_command", "'no_such_command' must be answered by 'error'"},
+                    Breach{"takeover", "stop", "0 times instead of once"}, Breach{"memory", "memory", "without live_bytes"},
+                    Breach{"quit", "quit", "did not end within"}, Breach{"exit", "quit", "exit 1 instead of exit 0"},
+                    Breach{"history_empty", "history", "there is no"}, Breach{"history_unreleased", "history", "two owners"},
+                    Breach{"numbers", "history", "hold it at once"}, Breach{"orphan", "orphan", "must end it within"},
+                    Breach{"orphan_code", "orphan", "exit 102, not exit 0"}),
+    [](const testing::TestParamInfo<Breach>& param) { return std::string(param.param.mode); });
 
 }  // namespace
 }  // namespace parti::test

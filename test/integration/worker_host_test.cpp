@@ -179,7 +179,8 @@ TEST_F(WorkerHost, TellsItsStatusOverHttp) {
     EXPECT_GE(now.at("counters").at("partitions_gained"), 12);
     EXPECT_GT(now.at("memory").at("anonymous_bytes"), 0);
     EXPECT_EQ(now.at("threads").at("status"), 1) << "one thread, by name";
-    ASSERT_TRUE(eventually([&] { return nlohmann::json::parse(get("/").body).at("counters").at("renewals") > now.at("counters").at("renewals"); }));
+    ASSERT_TRUE(eventually(
+        [&] { return nlohmann::json::parse(get("/").body).at("counters").at("renewals") > now.at("counters").at("renewals"); }));
 
     EXPECT_EQ(get("/nothing").status, 404);
     const std::vector<std::pair<std::string, std::string>> requests = {

@@ -38,7 +38,8 @@ void marker_of_a_living_lease(SimScenario& s) {
     s.run_for(40 * kSecond);
 }
 
-// A leader resigns while its last grant is on its way; it arrives between its successor's look at the record and the sealing of it.
+// A leader resigns while its last grant is on its way; it arrives between its successor's look at the record and the sealing of
+// it.
 void late_grant_of_a_resigned_leader(SimScenario& s) {
     begin(s, kThree);
     const std::string leader = s.leader();
@@ -72,8 +73,8 @@ void record_beyond_the_head(SimScenario& s) {
     s.run_for(40 * kSecond);
 }
 
-// Both buckets come back empty. Before the victim has heard of it, another claims its number in the new history, and by chance its
-// lease is at the very revision that the victim's next renewal expects; then it is cut off.
+// Both buckets come back empty. Before the victim has heard of it, another claims its number in the new history, and by chance
+// its lease is at the very revision that the victim's next renewal expects; then it is cut off.
 void stale_renewal_that_fits(SimScenario& s) {
     begin(s, kThree);
     const std::string victim = follower(s);
@@ -107,7 +108,8 @@ void stale_renewal_that_fits(SimScenario& s) {
     s.run_for(40 * kSecond);
 }
 
-// The assignments go back to before D joined, while somebody still has to let go of what D is to have: the old records list it again.
+// The assignments go back to before D joined, while somebody still has to let go of what D is to have: the old records list it
+// again.
 void given_back_while_it_drains(SimScenario& s) {
     begin(s, kThree);
     const auto old = s.store().snapshot(s.bucket(Bucket::assignment));
@@ -125,11 +127,12 @@ void given_back_while_it_drains(SimScenario& s) {
 
 const std::array<Drill, 6>& drills() {
     static const std::array<Drill, 6> kDrills = {{
-        {"claim_marker_at_once", "the lease of a living worker is removed", options([](Config& c) { c.number_max = 2; }), marker_of_a_living_lease},
-        {"sealing_blind", "a resigned leader's grant arrives while its record is sealed", options([](Config& c) { c.number_max = 4; }, 16),
-         late_grant_of_a_resigned_leader},
-        {"no_sealing", "a resigned leader's grant arrives after its successor has begun", options([](Config& c) { c.number_max = 4; }, 16),
-         late_grant_of_a_resigned_leader},
+        {"claim_marker_at_once", "the lease of a living worker is removed", options([](Config& c) { c.number_max = 2; }),
+         marker_of_a_living_lease},
+        {"sealing_blind", "a resigned leader's grant arrives while its record is sealed",
+         options([](Config& c) { c.number_max = 4; }, 16), late_grant_of_a_resigned_leader},
+        {"no_sealing", "a resigned leader's grant arrives after its successor has begun",
+         options([](Config& c) { c.number_max = 4; }, 16), late_grant_of_a_resigned_leader},
         {"slots_before_head", "a record arrives without the head that makes room for it", options([](Config& c) {
              c.number_max = 2;
              c.cold_start = ColdStart::wait;
@@ -141,7 +144,8 @@ const std::array<Drill, 6>& drills() {
              c.timing.drain_timeout = milliseconds(500);
          }),
          stale_renewal_that_fits},
-        {"regained_without_release", "a store goes back while a partition drains", options([](Config&) {}), given_back_while_it_drains},
+        {"regained_without_release", "a store goes back while a partition drains", options([](Config&) {}),
+         given_back_while_it_drains},
     }};
     return kDrills;
 }

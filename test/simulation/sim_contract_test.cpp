@@ -77,9 +77,7 @@ private:
     std::vector<SimStore::Stream> copies_;
 };
 
-std::unique_ptr<ContractWorld> make_simulated(std::uint64_t seed) {
-    return std::make_unique<SimContractWorld>(seed);
-}
+std::unique_ptr<ContractWorld> make_simulated(std::uint64_t seed) { return std::make_unique<SimContractWorld>(seed); }
 
 }  // namespace
 

@@ -1,16 +1,17 @@
 // simulate: explores seeds of the simulated world, and replays one.
 //
 //   simulate --seed S [--twice] [--trace [--from-step N]] [--stop-at N]   one run; --trace prints every step
-//   simulate --runs N [--first S]                                          seeds S, S + 1, ...; prints failures, replay lines, totals
+//   simulate --runs N [--first S]                                          seeds S, S + 1, ...; prints failures, replay lines,
+//   totals
 //   simulate --minutes M [--first S]                                       as many seeds as fit
 //   With all: --jobs J, --steps N (at least so many steps a seed), --standard (the fleet that speed is measured with),
 //   --breakage NAME, --expect PROMISE, --progress (a line every ten seconds), --any-totals (no sum of 0 is a failure).
 //   simulate --digests FILE [--update]                                     the seeds in FILE must have the digests in FILE
 //
-// Exit      0: nothing found. 1: a violation, a sum that is 0 and must not be (testutil/sim_totals.h), or digests that differ. 2: bad
-//           arguments.
-// Model     Seeds run in J child processes, each taking every J-th; a child that dies (an assertion of the core) is reported with its
-//           seed and its last words, and another child goes on behind it.
+// Exit      0: nothing found. 1: a violation, a sum that is 0 and must not be (testutil/sim_totals.h), or digests that differ. 2:
+//           bad arguments.
+// Model     Seeds run in J child processes, each taking every J-th; a child that dies (an assertion of the core) is reported with
+//           its seed and its last words, and another child goes on behind it.
 // Units     A fleet-hour is one virtual hour of ten workers; with --standard they have 100 partitions, the default timing and all
 //           the faults that they can have. Rates are per minute of processor time, so that a busy machine does not count.
 #include <sys/mman.h>
@@ -70,7 +71,7 @@ struct Arguments {
     Breakage breakage = Breakage::none;
     std::string breakage_name;
     std::string history;  // the folder for it
-    std::string expect;  // the promise that must be found broken
+    std::string expect;   // the promise that must be found broken
 };
 
 // One child's results, in memory that the parent reads after it has ended, however it ended.
@@ -113,13 +114,17 @@ void print_violation(const Arguments& args, std::uint64_t seed, const SimReport&
 // Every sum; false when one is 0 that must not be.
 bool print_totals(const SimTotals& totals, bool standard, double seconds) {
     const auto hours = static_cast<double>(totals.fleet_seconds) / 36000.0;
-    std::printf("%llu runs, %.1f s of processor time: %llu steps, %.1f fleet-hours (%.1f a minute), convergence %.1f s on average\n",
-                static_cast<unsigned long long>(totals.runs), seconds, static_cast<unsigned long long>(totals.steps), hours,
-                seconds > 0 ? hours * 60.0 / seconds : 0.0,
-                totals.runs == 0 ? 0.0 : static_cast<double>(totals.convergence_ms) / 1000.0 / static_cast<double>(totals.runs));
+    std::printf(
+        "%llu runs, %.1f s of processor time: %llu steps, %.1f fleet-hours (%.1f a minute), convergence %.1f s on average\n",
+        static_cast<unsigned long long>(totals.runs), seconds, static_cast<unsigned long long>(totals.steps), hours,
+        seconds > 0 ? hours * 60.0 / seconds : 0.0,
+        totals.runs == 0 ? 0.0 : static_cast<double>(totals.convergence_ms) / 1000.0 / static_cast<double>(totals.runs));
     bool all = true;
     for (const SimTotals::Sum& sum : totals.sums(standard)) {
-        const char* remark = sum.count != 0 ? "" : !sum.drawn ? "   (not of this fleet)" : sum.missing ? "   <- never happened" : "   (few runs)";
+        const char* remark = sum.count != 0 ? ""
+                             : !sum.drawn   ? "   (not of this fleet)"
+                             : sum.missing  ? "   <- never happened"
+                                            : "   (few runs)";
         std::printf("  %-32s %12llu%s\n", sum.name.c_str(), static_cast<unsigned long long>(sum.count), remark);
         all = all && !sum.missing;
     }
@@ -167,7 +172,8 @@ int run_one(const Arguments& args) {
 
 // Runs seeds first, first + step, ... below end; everything it finds goes to `shared` and stdout.
 [[noreturn]] void child(const Arguments& args, std::uint64_t first, std::uint64_t end, std::uint64_t step, Shared& shared) {
-    for (std::uint64_t seed = first; seed < end && !(args.until && std::chrono::steady_clock::now() >= *args.until); seed += step) {
+    for (std::uint64_t seed = first; seed < end && !(args.until && std::chrono::steady_clock::now() >= *args.until);
+         seed += step) {
         shared.seed = seed;
         SimOptions options;
         options.steps_min = args.steps;
@@ -315,10 +321,11 @@ int check_digests(const Arguments& args) {
         return 0;
     }
     if (differ != 0) {
-        std::printf("FAILED: %d of %d seeds went another way. If the protocol or the world was changed on purpose:\n"
-                    "  simulate --digests %s --update\n"
-                    "If not, something depends on the compiler: an order of addresses or of a hash table.\n",
-                    differ, count, args.digests.c_str());
+        std::printf(
+            "FAILED: %d of %d seeds went another way. If the protocol or the world was changed on purpose:\n"
+            "  simulate --digests %s --update\n"
+            "If not, something depends on the compiler: an order of addresses or of a hash table.\n",
+            differ, count, args.digests.c_str());
         return 1;
     }
     std::printf("%d seeds went the way they always go\n", count);
@@ -330,7 +337,8 @@ int check_digests(const Arguments& args) {
 int main(int argc, char** argv) {
     if (argc > 1 && std::string_view(argv[1]) == "--break") {  // the core that can be broken is another program's
         std::string program(4096, '\0');
-        program.resize(static_cast<std::size_t>(std::max<ssize_t>(readlink("/proc/self/exe", program.data(), program.size()), 0)));
+        program.resize(
+            static_cast<std::size_t>(std::max<ssize_t>(readlink("/proc/self/exe", program.data(), program.size()), 0)));
         (void)execv((program + "_broken").c_str(), argv);
         return usage("--break needs " + program + "_broken");
     }
@@ -341,12 +349,12 @@ int main(int argc, char** argv) {
             args.trace = true;
             continue;
         }
-        bool* const flag = name == "--twice"      ? &args.twice
-                           : name == "--standard" ? &args.standard
-                           : name == "--progress" ? &args.progress
-                           : name == "--update"   ? &args.update
+        bool* const flag = name == "--twice"        ? &args.twice
+                           : name == "--standard"   ? &args.standard
+                           : name == "--progress"   ? &args.progress
+                           : name == "--update"     ? &args.update
                            : name == "--any-totals" ? &args.any_totals
-                                                  : nullptr;
+                                                    : nullptr;
         if (flag != nullptr) {
             *flag = true;
             continue;
@@ -396,7 +404,8 @@ int main(int argc, char** argv) {
     }
     if (args.trace)
         std::setvbuf(stdout, nullptr, _IOLBF, 1U << 16U);  // the last line before an assertion is the one that matters
-    const int kinds = (args.seed ? 1 : 0) + (args.runs != 0 ? 1 : 0) + (args.minutes != 0 ? 1 : 0) + (args.digests.empty() ? 0 : 1);
+    const int kinds =
+        (args.seed ? 1 : 0) + (args.runs != 0 ? 1 : 0) + (args.minutes != 0 ? 1 : 0) + (args.digests.empty() ? 0 : 1);
     if (kinds != 1) return usage("one of --seed, --runs, --minutes and --digests");
     if (!args.digests.empty()) return check_digests(args);
     return args.seed ? run_one(args) : run_many(args);

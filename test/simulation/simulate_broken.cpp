@@ -1,16 +1,20 @@
 // simulate_broken: the same simulated world over a core with one rule left out (core/test_switch.h). Is it noticed?
 //
-//   simulate_broken --break NAME [--first S] [--runs N] [--expect "P-1 P-3"]   until an invariant notices; then the same seeds without it
+//   simulate_broken --break NAME [--first S] [--runs N] [--expect "P-1 P-3"]   until an invariant notices; then the same seeds
+//   without it
 //   simulate_broken --drill NAME [--expect "P-1 P-3"] [--trace]               its drill (drills.h), with the breakage and without
 //   simulate_broken --survey NAME|all [--first S] [--runs N]                   how many of N seeds notice it, and as what
 //   simulate_broken --seed S [--break NAME] --trace                            one run, every step
 //   simulate_broken --list                                                     the breakages
 //   simulate_broken --table FILE                                               FILE names every breakage exactly once
-//   simulate_broken --find FILE [--runs N]                                     writes FILE anew with the seeds found in 1..N: after a
-//                                                                              change of the world, which draws other things from a seed
+//   simulate_broken --find FILE [--runs N]                                     writes FILE anew with the seeds found in 1..N:
+//   after a
+//                                                                              change of the world, which draws other things from
+//                                                                              a seed
 //
 // Exit      0: noticed by an invariant as it must be, and nothing found in the same seeds without it. 1: not. 2: bad arguments.
-// Model     Every run is a child process: an assertion, a crash or a run in circles is reported as such and does not count as noticed.
+// Model     Every run is a child process: an assertion, a crash or a run in circles is reported as such and does not count as
+//           noticed.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,9 +47,9 @@ namespace {
 
 using parti::core::Breakage;
 using parti::testutil::Drill;
-using parti::testutil::SimScenario;
 using parti::testutil::SimOptions;
 using parti::testutil::SimReport;
+using parti::testutil::SimScenario;
 using parti::testutil::SimWorld;
 
 struct Named {
@@ -151,10 +155,14 @@ int play(const Arguments& args, const Named& named) {
         std::printf("FAILED: there is no drill for %s\n", std::string(named.name).c_str());
         return 1;
     }
-    std::printf("%s (%s): %s\n", std::string(named.name).c_str(), std::string(named.text).c_str(), std::string(drill->what).c_str());
+    std::printf("%s (%s): %s\n", std::string(named.name).c_str(), std::string(named.text).c_str(),
+                std::string(drill->what).c_str());
     const Shared result = run(*drill, named.breakage, args.trace);
     if (!result.finished || !result.violated || !expected(args, result)) {
-        std::printf("FAILED with the breakage: %s %s\n", !result.finished ? "died" : result.violated ? result.promise.data() : "not noticed",
+        std::printf("FAILED with the breakage: %s %s\n",
+                    !result.finished  ? "died"
+                    : result.violated ? result.promise.data()
+                                      : "not noticed",
                     result.text.data());
         return 1;
     }
@@ -211,7 +219,8 @@ void survey(const Arguments& args, const Named& named) {
         if (what.empty()) continue;
         ++as[what];
         if (what == "died" || what == "other") {
-            if (as[what] == 1) std::printf("    %s: seed %llu %s\n", what.c_str(), static_cast<unsigned long long>(seed), result.text.data());
+            if (as[what] == 1)
+                std::printf("    %s: seed %llu %s\n", what.c_str(), static_cast<unsigned long long>(seed), result.text.data());
             continue;
         }
         if (noticed++ == 0) {
@@ -318,7 +327,8 @@ int find_seeds(const Arguments& args, const std::string& path) {
             out += row + "\n";
             continue;
         }
-        const std::string found = found_row(args, named, known ? cells[1] : "", known ? std::strtoull(cells[2].c_str(), nullptr, 10) : 0);
+        const std::string found =
+            found_row(args, named, known ? cells[1] : "", known ? std::strtoull(cells[2].c_str(), nullptr, 10) : 0);
         const bool keep_reason = !known && !row.empty() && found.find("not noticed") != std::string::npos;
         out += (keep_reason ? row : found) + "\n";
     }
@@ -348,7 +358,8 @@ int main(int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
         const std::string_view name = argv[i];
         if (name == "--list") {
-            for (const Named& named : kBreakages) std::printf("%-32s %s\n", std::string(named.name).c_str(), std::string(named.text).c_str());
+            for (const Named& named : kBreakages)
+                std::printf("%-32s %s\n", std::string(named.name).c_str(), std::string(named.text).c_str());
             return 0;
         }
         if (name == "--trace") {
@@ -391,7 +402,8 @@ int main(int argc, char** argv) {
         return 0;
     }
     const Named* named = find(args.name);
-    if (named == nullptr && !(args.seed && args.name.empty())) return usage("there is no breakage '" + args.name + "'; --list names them");
+    if (named == nullptr && !(args.seed && args.name.empty()))
+        return usage("there is no breakage '" + args.name + "'; --list names them");
     if (drilling) return play(args, *named);
     if (args.seed) return replay(args, named == nullptr ? Breakage::none : named->breakage);
     if (!surveying) return notice(args, *named);

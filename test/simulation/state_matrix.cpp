@@ -26,16 +26,15 @@ namespace {
 using parti::core::Happening;
 using parti::core::Machine;
 
-constexpr std::string_view kKinds[] = {"start",        "stop",           "tick",           "own_lease",       "other_lease",
-                                       "head",         "own_record",     "other_record",   "control",         "marker",
-                                       "unreadable",   "snapshot_done",  "history_lost",   "done",            "wrong_revision",
-                                       "no_information", "fetched",      "fetched_nothing", "partitions_changed", "release_done",
-                                       "link_up",      "link_down",      "session_lapsed", "late_answer",     "entry_of_mine",
-                                       "entry_of_another", "overdue"};
+constexpr std::string_view kKinds[] = {
+    "start",          "stop",           "tick",        "own_lease",       "other_lease",        "head",         "own_record",
+    "other_record",   "control",        "marker",      "unreadable",      "snapshot_done",      "history_lost", "done",
+    "wrong_revision", "no_information", "fetched",     "fetched_nothing", "partitions_changed", "release_done", "link_up",
+    "link_down",      "session_lapsed", "late_answer", "entry_of_mine",   "entry_of_another",   "overdue"};
 static_assert(std::size(kKinds) == static_cast<std::size_t>(Happening::overdue) + 1);
 
-constexpr std::string_view kWorker[] = {"init",     "claiming_id", "waiting_assignment", "stable",
-                                        "degraded", "draining",    "fenced",             "stopped"};
+constexpr std::string_view kWorker[] = {"init",   "claiming_id", "waiting_assignment", "stable", "degraded", "draining",
+                                        "fenced", "stopped"};
 constexpr std::string_view kSession[] = {"idle", "claiming", "held", "relinquishing", "over", "leaving", "gone"};
 constexpr std::string_view kAssignee[] = {"empty", "owning", "draining", "owning_and_draining"};
 constexpr std::string_view kElection[] = {"waiting", "standing", "resigning"};
@@ -57,7 +56,8 @@ bool concerns(std::size_t machine, std::size_t kind) {
     const auto k = static_cast<Happening>(kind);
     const bool of_writes = k >= Happening::late_answer;
     if (static_cast<Machine>(machine) != Machine::cas_write) return !of_writes;
-    return of_writes || k == Happening::done || k == Happening::wrong_revision || k == Happening::no_information || k == Happening::fetched;
+    return of_writes || k == Happening::done || k == Happening::wrong_revision || k == Happening::no_information ||
+           k == Happening::fetched;
 }
 
 struct Reason {
@@ -93,8 +93,8 @@ bool read(const std::string& path, std::vector<Reason>& out) {
         reason.why = bar == std::string::npos ? "" : line.substr(bar + 3);
         reason.unreachable = reason.why.rfind("unreachable: ", 0) == 0;
         if (reason.what[2].empty() || (!reason.unreachable && reason.why.rfind("not drawn: ", 0) != 0)) {
-            std::printf("FAILED: %s:%zu: '%s' is not 'machine state event | unreachable: why' or '... | not drawn: why'\n", path.c_str(),
-                        number, line.c_str());
+            std::printf("FAILED: %s:%zu: '%s' is not 'machine state event | unreachable: why' or '... | not drawn: why'\n",
+                        path.c_str(), number, line.c_str());
             return false;
         }
         out.push_back(std::move(reason));

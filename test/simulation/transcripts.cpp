@@ -122,7 +122,8 @@ void freeze(SimScenario& s) {
 
 void static_restart(SimScenario& s) {
     begin(s, kThree);
-    s.say("all crash at once and come back under their instance names: each waits for its own number, and gets its own work back");
+    s.say(
+        "all crash at once and come back under their instance names: each waits for its own number, and gets its own work back");
     for (const std::string& name : kThree) s.crash(name);
     s.run_for(kSecond);
     for (const std::string& name : kThree) s.start(name);

@@ -1,5 +1,5 @@
-// The canary: a history in which two workers own one partition at once. It must fail (ctest: WILL_FAIL). When it passes, the oracle, the
-// assertion or the runner no longer tells right from wrong.
+// The canary: a history in which two workers own one partition at once. It must fail (ctest: WILL_FAIL). When it passes, the
+// oracle, the assertion or the runner no longer tells right from wrong.
 #include <gtest/gtest.h>
 
 #include "testutil/history.h"

@@ -16,8 +16,8 @@ constexpr std::uint32_t kPartitions = 100;
 constexpr Milliseconds kBalanced{30000};
 constexpr std::int64_t kEvery_ns = 2'000'000'000;
 constexpr std::size_t kFewest = 3, kFirst = 6, kMost = 12;
-// A claim chooses among the first 8 free numbers (PROTOCOL.md R-4); a killed worker's number is free after ttl + margin of the test
-// timing, as everybody's watch sees it.
+// A claim chooses among the first 8 free numbers (PROTOCOL.md R-4); a killed worker's number is free after ttl + margin of the
+// test timing, as everybody's watch sees it.
 constexpr std::uint32_t kChoice = 8;
 constexpr std::int64_t kHeldAfterwards_ns = 3'000'000'000;
 
@@ -74,7 +74,8 @@ protected:
         for (const std::size_t i : fleet_->alive()) {
             const auto status = fleet_->process(i).status();
             EXPECT_TRUE(status) << status.error();
-            if (status && !status->workers.empty() && status->workers[0].number) text += " " + std::to_string(*status->workers[0].number);
+            if (status && !status->workers.empty() && status->workers[0].number)
+                text += " " + std::to_string(*status->workers[0].number);
         }
         return text;
     }
@@ -117,8 +118,8 @@ TEST_F(TestScale_StableIdChurn, JoinsLeavesAndKills) {
         late_ns = std::max(late_ns, test::boot_now_ns() - due);
         ASSERT_NO_FATAL_FAILURE(change());
         const Change& c = changes_.back();
-        std::printf("  %5.1f s %-5s %2zu -> %2zu workers, numbers%s\n", static_cast<double>(c.from_ns - begin) / 1e9, c.name, c.before, c.after,
-                    numbers().c_str());
+        std::printf("  %5.1f s %-5s %2zu -> %2zu workers, numbers%s\n", static_cast<double>(c.from_ns - begin) / 1e9, c.name,
+                    c.before, c.after, numbers().c_str());
         std::fflush(stdout);
     }
     expect_covered(*fleet_);
@@ -129,8 +130,9 @@ TEST_F(TestScale_StableIdChurn, JoinsLeavesAndKills) {
     EXPECT_EQ(timeline.sessions.size(), next_label_) << "a session was lost and claimed anew";
     std::uint32_t highest = 0;
     for (const auto& session : timeline.sessions) highest = std::max(highest, session.number);
-    std::printf("%u workers held the numbers 0 to %u; %.2f grants for each that the changes demand; latest change %.1f s late\n", next_label_,
-                highest, static_cast<double>(grants_) / static_cast<double>(demanded_), static_cast<double>(late_ns) / 1e9);
+    std::printf("%u workers held the numbers 0 to %u; %.2f grants for each that the changes demand; latest change %.1f s late\n",
+                next_label_, highest, static_cast<double>(grants_) / static_cast<double>(demanded_),
+                static_cast<double>(late_ns) / 1e9);
     record_companion("sessions", Unit::count, static_cast<double>(timeline.sessions.size()));
     record_companion("highest_number", Unit::count, highest);
     record_companion("moves", Unit::ratio, static_cast<double>(grants_) / static_cast<double>(demanded_));

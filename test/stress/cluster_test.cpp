@@ -1,5 +1,5 @@
-// TestScale_SmallCluster, TestScale_LargeCluster: how fast W workers of one process are Stable and balanced, and what that moves and costs;
-// in the large ones also what a tenth more of them moves when it joins and leaves, and what the server counts at rest.
+// TestScale_SmallCluster, TestScale_LargeCluster: how fast W workers of one process are Stable and balanced, and what that moves
+// and costs; in the large ones also what a tenth more of them moves when it joins and leaves, and what the server counts at rest.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -35,7 +35,8 @@ protected:
         const LaunchSample& s = launched.sample;
         const Milestones m = milestones_of(launched, plan.partitions);
         record_duration("stable_" + how, s.stable_ms);
-        // Without the size, a start is either caught in one plan or evened out after the settle pause: two modes, too far apart to gate.
+        // Without the size, a start is either caught in one plan or evened out after the settle pause: two modes, too far apart
+        // to gate.
         record_duration("balanced_" + how, m.balanced_ms, plan.expected_workers);
         record_companion("grants_per_partition_" + how, Unit::ratio, m.moved_ratio);
         record_companion("max_over_mean", Unit::ratio, s.balance.max_over_mean());
@@ -69,7 +70,9 @@ TEST_P(TestScale_SmallCluster, Start) {
     }
 }
 
-std::string small_name(const testing::TestParamInfo<std::uint32_t>& param) { return name_of({.workers = param.param, .partitions = 100}); }
+std::string small_name(const testing::TestParamInfo<std::uint32_t>& param) {
+    return name_of({.workers = param.param, .partitions = 100});
+}
 INSTANTIATE_TEST_SUITE_P(, TestScale_SmallCluster, testing::Values(1U, 3U, 5U, 10U), small_name);
 
 class TestScale_LargeCluster : public ClusterTest, public testing::WithParamInterface<std::uint32_t> {
@@ -113,8 +116,8 @@ protected:
         const double unowned = static_cast<double>(timeline.longest_gap_ns(change.from_ns, change.to_ns)) / 1e6;
         const double moves = static_cast<double>(grants) / static_cast<double>(change.fewest_grants);
         const std::string name = change.name;
-        std::printf("  %-6s balanced after %5.0f ms, %3zu grants (%.2f x the fewest), longest unowned %.1f ms\n", change.name, balanced, grants,
-                    moves, unowned);
+        std::printf("  %-6s balanced after %5.0f ms, %3zu grants (%.2f x the fewest), longest unowned %.1f ms\n", change.name,
+                    balanced, grants, moves, unowned);
         record_duration(name + "_balanced", balanced, false);  // one plan, or two around the settle pause
         record_companion(name + "_moves", Unit::ratio, moves, "grants against the fewest that the change of size demands");
         record_companion(name + "_longest_unowned", Unit::ms, unowned);
@@ -146,7 +149,9 @@ TEST_P(TestScale_LargeCluster, StartJoinLeave) {
     }
 }
 
-std::string large_name(const testing::TestParamInfo<std::uint32_t>& param) { return name_of({.workers = param.param, .partitions = 500}); }
+std::string large_name(const testing::TestParamInfo<std::uint32_t>& param) {
+    return name_of({.workers = param.param, .partitions = 500});
+}
 INSTANTIATE_TEST_SUITE_P(, TestScale_LargeCluster, testing::Values(10U, 25U, 50U), large_name);
 
 }  // namespace

@@ -39,12 +39,13 @@ const Budget of_matrix("TestScenario_CombinedMatrix.*", {.standard = 120, .night
 
 TEST_F(TestScenario_CombinedMatrix, ChurnByRateByPartitions) {
     constexpr std::int64_t kBudget_ns = 45'000'000'000;
-    const std::vector<Cell> cells = {{"kill and server kill, 500/s, 60 partitions", {Fault::kill, Fault::server_kill}, 500, 60},
-                                     {"roll, 500/s, 60 partitions", {Fault::roll}, 500, 60},
-                                     {"stop and leader, 1000/s, 100 partitions", {Fault::stop, Fault::leader}, 1000, 100},
-                                     {"leave, add and server restart, 200/s, 20 partitions", {Fault::leave, Fault::add, Fault::server_restart}, 200, 20},
-                                     {"calm, 2000/s, 100 partitions", {}, 2000, 100},
-                                     {"kill twice, 1000/s, 60 partitions", {Fault::kill, Fault::kill}, 1000, 60}};
+    const std::vector<Cell> cells = {
+        {"kill and server kill, 500/s, 60 partitions", {Fault::kill, Fault::server_kill}, 500, 60},
+        {"roll, 500/s, 60 partitions", {Fault::roll}, 500, 60},
+        {"stop and leader, 1000/s, 100 partitions", {Fault::stop, Fault::leader}, 1000, 100},
+        {"leave, add and server restart, 200/s, 20 partitions", {Fault::leave, Fault::add, Fault::server_restart}, 200, 20},
+        {"calm, 2000/s, 100 partitions", {}, 2000, 100},
+        {"kill twice, 1000/s, 60 partitions", {Fault::kill, Fault::kill}, 1000, 60}};
     const std::int64_t begin = test::boot_now_ns();
     std::size_t made = 0;
     for (const Cell& cell : cells) {

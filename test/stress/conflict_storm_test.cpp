@@ -1,5 +1,5 @@
-// TestScenario_ConflictStorm: more than a thousand claims, elections and updates that contradict each other; none is lost, and nobody owns
-// what another one owns.
+// TestScenario_ConflictStorm: more than a thousand claims, elections and updates that contradict each other; none is lost, and
+// nobody owns what another one owns.
 //
 // Claims    120 workers in 6 processes start at once, all with the same few free numbers before them, and stop again, in rounds.
 // Elections The leader is killed, and killed again; every round elects one too, as nobody is left of the one before.
@@ -29,9 +29,11 @@ constexpr std::uint32_t kOperators = 8, kUpdatesEach = 60;
 constexpr std::uint64_t kFewestOperations = 1000;
 constexpr Milliseconds kPatience{30000};
 // Slower than the test timing: 120 workers renew on the two cores that also run the storm.
-constexpr const char* kConfig = R"({"number_max":999,"timing":{"heartbeat":"1000ms","ttl":"5000ms","margin":"500ms","stop_budget":"800ms",
+constexpr const char* kConfig =
+    R"({"number_max":999,"timing":{"heartbeat":"1000ms","ttl":"5000ms","margin":"500ms","stop_budget":"800ms",
     "grant_timeout":"10000ms","leader_publish_timeout":"10000ms"}})";
-// On a busy machine a worker may not renew in time; it says so, and claims once more. Whatever happens, nobody owns what another one owns.
+// On a busy machine a worker may not renew in time; it says so, and claims once more. Whatever happens, nobody owns what another
+// one owns.
 const test::OracleOptions kOracles{{"lease_lost", "timeout", "link_down"}};
 
 struct Update {
@@ -220,13 +222,16 @@ TEST_F(TestScenario_ConflictStorm, ClaimsElectionsUpdates) {
     const std::uint64_t claims = timeline.sessions.size();
     ASSERT_GE(claims, few.claims + many.claims) << "claims were lost";
     const std::uint64_t again = claims - few.claims - many.claims;
-    const std::uint64_t conflicts = few.attempts + many.attempts - few.claims - many.claims - std::min(again, many.attempts - many.claims);
+    const std::uint64_t conflicts =
+        few.attempts + many.attempts - few.claims - many.claims - std::min(again, many.attempts - many.claims);
     many.claims += again;
     const std::uint64_t operations = claims + updates.size() + elections;
-    std::printf("%llu operations: %llu claims (%llu of them again, %llu attempts, %llu conflicts), %zu updates (%zu while another was under way), %llu elections\n",
-                static_cast<unsigned long long>(operations), static_cast<unsigned long long>(claims), static_cast<unsigned long long>(again),
-                static_cast<unsigned long long>(few.attempts + many.attempts), static_cast<unsigned long long>(conflicts), updates.size(), met,
-                static_cast<unsigned long long>(elections));
+    std::printf(
+        "%llu operations: %llu claims (%llu of them again, %llu attempts, %llu conflicts), %zu updates (%zu while another was "
+        "under way), %llu elections\n",
+        static_cast<unsigned long long>(operations), static_cast<unsigned long long>(claims),
+        static_cast<unsigned long long>(again), static_cast<unsigned long long>(few.attempts + many.attempts),
+        static_cast<unsigned long long>(conflicts), updates.size(), met, static_cast<unsigned long long>(elections));
     std::printf("attempts for each claim: %.2f with %u workers, %.2f with %u\n", few.each(), kProcesses * kFewEach, many.each(),
                 kProcesses * kEach);
     EXPECT_GE(operations, kFewestOperations);
@@ -234,7 +239,8 @@ TEST_F(TestScenario_ConflictStorm, ClaimsElectionsUpdates) {
     EXPECT_GE(met * 2, updates.size()) << "the updates did not meet: this was no storm";
     EXPECT_GT(conflicts, 0U) << "no claim met another: this was no storm";
     EXPECT_GE(elections, std::uint64_t{1} + kRounds + kKills);
-    // Total attempts grow with the number of workers, and not with its square: four times the workers, at most twice the attempts of each.
+    // Total attempts grow with the number of workers, and not with its square: four times the workers, at most twice the attempts
+    // of each.
     EXPECT_LE(many.each(), 2 * few.each());
     record_companion("operations", Unit::count, static_cast<double>(operations));
     record_companion("claims", Unit::count, static_cast<double>(claims));

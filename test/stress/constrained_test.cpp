@@ -23,7 +23,8 @@ constexpr std::uint32_t kHosts = 2, kWorkersEach = 25, kPartitions = 500;
 constexpr std::uint64_t kGigabyte = 1ULL << 30U;
 constexpr std::uint64_t kRenewals = 10;  // of every worker, at rest, before one is killed
 
-// One launch: balanced at once, ten renewals of 300 ms three times over, a crash, and the server's forgetting of the killed client.
+// One launch: balanced at once, ten renewals of 300 ms three times over, a crash, and the server's forgetting of the killed
+// client.
 const Budget budget("TestScenario_Constrained.*", {.nightly = 20});
 
 struct Machine {
@@ -65,7 +66,8 @@ protected:
             const std::uint64_t target = before->at("renewals") + kRenewals * process.options().workers;
             const auto deadline = std::chrono::steady_clock::now() + kDeadline;
             for (auto now = before; now->at("renewals") < target; now = process.stats()) {
-                ASSERT_LT(std::chrono::steady_clock::now(), deadline) << process.label() << ": " << now->at("renewals") << " of " << target << " renewals";
+                ASSERT_LT(std::chrono::steady_clock::now(), deadline)
+                    << process.label() << ": " << now->at("renewals") << " of " << target << " renewals";
                 process.listen_for(Milliseconds(100));
             }
         }
@@ -77,14 +79,16 @@ protected:
             const double share = static_cast<double>(*use.peak_bytes) / static_cast<double>(limit);
             record_companion("peak", Unit::kB, static_cast<double>(*use.peak_bytes) / 1024, how);
             record_companion("peak_of_limit", Unit::ratio, share, how);
-            std::printf("  peak %.1f MB, %.1f %% of the limit (page cache of the store counts)\n", static_cast<double>(*use.peak_bytes) / 1048576, share * 100);
+            std::printf("  peak %.1f MB, %.1f %% of the limit (page cache of the store counts)\n",
+                        static_cast<double>(*use.peak_bytes) / 1048576, share * 100);
             EXPECT_LT(share, 1.0);
         } else {
             std::printf("  peak not measured: %s does not count it\n", how.c_str());
         }
         record_companion("oom_kills", Unit::count, static_cast<double>(use.oom_kills.value_or(0)), how);
         record_companion("throttled", Unit::ms, use.throttled_seconds * 1000, how);
-        std::printf("  throttled for %.0f ms, killed for want of memory: %" PRIu64 "%s\n", use.throttled_seconds * 1000, use.oom_kills.value_or(0),
+        std::printf("  throttled for %.0f ms, killed for want of memory: %" PRIu64 "%s\n", use.throttled_seconds * 1000,
+                    use.oom_kills.value_or(0),
                     use.oom_kills ? "" : " (soft: an allocation is refused instead, and its process then ends)");
         EXPECT_EQ(use.oom_kills.value_or(0), 0U) << "the limit does not suffice";
     }
@@ -99,8 +103,9 @@ TEST_P(TestScenario_Constrained, RunsAndRecovers) {
     auto made = test::LimitedGroup::make(limits);
     ASSERT_TRUE(made) << made.error();
     group_ = std::make_unique<test::LimitedGroup>(std::move(*made));
-    std::printf("limits: %u processors, %u GB for workers and server together, by %s%s%s\n", GetParam().cpus, GetParam().gigabytes,
-                name(group_->method()).c_str(), group_->why().empty() ? "" : "; not by ", group_->why().c_str());
+    std::printf("limits: %u processors, %u GB for workers and server together, by %s%s%s\n", GetParam().cpus,
+                GetParam().gigabytes, name(group_->method()).c_str(), group_->why().empty() ? "" : "; not by ",
+                group_->why().c_str());
     print_budget(1, 15);
     const auto launcher = group_->wrap(PARTI_LAUNCHER_FILE);
     ASSERT_TRUE(launcher) << launcher.error();
@@ -114,7 +119,8 @@ TEST_P(TestScenario_Constrained, RunsAndRecovers) {
     const std::uint64_t workers = kHosts * kWorkersEach;
     auto balance = fleet_->wait_balanced(kDeadline, workers + 1);
     ASSERT_TRUE(balance) << balance.error();
-    record_companion("balanced", Unit::ms, static_cast<double>(test::boot_now_ns() - begin) / 1e6, "with the start of the processes");
+    record_companion("balanced", Unit::ms, static_cast<double>(test::boot_now_ns() - begin) / 1e6,
+                     "with the start of the processes");
     ASSERT_NO_FATAL_FAILURE(rest());
     const auto memory = test::read_memory(fleet_->process(0).pid());
     ASSERT_TRUE(memory) << memory.error();

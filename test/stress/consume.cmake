@@ -1,6 +1,6 @@
 # Consumption under load and chaos.
 find_package(nlohmann_json 3.9 REQUIRED)
-add_library(parti_scenario STATIC scenario.cpp)
+add_library(parti_scenario STATIC scenario.cpp scenario_figures.cpp)
 target_link_libraries(parti_scenario PUBLIC parti_stress parti_testload PRIVATE parti_options nlohmann_json::nlohmann_json)
 target_compile_definitions(parti_scenario PRIVATE "PARTI_STRESS_KEPT=\"${PROJECT_BINARY_DIR}/stress-failures\"")
 

@@ -4,8 +4,8 @@
 //   isolated  the workers, in a process of their own
 //   embedded  the workers and their server
 //
-// A nats-server cannot be linked into C++. What a process with both would hold is therefore measured as the sum of two processes, in
-// anonymous memory (which no sharing of libraries changes) and in PSS: an estimate of a shared process, and named as one.
+// A nats-server cannot be linked into C++. What a process with both would hold is therefore measured as the sum of two processes,
+// in anonymous memory (which no sharing of libraries changes) and in PSS: an estimate of a shared process, and named as one.
 #include <gtest/gtest.h>
 
 #include <cinttypes>
@@ -45,9 +45,11 @@ protected:
     void print(const Accounts& a) const {
         if (!measures()) return;
         const double isolated = anonymous(a.workers), embedded = isolated + anonymous(a.server);
-        std::printf("  client %5.0f kB  isolated %6.0f kB  server %6.0f kB  embedded %6.0f kB (PSS %6.0f kB): %.1f times the workers' own\n",
-                    anonymous(a.client), isolated, anonymous(a.server), embedded, proportional(a.workers) + proportional(a.server),
-                    embedded / isolated);
+        std::printf(
+            "  client %5.0f kB  isolated %6.0f kB  server %6.0f kB  embedded %6.0f kB (PSS %6.0f kB): %.1f times the workers' "
+            "own\n",
+            anonymous(a.client), isolated, anonymous(a.server), embedded, proportional(a.workers) + proportional(a.server),
+            embedded / isolated);
         std::fflush(stdout);
     }
 
@@ -96,13 +98,15 @@ TEST_P(TestMemoryBenchmark_CompareWithEmbedded, Accounts) {
         const auto accounts = measure(plan, sample);
         ASSERT_TRUE(accounts);
         print(*accounts);
-        const double client = anonymous(accounts->client), workers = anonymous(accounts->workers), server = anonymous(accounts->server);
+        const double client = anonymous(accounts->client), workers = anonymous(accounts->workers),
+                     server = anonymous(accounts->server);
         record_memory("client_rss_anon", report::Unit::kB, client, true);
         record_memory("isolated_rss_anon", report::Unit::kB, workers, true);
         record_memory("server_rss_anon", report::Unit::kB, server, false);
         record_memory("embedded_rss_anon", report::Unit::kB, workers + server, false);
         record_companion("workers_without_client", report::Unit::kB, workers - client, "isolated - client");
-        record_companion("contamination", report::Unit::ratio, (workers + server) / workers, "embedded / isolated: what sharing a process would add");
+        record_companion("contamination", report::Unit::ratio, (workers + server) / workers,
+                         "embedded / isolated: what sharing a process would add");
         record_companion("client_live_heap", report::Unit::kB, kilobytes(static_cast<double>(accounts->client_live)));
         record_companion("client_pss", report::Unit::kB, proportional(accounts->client));
         record_companion("isolated_pss", report::Unit::kB, proportional(accounts->workers));
@@ -114,12 +118,14 @@ TEST_P(TestMemoryBenchmark_CompareWithEmbedded, Accounts) {
         EXPECT_LT(accounts->client_live, sample.live_bytes) << "implausible: workers have no heap";
     }
     if (!measures()) return;
-    std::printf("a server in the same process would multiply what is taken for the workers' memory by %.1f (anonymous, medians of %" PRIu64
-                " launches); an account of its own is the only one that says what workers cost\n",
-                median_of("contamination"), count);
+    std::printf(
+        "a server in the same process would multiply what is taken for the workers' memory by %.1f (anonymous, medians of "
+        "%" PRIu64 " launches); an account of its own is the only one that says what workers cost\n",
+        median_of("contamination"), count);
 }
 
-INSTANTIATE_TEST_SUITE_P(, TestMemoryBenchmark_CompareWithEmbedded, testing::Values(Configuration{10, 100}, Configuration{50, 500}), case_name);
+INSTANTIATE_TEST_SUITE_P(, TestMemoryBenchmark_CompareWithEmbedded,
+                         testing::Values(Configuration{10, 100}, Configuration{50, 500}), case_name);
 
 }  // namespace
 }  // namespace parti::stress

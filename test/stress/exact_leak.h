@@ -1,7 +1,7 @@
 // ExactLeakTest: whole lives of all workers of a process, one after the other, in the exact mode; what was read after each.
 //
-// Model     One fleet, one process of 10 workers and 100 partitions, allocator pinned (testutil/leak.h). A cycle: start, Stable and covered,
-//           stop, joined, nothing under way.
+// Model     One fleet, one process of 10 workers and 100 partitions, allocator pinned (testutil/leak.h). A cycle: start, Stable
+//           and covered, stop, joined, nothing under way.
 // Errors    GoogleTest failures; run() then returns nothing.
 #pragma once
 
@@ -50,7 +50,8 @@ protected:
         for (std::size_t i = 0; i < readings.size(); ++i) {
             const report::CycleReading& r = readings[i];
             std::printf("  %5zu  %7" PRIu64 " B  %+4lld B  %4" PRIu64 " kB  %7" PRIu64 "  %3" PRIu64 "\n", i + 1, r.live_bytes,
-                        static_cast<long long>(r.live_bytes) - static_cast<long long>(before), r.rss_anon / 1024, r.threads, r.fds);
+                        static_cast<long long>(r.live_bytes) - static_cast<long long>(before), r.rss_anon / 1024, r.threads,
+                        r.fds);
             before = r.live_bytes;
         }
         std::fflush(stdout);

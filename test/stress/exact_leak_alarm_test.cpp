@@ -1,4 +1,5 @@
-// The exact mode's alarm: 16 bytes for each worker and cycle are found, every time. Twenty times in profile nightly; PARTI_LEAK_ALARMS says otherwise.
+// The exact mode's alarm: 16 bytes for each worker and cycle are found, every time. Twenty times in profile nightly;
+// PARTI_LEAK_ALARMS says otherwise.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -27,8 +28,8 @@ TEST_F(TestExactLeakAlarm, SixteenBytesAWorkerAndCycleAreFound) {
         if (i == 0) print(readings);
         const auto judged = report::judge_cycles(readings);
         found += judged.verdict == report::ExactVerdict::leak ? 1 : 0;
-        std::printf("%" PRIu64 " of %" PRIu64 " found: %.0f bytes a cycle for %u workers; %s\n", found, i + 1, judged.bytes_per_cycle, kWorkers,
-                    judged.why.c_str());
+        std::printf("%" PRIu64 " of %" PRIu64 " found: %.0f bytes a cycle for %u workers; %s\n", found, i + 1,
+                    judged.bytes_per_cycle, kWorkers, judged.why.c_str());
         EXPECT_EQ(judged.verdict, report::ExactVerdict::leak) << judged.why;
         // 16 bytes take a chunk of 32: with its header, at the allocator's granularity.
         EXPECT_NEAR(judged.bytes_per_cycle, 32.0 * kWorkers, 64);

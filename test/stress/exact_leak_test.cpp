@@ -33,8 +33,10 @@ TEST_F(TestMemoryBenchmark_ExactLeak, Cycles) {
     record_count("threads", static_cast<double>(readings.back().threads));
     record_count("fds", static_cast<double>(readings.back().fds));
     record_companion("bytes_per_cycle", report::Unit::bytes, judged.bytes_per_cycle, "median change of the live heap");
-    record_companion("live_heap_spread", report::Unit::bytes, static_cast<double>(judged.spread), "over the cycles after the third");
-    record_companion("live_heap_at_rest", report::Unit::bytes, static_cast<double>(readings.back().live_bytes), "no worker, one connection");
+    record_companion("live_heap_spread", report::Unit::bytes, static_cast<double>(judged.spread),
+                     "over the cycles after the third");
+    record_companion("live_heap_at_rest", report::Unit::bytes, static_cast<double>(readings.back().live_bytes),
+                     "no worker, one connection");
 }
 
 }  // namespace

@@ -21,9 +21,9 @@ using Clock = std::chrono::steady_clock;
 constexpr Milliseconds kStart{60000};
 constexpr Milliseconds kQuiet{20000};
 constexpr Milliseconds kPoll{100};
-constexpr double kBusy = 1.25;             // wall / cpu of the probe
-constexpr double kSteal = 0.02;            // of the window's time
-constexpr double kMemoryPressure = 0.01;   // of the window's time, "full"
+constexpr double kBusy = 1.25;            // wall / cpu of the probe
+constexpr double kSteal = 0.02;           // of the window's time
+constexpr double kMemoryPressure = 0.01;  // of the window's time, "full"
 
 double seconds(clockid_t clock) {
     timespec t{};
@@ -32,7 +32,9 @@ double seconds(clockid_t clock) {
 }
 
 // For so many renewals of every worker: ten times as long as they take.
-Milliseconds time_limit(const LaunchPlan& plan, std::uint64_t renewals) { return 10 * plan.heartbeat * static_cast<int>(renewals); }
+Milliseconds time_limit(const LaunchPlan& plan, std::uint64_t renewals) {
+    return 10 * plan.heartbeat * static_cast<int>(renewals);
+}
 
 using Stats = std::map<std::string, std::uint64_t>;
 
@@ -41,7 +43,8 @@ std::uint64_t of(const Stats& stats, const char* key) {
     return found == stats.end() ? 0 : found->second;
 }
 
-// An answer adds up all workers of the process: the more there are, the less often it is asked, so that asking stays below 1 % of a core.
+// An answer adds up all workers of the process: the more there are, the less often it is asked, so that asking stays below 1 % of
+// a core.
 Outcome<Stats> wait_renewals(test::WorkerProcess& process, std::size_t workers, std::uint64_t target, Milliseconds timeout) {
     const Milliseconds pause = std::max(kPoll, Milliseconds(2 * workers));
     const auto deadline = Clock::now() + timeout;
@@ -191,7 +194,9 @@ Outcome<void> measure_window(test::Fleet& fleet, test::WorkerProcess& process, c
 
 }  // namespace
 
-std::string name_of(const LaunchPlan& plan) { return std::to_string(plan.workers) + "w_" + std::to_string(plan.partitions) + "p"; }
+std::string name_of(const LaunchPlan& plan) {
+    return std::to_string(plan.workers) + "w_" + std::to_string(plan.partitions) + "p";
+}
 
 double busy_probe() {
     std::array<double, 10> ratios{};

@@ -23,10 +23,12 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, con
     constexpr std::uint64_t kMostRepeats = 6;  // of one test: a machine that is always busy must not make it endless
     const char* injected = std::getenv("PARTI_STRESS_INJECT_MEMORY");
     if (plan.inject_memory.empty() && injected != nullptr) plan.inject_memory = injected;
-    if (!plan.inject_memory.empty()) std::printf("  worker-host wastes %s of its memory on purpose\n", plan.inject_memory.c_str());
+    if (!plan.inject_memory.empty())
+        std::printf("  worker-host wastes %s of its memory on purpose\n", plan.inject_memory.c_str());
     ++launches_begun_;
     for (int attempt = 1;; ++attempt) {
-        progress().phase("launch " + std::to_string(launches_begun_) + " (" + name_of(plan) + (attempt > 1 ? ", made again)" : ")"));
+        progress().phase("launch " + std::to_string(launches_begun_) + " (" + name_of(plan) +
+                         (attempt > 1 ? ", made again)" : ")"));
         progress().workers(0, plan.workers);
         auto fleet = new_fleet({.partitions = plan.partitions, .config = plan.config});
         if (!fleet) return std::nullopt;
@@ -46,7 +48,8 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, con
             std::snprintf(text, sizeof text, "memory drifts by %+.1f %% in the window; ", launched.sample.drift * 100);
             launched.sample.contamination += text;
         }
-        const bool doubtful = subject == Subject::memory ? launched.sample.memory_doubtful || unsettled : !launched.sample.contamination.empty();
+        const bool doubtful =
+            subject == Subject::memory ? launched.sample.memory_doubtful || unsettled : !launched.sample.contamination.empty();
         if (!measures() || !doubtful) return launched;
         if (attempt == kMostTries || repeats_ == kMostRepeats) return launched;
         ++repeats_;
@@ -57,9 +60,10 @@ std::optional<Launched> LaunchTest::launch(LaunchPlan plan, Subject subject, con
 
 void LaunchTest::print(const LaunchPlan& plan, const LaunchSample& s) const {
     if (measures()) {
-        std::printf("  %-8s RssAnon %6.0f kB  live heap %6.0f kB  stable %4.0f ms  covered %4.0f ms  threads %llu  window %.1f s  %s\n",
-                    name_of(plan).c_str(), kilobytes(s.window.rss_anon.median), kilobytes(static_cast<double>(s.live_bytes)), s.stable_ms,
-                    s.covered_ms, static_cast<unsigned long long>(s.thread_count), s.window_seconds, s.contamination.c_str());
+        std::printf(
+            "  %-8s RssAnon %6.0f kB  live heap %6.0f kB  stable %4.0f ms  covered %4.0f ms  threads %llu  window %.1f s  %s\n",
+            name_of(plan).c_str(), kilobytes(s.window.rss_anon.median), kilobytes(static_cast<double>(s.live_bytes)), s.stable_ms,
+            s.covered_ms, static_cast<unsigned long long>(s.thread_count), s.window_seconds, s.contamination.c_str());
     } else {
         std::printf("  %-8s memory not measured; stable and covered, threads %llu\n", name_of(plan).c_str(),
                     static_cast<unsigned long long>(s.thread_count));
@@ -133,8 +137,8 @@ void LaunchTest::record_server_at_rest(test::Fleet& fleet) {
     const double api = per_second(before->api_total, after->api_total);
     const double cpu = (cpu_after->cpu_seconds - cpu_before->cpu_seconds) * 1000 / seconds;
     const double store = kilobytes(static_cast<double>(after->store_file + after->store_memory));
-    std::printf("  server at rest, %.1f s: in %.0f /s, out %.0f /s, API %.2f /s, %.1f ms CPU/s, %llu consumers, %.0f kB stored\n", seconds, in, out,
-                api, cpu, static_cast<unsigned long long>(after->consumer_count), store);
+    std::printf("  server at rest, %.1f s: in %.0f /s, out %.0f /s, API %.2f /s, %.1f ms CPU/s, %llu consumers, %.0f kB stored\n",
+                seconds, in, out, api, cpu, static_cast<unsigned long long>(after->consumer_count), store);
     record_companion("at_rest_in", Unit::per_s, in);
     record_companion("at_rest_out", Unit::per_s, out);
     record_companion("at_rest_api", Unit::per_s, api);

@@ -1,8 +1,9 @@
 // LaunchTest: a stress test made of launches; records what each measured.
 //
-// Model     launch() makes one fleet, runs the plan, judges the fleet and records. A launch whose figures are doubtful is made again, at
-//           most twice, and six times in one test; what came out of the last one counts. Memory is doubtful under steal or memory pressure
-//           and while it still drifts, times also on a busy machine. PARTI_STRESS_INJECT_MEMORY=15% is given to worker-host, to show that the diff notices.
+// Model     launch() makes one fleet, runs the plan, judges the fleet and records. A launch whose figures are doubtful is made
+//           again, at most twice, and six times in one test; what came out of the last one counts. Memory is doubtful under steal
+//           or memory pressure and while it still drifts, times also on a busy machine. PARTI_STRESS_INJECT_MEMORY=15% is given
+//           to worker-host, to show that the diff notices.
 // Errors    GoogleTest failures; launch() then returns nothing.
 #pragma once
 

@@ -1,4 +1,5 @@
-// Makes a limited group with a process in it, says where (a line for each folder, then an empty one), and waits to be killed. For limits_selftest.
+// Makes a limited group with a process in it, says where (a line for each folder, then an empty one), and waits to be killed. For
+// limits_selftest.
 #include <cstdio>
 #include <string>
 

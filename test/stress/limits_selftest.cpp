@@ -40,7 +40,9 @@ protected:
         const auto status = child->wait(kDeadline);
         EXPECT_TRUE(status) << "did not end";
         std::string last;
-        for (LineRead read = child->read_line(Milliseconds(0)); read.state == ReadState::line; read = child->read_line(Milliseconds(0))) last = read.text;
+        for (LineRead read = child->read_line(Milliseconds(0)); read.state == ReadState::line;
+             read = child->read_line(Milliseconds(0)))
+            last = read.text;
         return {status.value_or(ExitStatus{}), last};
     }
 };
@@ -77,8 +79,9 @@ TEST_P(LimitsSelftest, AProcessorAndNoMore) {
     auto g = group(GetParam() == LimitMethod::soft ? 1 : 0.2);
     if (!g) return;
     // Half a second of work: five times that under a fifth of a processor, so it must have been stopped several times.
-    const auto [status, said] = run(*g, "import os, time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
-                                        "print(len(os.sched_getaffinity(0)))");
+    const auto [status, said] = run(*g,
+                                    "import os, time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
+                                    "print(len(os.sched_getaffinity(0)))");
     EXPECT_EQ(status.code, 0) << status.text();
     const auto use = g->use();
     ASSERT_TRUE(use) << use.error();
@@ -136,7 +139,9 @@ TEST_P(LimitsSelftest, NothingIsLeftOfTheGroupOfAKilledTest) {
     child->kill_now();
     const Leftovers left = leftovers_after(kDeadline);
     EXPECT_TRUE(left.empty()) << left.describe();
-    const auto there = [&] { return std::count_if(groups.begin(), groups.end(), [](const auto& folder) { return std::filesystem::exists(folder); }); };
+    const auto there = [&] {
+        return std::count_if(groups.begin(), groups.end(), [](const auto& folder) { return std::filesystem::exists(folder); });
+    };
     const auto deadline = std::chrono::steady_clock::now() + kDeadline;
     while (there() != 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
     for (const std::string& folder : groups) EXPECT_FALSE(std::filesystem::exists(folder)) << folder;

@@ -42,7 +42,8 @@ constexpr std::int64_t kWindow = 500 * kMs;
 // 95th percentile of each half second.
 std::vector<std::int64_t> p95_by_window(const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns) {
     std::vector<std::int64_t> out;
-    for (std::int64_t at = from_ns; at + kWindow <= to_ns; at += kWindow) out.push_back(result.ledger.latency_ns(0.95, at, at + kWindow, 10));
+    for (std::int64_t at = from_ns; at + kWindow <= to_ns; at += kWindow)
+        out.push_back(result.ledger.latency_ns(0.95, at, at + kWindow, 10));
     return out;
 }
 
@@ -61,7 +62,9 @@ double at_quantile_ms(std::vector<std::int64_t> values, double q) {
     return static_cast<double>(values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5)]) / 1e6;
 }
 
-void append(std::vector<std::int64_t>& all, const std::vector<std::int64_t>& more) { all.insert(all.end(), more.begin(), more.end()); }
+void append(std::vector<std::int64_t>& all, const std::vector<std::int64_t>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+}
 
 class LoadScenario : public ScenarioTest {
 protected:
@@ -70,7 +73,8 @@ protected:
         const double base = 300;
         double before_kb = 0, after_kb = 0;
         ScenarioPlan plan;
-        plan.phases = {{stretched(5000ms), base, base}, {stretched(length), base * times, base * times}, {stretched(8000ms), base, base}};
+        plan.phases = {
+            {stretched(5000ms), base, base}, {stretched(length), base * times, base * times}, {stretched(8000ms), base, base}};
         plan.after_warmup = [&](test::Fleet& fleet) { before_kb = memory_kb(fleet); };
         plan.at_end = [&](test::Fleet& fleet) { after_kb = memory_kb(fleet); };
         const auto result = run(plan);
@@ -83,7 +87,8 @@ protected:
         // The middle one of the half seconds before: the machine's own noise is in both.
         const double usual = at_quantile_ms(p95_by_window(*result, result->start_ns + kMs * 1000, rise), 0.5);
         const double recovery = recovered_after_ms(*result, fall, static_cast<std::int64_t>(usual * 1.2 * 1e6));
-        std::printf("  p95 back within 1.2 x %.2f ms %.0f ms after the burst; memory %.0f kB before, %.0f kB after\n", usual, recovery, before_kb, after_kb);
+        std::printf("  p95 back within 1.2 x %.2f ms %.0f ms after the burst; memory %.0f kB before, %.0f kB after\n", usual,
+                    recovery, before_kb, after_kb);
         record_companion("recovery", Unit::ms, recovery);
         record_companion("memory_before", Unit::kB, before_kb);
         record_companion("memory_after", Unit::kB, after_kb);
@@ -95,7 +100,8 @@ protected:
 };
 
 class TestScenario_Sustained : public LoadScenario {};
-const Budget of_sustained("TestScenario_Sustained.Steady", {.standard = 60, .nightly = 975, .soak = 3720, .soak4h = 14580}, "soak");
+const Budget of_sustained("TestScenario_Sustained.Steady", {.standard = 60, .nightly = 975, .soak = 3720, .soak4h = 14580},
+                          "soak");
 TEST_F(TestScenario_Sustained, Steady) {
     double early_kb = 0, late_kb = 0;
     ScenarioPlan plan;
@@ -151,7 +157,8 @@ TEST_F(TestScenario_Ramp, WorkersMessagesAndOperations) {
         const auto settled = result->settled_ns(injected);
         if (settled.empty() || std::count(settled.begin(), settled.end(), -1) > 0) {
             ++failed;
-            std::printf("  %s at %.1f s never settled\n", std::string(name(injected.fault)).c_str(), static_cast<double>(injected.begin_ns - result->start_ns) / 1e9);
+            std::printf("  %s at %.1f s never settled\n", std::string(name(injected.fault)).c_str(),
+                        static_cast<double>(injected.begin_ns - result->start_ns) / 1e9);
         }
         append(taken[injected.fault == Fault::shrink ? Fault::grow : injected.fault], settled);
     }
@@ -161,9 +168,11 @@ TEST_F(TestScenario_Ramp, WorkersMessagesAndOperations) {
     record_quantiles("join_", taken[Fault::add]);
     record_quantiles("leave_", taken[Fault::leave]);
     record_quantiles("read_", result->reads_ns);
-    const double publish_errors = static_cast<double>(result->load.due - result->load.confirmed) / static_cast<double>(result->load.due);
-    std::printf("  error rate: publish %.4f %% of %llu, others %llu of %llu\n", publish_errors * 100, static_cast<unsigned long long>(result->load.due),
-                static_cast<unsigned long long>(failed), static_cast<unsigned long long>(made));
+    const double publish_errors =
+        static_cast<double>(result->load.due - result->load.confirmed) / static_cast<double>(result->load.due);
+    std::printf("  error rate: publish %.4f %% of %llu, others %llu of %llu\n", publish_errors * 100,
+                static_cast<unsigned long long>(result->load.due), static_cast<unsigned long long>(failed),
+                static_cast<unsigned long long>(made));
     record_companion("publish_errors", Unit::ratio, publish_errors);
     EXPECT_LT(publish_errors, 0.001);
     EXPECT_EQ(failed, 0U) << "of the other operations";
@@ -214,7 +223,8 @@ private:
             if (injected.fault != Fault::kill) {
                 EXPECT_EQ(settled.size(), plan.extra_partitions) << name(injected.fault);
             }
-            EXPECT_EQ(std::count(settled.begin(), settled.end(), -1), 0) << name(injected.fault) << ": some partition never got there";
+            EXPECT_EQ(std::count(settled.begin(), settled.end(), -1), 0)
+                << name(injected.fault) << ": some partition never got there";
             append(each, settled);
             if (!settled.empty()) last.push_back(*std::max_element(settled.begin(), settled.end()));
         }
@@ -243,7 +253,8 @@ protected:
             const std::int64_t from = injected.begin_ns - 100 * kMs;
             const std::int64_t to = injected.end_ns + 1500 * kMs;
             for (const auto& [partition, owners] : result.timeline.partitions) {
-                const bool changed = std::any_of(owners.begin(), owners.end(), [&](const auto& o) { return o.begin_ns > from && o.begin_ns < to; });
+                const bool changed = std::any_of(owners.begin(), owners.end(),
+                                                 [&](const auto& o) { return o.begin_ns > from && o.begin_ns < to; });
                 (changed ? gaps.moved : gaps.unmoved).push_back(result.ledger.longest_excess_gap_ns(partition, from, to));
                 const std::int64_t before = std::max(result.start_ns, from - (to - from));
                 gaps.calm.push_back(result.ledger.longest_excess_gap_ns(partition, before, from));
@@ -252,8 +263,8 @@ protected:
         return gaps;
     }
     void note(const std::string& what, const std::vector<std::int64_t>& gaps) {
-        std::printf("  gap of %3zu %s: p50 %.2f p99 %.2f max %.2f ms\n", gaps.size(), what.c_str(), at_quantile_ms(gaps, 0.5), at_quantile_ms(gaps, 0.99),
-                    at_quantile_ms(gaps, 1));
+        std::printf("  gap of %3zu %s: p50 %.2f p99 %.2f max %.2f ms\n", gaps.size(), what.c_str(), at_quantile_ms(gaps, 0.5),
+                    at_quantile_ms(gaps, 0.99), at_quantile_ms(gaps, 1));
         record_companion(what + "_gap_p50", Unit::us, at_quantile_ms(gaps, 0.5) * 1000);
         record_companion(what + "_gap_p99", Unit::us, at_quantile_ms(gaps, 0.99) * 1000);
     }
@@ -279,7 +290,8 @@ TEST_F(TestScenario_HandoffGap, JoinAndLeave) {
     if (!measures()) return;
     const double calm = at_quantile_ms(gaps.calm, 0.5);
     EXPECT_LE(at_quantile_ms(gaps.unmoved, 0.5), 3 * calm) << "an unmoved partition is handled as in calm (ms)";
-    EXPECT_LE(at_quantile_ms(gaps.unmoved, 0.5), at_quantile_ms(gaps.moved, 0.5) + calm) << "nor does it wait longer than a moved one";
+    EXPECT_LE(at_quantile_ms(gaps.unmoved, 0.5), at_quantile_ms(gaps.moved, 0.5) + calm)
+        << "nor does it wait longer than a moved one";
     // The figure asked for is 250 ms; on a machine whose calm is worse than a tenth of that, ten times its calm.
     EXPECT_LE(at_quantile_ms(gaps.moved, 0.99), std::max(250.0, 10 * at_quantile_ms(gaps.calm, 0.99)));
 }
@@ -306,16 +318,20 @@ protected:
         return plan;
     }
     Attempt attempt(double rung) {
-        oracles_.allowed_errors = {"callback_failed", "link_down", "timeout", "lease_lost"};  // of a fleet that has too much to do
+        // of a fleet that has too much to do
+        oracles_.allowed_errors = {"callback_failed", "link_down", "timeout", "lease_lost"};
         const auto result = run(plan_of(rung));
         if (!result) return {"the run itself", 0};
         const std::int64_t p99 = result->ledger.latency_ns(0.99, result->start_ns + 500 * kMs, result->end_ns);
         std::string limit;
-        if (!result->load.on_time(50 * kMs)) limit = "the generator (lateness p99 " + std::to_string(result->load.late_p99_ns / kMs) + " ms)";
+        if (!result->load.on_time(50 * kMs))
+            limit = "the generator (lateness p99 " + std::to_string(result->load.late_p99_ns / kMs) + " ms)";
         if (result->drained && p99 > 250 * kMs) limit = "latency p99 " + std::to_string(p99 / kMs) + " ms > 250 ms";
-        if (!result->drained) limit = std::to_string(result->ledger.counts.undelivered) + " messages not handled 5 s after the load";
+        if (!result->drained)
+            limit = std::to_string(result->ledger.counts.undelivered) + " messages not handled 5 s after the load";
         if (!result->balanced) limit = "not balanced after 30 s";
-        std::printf("  %s %.0f: %s, %.0f/s handled\n", GetParam(), rung, limit.empty() ? "carried" : limit.c_str(), result->handled_per_s());
+        std::printf("  %s %.0f: %s, %.0f/s handled\n", GetParam(), rung, limit.empty() ? "carried" : limit.c_str(),
+                    result->handled_per_s());
         std::fflush(stdout);
         return {limit, result->handled_per_s()};
     }
@@ -358,7 +374,8 @@ TEST_P(TestScenario_BreakingPoint, Ladder) {
     std::printf("  breaking point: %.0f %s carried; the limit is %s\n", ladder.carried, workers ? "workers" : "messages/s",
                 reached ? ladder.worst.limit.c_str() : "not reached");
     record_companion("carried", workers ? Unit::count : Unit::per_s, ladder.carried, ladder.worst.limit);
-    // What is too much is handled later, not dropped (the ledger has judged every rung), and not at the price of what was carried before.
+    // What is too much is handled later, not dropped (the ledger has judged every rung), and not at the price of what was carried
+    // before.
     if (reached && measures()) {
         record_companion("handled_at_the_limit", Unit::per_s, ladder.worst.handled_per_s);
         EXPECT_GE(ladder.worst.handled_per_s, ladder.best.handled_per_s / 2) << "it collapses instead of falling behind";

@@ -17,13 +17,17 @@ class TestMemoryBenchmark_IsolatedParti : public LaunchTest, public testing::Wit
 protected:
     // 50 workers may not cost the same as 1, nor need other threads.
     void expect_plausible(const LaunchSample& one, const LaunchSample& many, std::uint32_t workers) {
-        EXPECT_EQ(one.threads, many.threads) << "1 worker: " << text_of(one.threads) << "\n" << workers << " workers: " << text_of(many.threads);
+        EXPECT_EQ(one.threads, many.threads) << "1 worker: " << text_of(one.threads) << "\n"
+                                             << workers << " workers: " << text_of(many.threads);
         if (!measures()) return;
         const double further = static_cast<double>(many.live_bytes) - static_cast<double>(one.live_bytes);
-        EXPECT_GT(further, kLeastLivePerWorker * (workers - 1)) << "implausible: " << workers - 1 << " further workers cost nothing";
-        // Anonymous memory counts whole pages that were ever touched: a few workers may fit into what the first one's start had used.
+        EXPECT_GT(further, kLeastLivePerWorker * (workers - 1))
+            << "implausible: " << workers - 1 << " further workers cost nothing";
+        // Anonymous memory counts whole pages that were ever touched: a few workers may fit into what the first one's start had
+        // used.
         if (workers < 25) return;
-        EXPECT_GT(many.window.rss_anon.median, one.window.rss_anon.median) << "implausible: " << workers << " workers cost the same as 1";
+        EXPECT_GT(many.window.rss_anon.median, one.window.rss_anon.median)
+            << "implausible: " << workers << " workers cost the same as 1";
     }
 };
 
@@ -38,12 +42,14 @@ const Budget of_100w_1000p("TestMemoryBenchmark_IsolatedParti.Launches/100w_1000
 const Budget of_250w_5000p("TestMemoryBenchmark_IsolatedParti.Launches/250w_5000p", {.nightly = 160});
 const Budget of_1000w_10000p("TestMemoryBenchmark_IsolatedParti.Launches/1000w_10000p", {.nightly = 180});
 
-// More than 100 workers renew every 2 s, so that the machine measures memory and not its own load; their window is 10 renewals always.
+// More than 100 workers renew every 2 s, so that the machine measures memory and not its own load; their window is 10 renewals
+// always.
 LaunchPlan plan_of(const Configuration& c, std::uint64_t window_renewals) {
     LaunchPlan plan{.workers = c.workers, .partitions = c.partitions, .window_renewals = c.workers < 100 ? window_renewals : 10};
     if (c.workers > 100) {
         plan.heartbeat = std::chrono::seconds(2);
-        plan.config = R"({"timing":{"heartbeat":"2000ms","ttl":"6000ms","margin":"600ms","stop_budget":"1000ms","leader_publish_timeout":"6000ms"}})";
+        plan.config = R"({"timing":{"heartbeat":"2000ms","ttl":"6000ms","margin":"600ms","stop_budget":"1000ms",)"
+                      R"("leader_publish_timeout":"6000ms"}})";
     }
     return plan;
 }
@@ -71,9 +77,9 @@ TEST_P(TestMemoryBenchmark_IsolatedParti, Launches) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, TestMemoryBenchmark_IsolatedParti,
-                         testing::Values(Configuration{1, 100}, Configuration{5, 100}, Configuration{10, 100}, Configuration{10, 500},
-                                         Configuration{25, 500}, Configuration{50, 500}, Configuration{100, 1000},
-                                         Configuration{250, 5000}, Configuration{1000, 10'000}),
+                         testing::Values(Configuration{1, 100}, Configuration{5, 100}, Configuration{10, 100},
+                                         Configuration{10, 500}, Configuration{25, 500}, Configuration{50, 500},
+                                         Configuration{100, 1000}, Configuration{250, 5000}, Configuration{1000, 10'000}),
                          case_name);
 
 }  // namespace

@@ -19,16 +19,19 @@ std::string line(const char* event, int t, const std::string& session, const std
 }
 std::string until(int deadline) { return "\"until\":" + std::to_string(deadline * kMs); }
 std::string session_line(int t, const std::string& session, int number, int incarnation, int deadline) {
-    return line("session", t, session, "\"w\":0,\"n\":" + std::to_string(number) + ",\"i\":" + std::to_string(incarnation) + "," + until(deadline));
+    return line("session", t, session,
+                "\"w\":0,\"n\":" + std::to_string(number) + ",\"i\":" + std::to_string(incarnation) + "," + until(deadline));
 }
 std::string extend_line(int t, const std::string& session, int deadline) { return line("deadline", t, session, until(deadline)); }
 std::string end_line(int t, const std::string& session) { return line("end", t, session, "\"reason\":\"left\""); }
 std::string gone_line(const char* event, int t, const std::string& session, int grant, const std::string& partition = "p0") {
     return line(event, t, session, "\"g\":" + std::to_string(grant) + ",\"p\":\"" + partition + "\"");
 }
-std::string grant_line(int t, const std::string& session, int grant, int epoch, int version, const std::string& partition = "p0") {
-    return line("grant", t, session, "\"g\":" + std::to_string(grant) + ",\"p\":\"" + partition + "\",\"f\":[" + std::to_string(epoch) + "," +
-                                         std::to_string(version) + "]");
+std::string grant_line(int t, const std::string& session, int grant, int epoch, int version,
+                       const std::string& partition = "p0") {
+    return line("grant", t, session,
+                "\"g\":" + std::to_string(grant) + ",\"p\":\"" + partition + "\",\"f\":[" + std::to_string(epoch) + "," +
+                    std::to_string(version) + "]");
 }
 
 ProcessHistory history(const std::string& label, const std::string& text) {
@@ -42,8 +45,9 @@ ProcessHistory history(const std::string& label, const std::string& text) {
 }
 
 // Worker a holds p0 until it hands it over to b at 200 ms.
-const std::string kLoser = "{\"t\":1,\"e\":\"open\",\"pid\":1,\"label\":\"one\"}\n" + session_line(0, "a", 0, 1, 800) + grant_line(10, "a", 1, 1, 1) + extend_line(100, "a", 900) +
-                           gone_line("revoke", 190, "a", 1) + gone_line("release", 200, "a", 1) + end_line(210, "a");
+const std::string kLoser = "{\"t\":1,\"e\":\"open\",\"pid\":1,\"label\":\"one\"}\n" + session_line(0, "a", 0, 1, 800) +
+                           grant_line(10, "a", 1, 1, 1) + extend_line(100, "a", 900) + gone_line("revoke", 190, "a", 1) +
+                           gone_line("release", 200, "a", 1) + end_line(210, "a");
 const std::string kWinner = session_line(5, "b", 1, 1, 800) + grant_line(205, "b", 1, 1, 2) + gone_line("revoke", 300, "b", 1) +
                             gone_line("release", 301, "b", 1) + end_line(310, "b");
 
@@ -89,13 +93,17 @@ TEST(OracleSelftest, AHealthyHandoffIsSilent) {
 
 TEST(OracleSelftest, TwoOwnersForTwoMillisecondsAreSeen) {
     FleetRecord record = healthy();
-    rewrite(record, 1, session_line(5, "b", 1, 1, 800) + grant_line(198, "b", 1, 1, 2) + gone_line("release", 301, "b", 1) + end_line(310, "b"));
+    rewrite(
+        record, 1,
+        session_line(5, "b", 1, 1, 800) + grant_line(198, "b", 1, 1, 2) + gone_line("release", 301, "b", 1) + end_line(310, "b"));
     EXPECT_THAT(fired(record), ElementsAre(Oracle::one_owner));
 }
 
 TEST(OracleSelftest, ARevokeThatIsNotReleasedStillOwns) {
     FleetRecord record = healthy();
-    rewrite(record, 1, session_line(5, "b", 1, 1, 800) + grant_line(195, "b", 1, 1, 2) + gone_line("release", 301, "b", 1) + end_line(310, "b"));
+    rewrite(
+        record, 1,
+        session_line(5, "b", 1, 1, 800) + grant_line(195, "b", 1, 1, 2) + gone_line("release", 301, "b", 1) + end_line(310, "b"));
     EXPECT_THAT(fired(record), ElementsAre(Oracle::one_owner));
 }
 
@@ -103,7 +111,8 @@ TEST(OracleSelftest, AnOwnerThatFallsSilentOwnsUntilItsLastDeadlineOnly) {
     FleetRecord record = healthy();
     const std::string silent = session_line(0, "a", 0, 1, 800) + grant_line(10, "a", 1, 1, 1) + extend_line(100, "a", 900);
     const auto taken_at = [](int t) {
-        return session_line(5, "b", 1, 1, 5000) + grant_line(t, "b", 1, 2, 1) + gone_line("release", 1300, "b", 1) + end_line(1310, "b");
+        return session_line(5, "b", 1, 1, 5000) + grant_line(t, "b", 1, 2, 1) + gone_line("release", 1300, "b", 1) +
+               end_line(1310, "b");
     };
     record.processes[0].history.killed = true;
     record.processes[0].exit = ExitStatus{std::nullopt, 9};
@@ -116,7 +125,8 @@ TEST(OracleSelftest, AnOwnerThatFallsSilentOwnsUntilItsLastDeadlineOnly) {
     EXPECT_THAT(silent_until(10'000 * kMs, 901), IsEmpty());
     EXPECT_THAT(silent_until(10'000 * kMs, 899), ElementsAre(Oracle::one_owner));
     // Stopped, and continued after its deadline: it says its end and its release then, and did not own in between.
-    const std::string woken = silent + end_line(1400, "a") + gone_line("revoke", 1401, "a", 1) + gone_line("release", 1402, "a", 1);
+    const std::string woken =
+        silent + end_line(1400, "a") + gone_line("revoke", 1401, "a", 1) + gone_line("release", 1402, "a", 1);
     const auto woken_and = [&](int taken) {
         record.processes[0].history.events = history("one", woken).events;
         record.processes[0].history.died_ns = 10'000 * kMs;
@@ -162,17 +172,21 @@ TEST(OracleSelftest, ANumberFarAboveThoseInUseIsSeen) {
 
 TEST(OracleSelftest, AnAssignmentThatGoesBackIsSeen) {
     FleetRecord record = healthy();
-    rewrite(record, 1, session_line(5, "b", 1, 1, 800) + grant_line(205, "b", 1, 1, 3) + grant_line(206, "b", 2, 1, 2, "p1") +
-                           gone_line("release", 301, "b", 1) + gone_line("release", 301, "b", 2, "p1") + end_line(310, "b"));
+    rewrite(record, 1,
+            session_line(5, "b", 1, 1, 800) + grant_line(205, "b", 1, 1, 3) + grant_line(206, "b", 2, 1, 2, "p1") +
+                gone_line("release", 301, "b", 1) + gone_line("release", 301, "b", 2, "p1") + end_line(310, "b"));
     EXPECT_THAT(fired(record), ElementsAre(Oracle::monotone_version));
-    rewrite(record, 1, session_line(215, "b", 0, 2, 800) + grant_line(220, "b", 1, 1, 0, "p1") + gone_line("release", 301, "b", 1, "p1") +
-                           end_line(310, "b"));
+    rewrite(record, 1,
+            session_line(215, "b", 0, 2, 800) + grant_line(220, "b", 1, 1, 0, "p1") + gone_line("release", 301, "b", 1, "p1") +
+                end_line(310, "b"));
     EXPECT_THAT(fired(record), ElementsAre(Oracle::monotone_version)) << "the next incarnation of a number goes back, too";
 }
 
 TEST(OracleSelftest, AFenceThatDoesNotGrowIsSeen) {
     FleetRecord record = healthy();
-    rewrite(record, 1, session_line(5, "b", 1, 1, 800) + grant_line(205, "b", 1, 1, 1) + gone_line("release", 301, "b", 1) + end_line(310, "b"));
+    rewrite(
+        record, 1,
+        session_line(5, "b", 1, 1, 800) + grant_line(205, "b", 1, 1, 1) + gone_line("release", 301, "b", 1) + end_line(310, "b"));
     EXPECT_THAT(fired(record), ElementsAre(Oracle::fence_order));
 }
 
@@ -238,8 +252,9 @@ std::string request(const std::string& url, const std::string& subject, const st
     if (natsConnection_ConnectTo(&connection, url.c_str()) != NATS_OK) return "cannot connect";
     natsMsg* reply = nullptr;
     const natsStatus status = natsConnection_RequestString(&reply, connection, subject.c_str(), body.c_str(), 5000);
-    const std::string answer =
-        status == NATS_OK ? std::string(natsMsg_GetData(reply), static_cast<std::size_t>(natsMsg_GetDataLength(reply))) : natsStatus_GetText(status);
+    const std::string answer = status == NATS_OK
+                                   ? std::string(natsMsg_GetData(reply), static_cast<std::size_t>(natsMsg_GetDataLength(reply)))
+                                   : natsStatus_GetText(status);
     natsMsg_Destroy(reply);
     natsConnection_Destroy(connection);
     return answer;
@@ -250,11 +265,13 @@ TEST(OracleSelftest, AConsumerLeftOnTheServerIsSeen) {
         auto fleet = Fleet::start({.partitions = 1});
         ASSERT_TRUE(fleet) << fleet.error();
         const std::string url = (*fleet)->server().url();
-        const auto created = request(url, "$JS.API.STREAM.CREATE.KV_leak", R"({"name":"KV_leak","subjects":["$KV.leak.>"],"storage":"memory"})");
+        const auto created =
+            request(url, "$JS.API.STREAM.CREATE.KV_leak", R"({"name":"KV_leak","subjects":["$KV.leak.>"],"storage":"memory"})");
         ASSERT_EQ(created.find("\"error\""), std::string::npos) << created;
-        const auto consumer = request(url, "$JS.API.CONSUMER.CREATE.KV_leak",
-                                      R"({"stream_name":"KV_leak","config":{"deliver_subject":"nobody.listens","ack_policy":"none",)"
-                                      R"("inactive_threshold":600000000000}})");
+        const auto consumer =
+            request(url, "$JS.API.CONSUMER.CREATE.KV_leak",
+                    R"({"stream_name":"KV_leak","config":{"deliver_subject":"nobody.listens","ack_policy":"none",)"
+                    R"("inactive_threshold":600000000000}})");
         EXPECT_NE(consumer.find("\"name\""), std::string::npos) << consumer;
         EXPECT_FALSE(wait_for_consumers((*fleet)->server().monitor_url(), 0, Milliseconds(300)));
         (*fleet)->set_consumers_deadline(Milliseconds(500));

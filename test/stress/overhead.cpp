@@ -11,9 +11,11 @@ namespace parti::stress {
 std::vector<OverheadTest::Point> OverheadTest::reused(const Size& size) const {
     const auto run = report::run_of_this_process();
     if (!run) return {};
-    const std::string name = "TestMemoryBenchmark_IsolatedParti/" + name_of({.workers = size.workers, .partitions = size.partitions});
+    const std::string name =
+        "TestMemoryBenchmark_IsolatedParti/" + name_of({.workers = size.workers, .partitions = size.partitions});
     const auto result = report::read_result(run->folder / report::result_file_name(name));
-    if (!result || result->run != run->id || result->status != report::TestStatus::passed || result->protocol.window != window()) return {};
+    if (!result || result->run != run->id || result->status != report::TestStatus::passed || result->protocol.window != window())
+        return {};
     const report::Metric* anonymous = result->find("rss_anon");
     const report::Metric* live = result->find("live_heap");
     if (anonymous == nullptr || live == nullptr || anonymous->launches.size() != live->launches.size()) return {};
@@ -82,12 +84,15 @@ report::Line OverheadTest::fit(const std::string& metric, const std::string& wha
     const bool kilobyte = what == "worker";
     record_fit(report::fit_of(metric, what + "s", kilobyte ? report::Unit::kB : report::Unit::bytes, points, line,
                               kilobyte ? kilobytes(1) : 1));
-    record_companion(metric + "_per_" + what + "_low", report::Unit::ratio, line.lower, "bytes; lower end of the 95 % interval, all launches");
+    record_companion(metric + "_per_" + what + "_low", report::Unit::ratio, line.lower,
+                     "bytes; lower end of the 95 % interval, all launches");
     record_companion(metric + "_per_" + what + "_high", report::Unit::ratio, line.upper, "bytes; upper end");
     record_companion(metric + "_intercept", report::Unit::kB, kilobytes(line.intercept), "of the line: a process without any");
     record_companion(metric + "_residual", report::Unit::ratio, line.max_residual, "largest, relative to the median");
-    std::printf("%s: %.1f bytes for each further %s (95 %%: %.1f to %.1f), %.0f kB without any; largest residual %.1f %%, %zu launches\n",
-                metric.c_str(), line.slope, what.c_str(), line.lower, line.upper, kilobytes(line.intercept), line.max_residual * 100, line.points);
+    std::printf(
+        "%s: %.1f bytes for each further %s (95 %%: %.1f to %.1f), %.0f kB without any; largest residual %.1f %%, %zu launches\n",
+        metric.c_str(), line.slope, what.c_str(), line.lower, line.upper, kilobytes(line.intercept), line.max_residual * 100,
+        line.points);
     return line;
 }
 

@@ -1,8 +1,8 @@
 // OverheadTest: what one more of something costs: a line through launches of several sizes, with its uncertainty.
 //
-// Model     A point is one launch. Launches that IsolatedParti has made in the same run, with the same window, count too. The cost is the
-//           Theil-Sen slope over all points with its 95 % interval; intercept and largest residual say how well a line fits. A round's
-//           slope (one launch of every size) is one observation for the comparison with the baseline.
+// Model     A point is one launch. Launches that IsolatedParti has made in the same run, with the same window, count too. The
+//           cost is the Theil-Sen slope over all points with its 95 % interval; intercept and largest residual say how well a
+//           line fits. A round's slope (one launch of every size) is one observation for the comparison with the baseline.
 // Units     Sizes in workers or partitions, memory in bytes.
 #pragma once
 

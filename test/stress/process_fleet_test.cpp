@@ -1,5 +1,5 @@
-// TestScale_ProcessFleet: one worker per process, 1 to 25 processes; and the same 25 workers as 1, 3 and 25 processes, side by side:
-// memory, CPU, and what a kill -9 and a stop of one process cost.
+// TestScale_ProcessFleet: one worker per process, 1 to 25 processes; and the same 25 workers as 1, 3 and 25 processes, side by
+// side: memory, CPU, and what a kill -9 and a stop of one process cost.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -207,11 +207,13 @@ protected:
         record_duration(prefix + "crash_owned_again", crash_ms);
         record_duration(prefix + "stop_owned_again", stop_ms);
         record_companion(prefix + "crash_partitions", Unit::count, static_cast<double>(crash.partitions));
-        std::printf("  as %2u: %6.0f kB anonymous  %5.1f ms CPU/s  %3llu threads  %2llu connections  %3llu consumers  server in %4.0f out %4.0f /s"
-                    "  kill -9: %3zu partitions owned again after %4.0f ms  stop: %3zu after %4.0f ms\n",
-                    processes, m.memory_kb, m.cpu_ms_per_s, static_cast<unsigned long long>(m.threads),
-                    static_cast<unsigned long long>(m.connections), static_cast<unsigned long long>(m.consumers), m.server_in, m.server_out,
-                    crash.partitions, crash_ms, stop.partitions, stop_ms);
+        std::printf(
+            "  as %2u: %6.0f kB anonymous  %5.1f ms CPU/s  %3llu threads  %2llu connections  %3llu consumers  server in %4.0f "
+            "out %4.0f /s"
+            "  kill -9: %3zu partitions owned again after %4.0f ms  stop: %3zu after %4.0f ms\n",
+            processes, m.memory_kb, m.cpu_ms_per_s, static_cast<unsigned long long>(m.threads),
+            static_cast<unsigned long long>(m.connections), static_cast<unsigned long long>(m.consumers), m.server_in,
+            m.server_out, crash.partitions, crash_ms, stop.partitions, stop_ms);
         std::fflush(stdout);
     }
 

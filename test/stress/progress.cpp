@@ -68,7 +68,10 @@ struct Progress::Impl {
     }
 
     nlohmann::json line(const char* event) const {
-        nlohmann::json json{{"event", event}, {"time", report::utc_now()}, {"test", test}, {"elapsed_s", std::round(seconds_since(begun) * 10) / 10}};
+        nlohmann::json json{{"event", event},
+                            {"time", report::utc_now()},
+                            {"test", test},
+                            {"elapsed_s", std::round(seconds_since(begun) * 10) / 10}};
         if (!phase.empty()) json["phase"] = phase;
         if (all > 0) json["workers"] = all, json["stable"] = stable;
         if (memory) json["memory_kb"] = std::round(*memory);

@@ -2,9 +2,9 @@
 //
 // Role      StressTest owns one; whatever makes up a test says what it does through progress(), which is never null. The measured
 //           process is only read (its /proc/PID/status, a few microseconds a second).
-// Model     Every second one JSON object is appended to progress.ndjson of the run's folder, which `stress-report dashboard` follows; every five
-//           seconds one line goes to stdout, with the time left of the budget. Memory is the sum of RssAnon of this process'
-//           children named worker-host. PARTI_STRESS_PROGRESS: 0 neither, file, or both (the default).
+// Model     Every second one JSON object is appended to progress.ndjson of the run's folder, which `stress-report dashboard`
+//           follows; every five seconds one line goes to stdout, with the time left of the budget. Memory is the sum of RssAnon
+//           of this process' children named worker-host. PARTI_STRESS_PROGRESS: 0 neither, file, or both (the default).
 // Errors    None: a file that cannot be written is left out, what is not known is absent.
 // Threads   One of its own while a test runs; the functions from any.
 #pragma once
@@ -29,9 +29,9 @@ public:
     void end(const std::string& status);
 
     void phase(const std::string& text);
-    void budget(double seconds);                                      // of the whole test; counts from begin()
+    void budget(double seconds);  // of the whole test; counts from begin()
     void workers(std::uint64_t stable, std::uint64_t all);
-    void counted(const std::string& what, std::uint64_t so_far);      // its growth is shown as a rate
+    void counted(const std::string& what, std::uint64_t so_far);  // its growth is shown as a rate
     // The same, asked for by the progress' own thread while the object lives.
     class Counter {
     public:

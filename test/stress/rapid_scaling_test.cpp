@@ -1,6 +1,8 @@
-// TestScale_RapidScaling: 1 -> 5 -> 10 -> 5 -> 1 worker processes, then a leave, a crash, a leader's crash and a rolling restart of all.
+// TestScale_RapidScaling: 1 -> 5 -> 10 -> 5 -> 1 worker processes, then a leave, a crash, a leader's crash and a rolling restart
+// of all.
 //
-// Every process has one worker; a crash is SIGKILL. Times come from the histories, which also show that no partition ever had two owners.
+// Every process has one worker; a crash is SIGKILL. Times come from the histories, which also show that no partition ever had two
+// owners.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,14 +20,14 @@ constexpr std::uint32_t kPartitions = 100;
 constexpr Milliseconds kBalanced{30000};
 constexpr double kCrashTargetMs = 1000 + 200 + 100;  // ttl + margin of the test timing, and 100 ms
 constexpr double kLeaderTargetMs = kCrashTargetMs + 100;
-constexpr double kLeaveTargetMs = 100;               // and the drain, which takes no time here
+constexpr double kLeaveTargetMs = 100;  // and the drain, which takes no time here
 
 // Something that was done to the fleet, to be found again in the history.
 struct Step {
     std::string name;
-    std::int64_t from_ns = 0, to_ns = 0;   // told, and seen balanced again
-    std::optional<std::size_t> left;       // the process that left or was killed
-    std::uint32_t fewest_grants = 0;       // what the change of size alone demands
+    std::int64_t from_ns = 0, to_ns = 0;  // told, and seen balanced again
+    std::optional<std::size_t> left;      // the process that left or was killed
+    std::uint32_t fewest_grants = 0;      // what the change of size alone demands
 };
 
 class TestScale_RapidScaling : public StressTest {
@@ -161,7 +163,8 @@ protected:
         if (step.left) return judge_departure(step, timeline, balanced, gap);
         record_duration(step.name, balanced);
         record_companion(step.name + "_longest_unowned", report::Unit::ms, gap);
-        std::printf("  %-20s balanced after %6.0f ms, %3zu grants, longest unowned %5.1f ms\n", step.name.c_str(), balanced, grants, gap);
+        std::printf("  %-20s balanced after %6.0f ms, %3zu grants, longest unowned %5.1f ms\n", step.name.c_str(), balanced,
+                    grants, gap);
         if (step.fewest_grants == 0) return;
         record_companion(step.name + "_moves", report::Unit::ratio, static_cast<double>(grants) / step.fewest_grants,
                          "grants against the fewest that the change of size demands");
@@ -179,9 +182,10 @@ protected:
         record_duration(step.name + "_owned_again", owned);
         record_duration(step.name + "_balanced", balanced);
         record_companion(step.name + "_longest_unowned", report::Unit::ms, gap);
-        record_companion(step.name + "_in_time", report::Unit::ratio, owned <= target ? 1 : 0, "owned again within the target figure");
-        std::printf("  %-20s %zu partitions owned again after %6.1f ms (target %.0f), balanced after %6.0f ms\n", step.name.c_str(),
-                    succession.partitions, owned, target, balanced);
+        record_companion(step.name + "_in_time", report::Unit::ratio, owned <= target ? 1 : 0,
+                         "owned again within the target figure");
+        std::printf("  %-20s %zu partitions owned again after %6.1f ms (target %.0f), balanced after %6.0f ms\n",
+                    step.name.c_str(), succession.partitions, owned, target, balanced);
     }
 
     std::unique_ptr<test::Fleet> fleet_;

@@ -1,5 +1,6 @@
-// What the tests of the suite leave for the report beside their metrics: the findings from before the run, and the lines of the slopes.
-// Three tests of one run, in their order, in one process: two write results, the last one reads them, and the page that is made of them.
+// What the tests of the suite leave for the report beside their metrics: the findings from before the run, and the lines of the
+// slopes. Three tests of one run, in their order, in one process: two write results, the last one reads them, and the page that
+// is made of them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -57,7 +58,8 @@ TEST_F(TestRecords_First, Anomaly) {
 
 class TestRecords_Slope : public OverheadTest {
 protected:
-    // Launches that cost 1000 kB and 10 kB a worker, give or take 10 kB, as TestMemoryBenchmark_IsolatedParti would have left them.
+    // Launches that cost 1000 kB and 10 kB a worker, give or take 10 kB, as TestMemoryBenchmark_IsolatedParti would have left
+    // them.
     static void SetUpTestSuite() {
         for (const double workers : {1.0, 10.0, 50.0}) {
             report::TestResult result;
@@ -101,7 +103,8 @@ TEST(RecordsOfARun, ItsFirstTestTellsWhatWasFoundBeforeIt) {
     const auto texts_of = [](const report::TestResult& result) {
         std::vector<std::string> texts;
         for (const report::Anomaly& anomaly : result.details.anomalies) {
-            if (anomaly.text.find("is not quiet after") == std::string::npos) texts.push_back(anomaly.text + "|" + anomaly.excerpt);
+            if (anomaly.text.find("is not quiet after") == std::string::npos)
+                texts.push_back(anomaly.text + "|" + anomaly.excerpt);
         }
         return texts;
     };
@@ -135,8 +138,8 @@ TEST(RecordsOfARun, TheSlopesLinesAreDrawn) {
     ASSERT_TRUE(report->wait(test::Milliseconds(20000)));
     std::ostringstream html;
     html << std::ifstream(page).rdbuf();
-    for (const char* shown : {"rss_anon over workers (TestRecords_Slope)", "live_heap over workers (TestRecords_Slope)",
-                              "the machine is busy: x"}) {
+    for (const char* shown :
+         {"rss_anon over workers (TestRecords_Slope)", "live_heap over workers (TestRecords_Slope)", "the machine is busy: x"}) {
         EXPECT_THAT(html.str(), testing::HasSubstr(shown));
     }
 }

@@ -24,15 +24,9 @@ namespace {
 
 constexpr const char* kStream = "LOAD";
 constexpr Milliseconds kPatience{30000};
-constexpr Milliseconds kStop{2500};                 // longer than a lease of the test timing
-constexpr Milliseconds kStall(300);                // shorter than a lease: nobody loses anything, messages wait
+constexpr Milliseconds kStop{2500};                    // longer than a lease of the test timing
+constexpr Milliseconds kStall(300);                    // shorter than a lease: nobody loses anything, messages wait
 constexpr std::int64_t kReconnect_ns = 1'000'000'000;  // until the clients of a server that came back are there again
-
-std::string number_name(const char* prefix, std::uint32_t index) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%s.%05u", prefix, index);
-    return text;
-}
 
 // One request of JetStream's API on a connection of its own; an error of the server's is an error.
 test::Outcome<json> api(const std::string& url, const std::string& subject, const json& body) {
@@ -66,10 +60,22 @@ Milliseconds duration_of(const ScenarioPlan& plan) {
                            [](Milliseconds sum, const test::LoadPhase& p) { return sum + p.duration; });
 }
 
-// Waits until a quarter of the load's time is over.
-void load_quarter(const ScenarioPlan& plan, test::LoadGenerator& load) {
-    load.wait_done(duration_of(plan) / 4);
+test::LoadOptions load_options(const ScenarioPlan& plan, const std::string& url, std::uint64_t seed) {
+    test::LoadOptions load;
+    load.url = url;
+    load.plan.seed = seed;
+    load.plan.partitions = plan.partitions;
+    load.plan.weights = plan.weights;
+    load.plan.phases = plan.phases;
+    for (std::uint32_t i = 0; i < plan.partitions; ++i) {
+        load.partitions.push_back(numbered("part", i));
+        load.subjects.push_back(numbered("load", i));
+    }
+    return load;
 }
+
+// Waits until a quarter of the load's time is over.
+void load_quarter(const ScenarioPlan& plan, test::LoadGenerator& load) { load.wait_done(duration_of(plan) / 4); }
 
 }  // namespace
 
@@ -98,7 +104,7 @@ struct ScenarioTest::Live {
     std::uint32_t next_label = 0;
     std::uint32_t extra = 0;  // partitions of the source beyond the plan's
     bool balanced = false;
-    std::string label;        // of the fault that is carried out
+    std::string label;  // of the fault that is carried out
     std::vector<std::int64_t> reads_ns;
     std::uint64_t reads_failed = 0;
 };
@@ -108,9 +114,20 @@ bool ScenarioTest::add_process(Live& live) {
     options.label = "h" + std::to_string(live.next_label++);
     const ScenarioPlan& plan = live.plan;
     options.workers = plan.workers;
-    options.args = {"--consume", kStream, "--subject", "load.{1}", "--handled", live.fleet->folder() + "/" + options.label + ".handled",
-                    "--consume-mode", plan.mode, "--max-ack-pending", std::to_string(plan.max_ack_pending), "--work",
-                    std::to_string(plan.work.count()), "--callback-threads", plan.work.count() > 0 ? "16" : "2"};
+    options.args = {"--consume",
+                    kStream,
+                    "--subject",
+                    "load.{1}",
+                    "--handled",
+                    live.fleet->folder() + "/" + options.label + ".handled",
+                    "--consume-mode",
+                    plan.mode,
+                    "--max-ack-pending",
+                    std::to_string(plan.max_ack_pending),
+                    "--work",
+                    std::to_string(plan.work.count()),
+                    "--callback-threads",
+                    plan.work.count() > 0 ? "16" : "2"};
     if (plan.fail_every != 0) options.args.insert(options.args.end(), {"--fail-every", std::to_string(plan.fail_every)});
     const auto index = live.fleet->add(std::move(options));
     if (!index) {
@@ -146,7 +163,9 @@ bool ScenarioTest::begin(Live& live) {
     if (!made || live.plan.processes == 0) return made.has_value();
     const auto balanced = live.fleet->wait_balanced(kPatience, std::uint64_t{live.plan.processes} * live.plan.workers);
     live.balanced = balanced.has_value();
-    if (balanced) progress().workers(std::uint64_t{live.plan.processes} * live.plan.workers, std::uint64_t{live.plan.processes} * live.plan.workers);
+    if (balanced)
+        progress().workers(std::uint64_t{live.plan.processes} * live.plan.workers,
+                           std::uint64_t{live.plan.processes} * live.plan.workers);
     EXPECT_TRUE(balanced || live.plan.may_stay_behind) << balanced.error();
     return balanced || live.plan.may_stay_behind;
 }
@@ -172,7 +191,8 @@ bool ScenarioTest::set_source(Live& live, std::uint32_t extra) {
 
 void ScenarioTest::replace(Live& live, std::size_t gone) {
     const test::WorkerProcess& process = live.fleet->process(gone);
-    if (process.killed()) live.disturbances.push_back({Disturbance::Kind::process_killed, process.label(), process.told_ns(), process.died_ns()});
+    if (process.killed())
+        live.disturbances.push_back({Disturbance::Kind::process_killed, process.label(), process.told_ns(), process.died_ns()});
     add_process(live);
 }
 
@@ -213,7 +233,8 @@ void ScenarioTest::inject(Live& live, Fault fault) {
             ASSERT_TRUE(fleet.process(victim).pause());
             std::this_thread::sleep_for(kStop);  // the fault itself is a time
             ASSERT_TRUE(fleet.process(victim).resume());
-            live.disturbances.push_back({Disturbance::Kind::process_stopped, fleet.process(victim).label(), from, test::boot_now_ns()});
+            live.disturbances.push_back(
+                {Disturbance::Kind::process_stopped, fleet.process(victim).label(), from, test::boot_now_ns()});
             return;
         }
         case Fault::stall: {
@@ -222,16 +243,13 @@ void ScenarioTest::inject(Live& live, Fault fault) {
             std::this_thread::sleep_for(kStall);  // the fault itself is a time
             for (const std::size_t index : alive) ASSERT_TRUE(fleet.process(index).resume());
             for (const std::size_t index : alive) {
-                live.disturbances.push_back({Disturbance::Kind::process_stopped, fleet.process(index).label(), from, test::boot_now_ns()});
+                live.disturbances.push_back(
+                    {Disturbance::Kind::process_stopped, fleet.process(index).label(), from, test::boot_now_ns()});
             }
             return;
         }
-        case Fault::add:
-            add_process(live);
-            return;
-        case Fault::leave:
-            leave(victim);
-            return replace(live, victim);
+        case Fault::add: add_process(live); return;
+        case Fault::leave: leave(victim); return replace(live, victim);
         case Fault::roll:
             for (const std::size_t index : alive) {
                 add_process(live);
@@ -250,7 +268,8 @@ void ScenarioTest::inject_all(Live& live, test::LoadGenerator& load) {
     const Milliseconds total = duration_of(live.plan);
     const std::size_t count = live.plan.faults.size();
     for (std::size_t i = 0; i < count && !HasFailure(); ++i) {
-        const std::int64_t due = load.start_ns() + std::chrono::nanoseconds(total).count() * static_cast<std::int64_t>(i + 1) / static_cast<std::int64_t>(count + 1);
+        const std::int64_t due = load.start_ns() + std::chrono::nanoseconds(total).count() * static_cast<std::int64_t>(i + 1) /
+                                                       static_cast<std::int64_t>(count + 1);
         read_until(live, load, due);
         live.label.clear();
         const std::int64_t begin = test::boot_now_ns();
@@ -273,7 +292,8 @@ void ScenarioTest::read_until(Live& live, test::LoadGenerator& load, std::int64_
         const auto owned = live.fleet->process(alive[random()() % alive.size()]).ownership();
         live.reads_ns.push_back(test::boot_now_ns() - now);
         if (!owned) ++live.reads_failed;
-        const auto pause = live.plan.read_every - std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(live.reads_ns.back()));
+        const auto pause =
+            live.plan.read_every - std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(live.reads_ns.back()));
         if (pause.count() > 0 && load.wait_done(std::min(left, pause))) return;
     }
 }
@@ -325,29 +345,34 @@ void ScenarioTest::keep_handlings(const std::vector<test::ProcessHandlings>& han
     std::printf("  handled messages: %s\n", folder.c_str());
 }
 
+void ScenarioTest::judge(ScenarioResult& result, const ScenarioPlan& plan, const test::Published& published,
+                         const std::vector<test::ProcessHandlings>& handlings, const std::string& server_version) const {
+    test::LedgerOptions options;
+    options.in_order = plan.max_ack_pending == 1;
+    options.complete = result.drained;
+    options.allow_forgotten = server_version.rfind("2.9.", 0) == 0;  // its doing alone: durable-check; printed with every run
+    options.allow_misplaced = options.allow_forgotten;               // likewise: consume_place_test
+    options.check_owners = true;
+    options.owners = test::owners_of(result.timeline);
+    result.ledger = test::check_ledger(published, handlings, result.disturbances, options);
+    std::printf("  ledger: %s\n", test::describe(result.ledger.counts).c_str());
+    if (!result.ledger.violations.empty() || std::getenv("PARTI_KEEP_HANDLED") != nullptr) keep_handlings(handlings);
+    EXPECT_TRUE(result.ledger.violations.empty()) << test::describe(result.ledger.violations);
+    EXPECT_GT(result.ledger.counts.confirmed, 0U);
+}
+
 std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     Live live;
     live.plan = plan;
     oracles_.more_partitions = 0;
     if (!begin(live)) return std::nullopt;
-    test::LoadOptions load;
-    load.url = live.fleet->server().url();
-    load.plan.seed = random()();
-    load.plan.partitions = plan.partitions;
-    load.plan.weights = plan.weights;
-    load.plan.phases = plan.phases;
-    for (std::uint32_t i = 0; i < plan.partitions; ++i) {
-        load.partitions.push_back(number_name("part", i));
-        char subject[32];
-        std::snprintf(subject, sizeof subject, "load.%05u", i);
-        load.subjects.emplace_back(subject);
-    }
-    auto generator = test::LoadGenerator::start(std::move(load));
+    auto generator = test::LoadGenerator::start(load_options(plan, live.fleet->server().url(), random()()));
     if (!generator) {
         ADD_FAILURE() << generator.error();
         return std::nullopt;
     }
-    std::optional<Progress::Counter> counted(std::in_place, progress(), "messages", [&generator] { return generator->confirmed(); });
+    std::optional<Progress::Counter> counted(std::in_place, progress(), "messages",
+                                             [&generator] { return generator->confirmed(); });
     progress().phase("load");
     if (plan.after_warmup) {
         load_quarter(plan, *generator);
@@ -379,111 +404,10 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     result.timeline = end_fleet(std::move(live.fleet), oracles_);
     result.disturbances = live.disturbances;
     result.faults = live.faults;
-    test::LedgerOptions options;
-    options.in_order = plan.max_ack_pending == 1;
-    options.complete = result.drained;
-    options.allow_forgotten = server_version.rfind("2.9.", 0) == 0;  // its doing alone: durable-check; printed with every run
-    options.allow_misplaced = options.allow_forgotten;  // likewise: consume_place_test
-    options.check_owners = true;
-    options.owners = test::owners_of(result.timeline);
-    result.ledger = test::check_ledger(generator->take_published(), handlings, live.disturbances, options);
-    std::printf("  ledger: %s\n", test::describe(result.ledger.counts).c_str());
-    if (!result.ledger.violations.empty() || std::getenv("PARTI_KEEP_HANDLED") != nullptr) keep_handlings(handlings);
-    EXPECT_TRUE(result.ledger.violations.empty()) << test::describe(result.ledger.violations);
-    EXPECT_GT(result.ledger.counts.confirmed, 0U);
+    judge(result, plan, generator->take_published(), handlings, server_version);
     record_classes(result);
     if (!result.drained && !plan.may_stay_behind) return std::nullopt;
     return result;
-}
-
-void ScenarioTest::record_classes(const ScenarioResult& result) {
-    const test::LedgerCounts& c = result.ledger.counts;
-    record_count("lost", static_cast<double>(c.lost));
-    record_count("reordered", static_cast<double>(c.reordered));
-    record_count("duplicates", static_cast<double>(c.duplicates));
-    const double errors = static_cast<double>(c.lost + c.reordered + c.duplicates);
-    record_companion("errors_rate", report::Unit::ratio, errors / static_cast<double>(std::max<std::uint64_t>(c.confirmed, 1)));
-    record_companion("confirmed", report::Unit::count, static_cast<double>(c.confirmed));
-    record_companion("unacked", report::Unit::count, static_cast<double>(c.unacked));
-    record_companion("replayed", report::Unit::count, static_cast<double>(c.replayed));
-    record_companion("forgotten", report::Unit::count, static_cast<double>(c.forgotten));
-    record_companion("misplaced", report::Unit::count, static_cast<double>(c.misplaced));
-    record_companion("late_starts", report::Unit::count, static_cast<double>(c.late_starts));
-    record_companion("stale", report::Unit::count, static_cast<double>(c.stale));
-    record_companion("lateness_p99", report::Unit::us, static_cast<double>(result.load.late_p99_ns / 1000));
-}
-
-void ScenarioTest::record_quantiles(const std::string& prefix, std::vector<std::int64_t> taken_ns, const std::string& note) {
-    struct Quantile {
-        const char* name;
-        double q;
-        std::size_t least;
-    };
-    std::sort(taken_ns.begin(), taken_ns.end());
-    std::string text;
-    std::string what = prefix.empty() ? "publish_to_handled" : prefix;
-    what.erase(what.find_last_not_of('_') + 1);
-    report::Distribution shown{what, report::Unit::us, taken_ns.size(), {}, note};
-    for (const Quantile& quantile : {Quantile{"p50", 0.5, 10}, {"p95", 0.95, 200}, {"p99", 0.99, 1000}, {"p99.9", 0.999, 10'000}, {"max", 1, 1}}) {
-        if (taken_ns.size() < quantile.least) {
-            text += std::string(" ") + quantile.name + " not measured";
-            continue;
-        }
-        const std::int64_t ns = taken_ns[static_cast<std::size_t>(quantile.q * static_cast<double>(taken_ns.size() - 1) + 0.5)];
-        char value[64];
-        std::snprintf(value, sizeof value, " %s %.2f ms", quantile.name, static_cast<double>(ns) / 1e6);
-        text += value;
-        record_companion(prefix + quantile.name, report::Unit::us, static_cast<double>(ns / 1000));
-        shown.percentiles[quantile.q * 100] = static_cast<double>(ns / 1000);
-    }
-    if (!shown.percentiles.empty()) record_distribution(std::move(shown));
-    std::printf("  %s (n = %zu):%s%s\n", prefix.c_str(), taken_ns.size(), text.c_str(), note.c_str());
-    std::fflush(stdout);
-}
-
-void ScenarioTest::record_latency(const std::string& prefix, const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns) {
-    std::vector<std::int64_t> taken;
-    for (const test::LedgerReport::Latency& l : result.ledger.latencies) {
-        if (l.intended_ns >= from_ns && l.intended_ns < to_ns) taken.push_back(l.taken_ns);
-    }
-    record_quantiles(prefix, std::move(taken), result.load.on_time() ? "" : " (doubtful: the generator was late)");
-}
-
-double ScenarioResult::handled_per_s() const {
-    const auto handled = std::count_if(ledger.latencies.begin(), ledger.latencies.end(), [this](const test::LedgerReport::Latency& l) {
-        return l.intended_ns + l.taken_ns < start_ns + planned_ns;
-    });
-    return static_cast<double>(handled) * 1e9 / static_cast<double>(planned_ns);
-}
-
-std::vector<std::int64_t> ScenarioResult::settled_ns(const Injected& injected) const {
-    std::vector<std::int64_t> out;
-    const bool came = injected.fault == Fault::add;
-    const auto after = std::find_if(faults.begin(), faults.end(), [&](const Injected& i) { return i.begin_ns > injected.begin_ns; });
-    const std::int64_t until = after == faults.end() ? end_ns : after->begin_ns;  // what comes later is another fault's
-    const bool went = injected.fault == Fault::kill || injected.fault == Fault::leader || injected.fault == Fault::leave;
-    for (const auto& [partition, owners] : timeline.partitions) {
-        const bool extra = partition >= number_name("part", partitions);
-        const auto held = std::find_if(owners.begin(), owners.end(), [&](const test::OwnershipInterval& o) {
-            return o.begin_ns <= injected.begin_ns && injected.begin_ns < o.end_ns;
-        });
-        const auto next = std::find_if(owners.begin(), owners.end(), [&](const test::OwnershipInterval& o) { return o.begin_ns > injected.begin_ns; });
-        if (came) {
-            const auto won = std::find_if(owners.begin(), owners.end(), [&](const test::OwnershipInterval& o) {
-                return timeline.labels[o.process] == injected.label && o.begin_ns < until;
-            });
-            if (won != owners.end()) out.push_back(won->begin_ns - injected.begin_ns);
-        } else if (went) {
-            if (held == owners.end() || timeline.labels[held->process] != injected.label) continue;
-            out.push_back(next == owners.end() ? -1 : next->begin_ns - injected.begin_ns);
-        } else if (injected.fault == Fault::grow && extra) {
-            out.push_back(next == owners.end() ? -1 : next->begin_ns - injected.begin_ns);
-        } else if (injected.fault == Fault::shrink && extra && held != owners.end()) {
-            out.push_back(held->end_ns - injected.begin_ns);
-        }
-    }
-    if (injected.fault == Fault::grow && out.size() < extra_partitions) out.push_back(-1);
-    return out;
 }
 
 }  // namespace parti::stress

@@ -1,9 +1,9 @@
-// TestMemoryBenchmark_Soak: a fleet at work for a long time keeps nothing. Renewals go on all the time, and the set of partitions changes
-// once a second.
+// TestMemoryBenchmark_Soak: a fleet at work for a long time keeps nothing. Renewals go on all the time, and the set of partitions
+// changes once a second.
 //
-// The verdict is testutil/trend.h's: growth that is suspected over the run and again over an extension of equal length. A third part, at
-// twice the rate of changes, then tells whether the growth follows the changes. PARTI_SOAK_MINUTES sets another length, to try it;
-// PARTI_SOAK_LEAK=BYTES lets every change leak, which the test must then find (and passes when it does).
+// The verdict is testutil/trend.h's: growth that is suspected over the run and again over an extension of equal length. A third
+// part, at twice the rate of changes, then tells whether the growth follows the changes. PARTI_SOAK_MINUTES sets another length,
+// to try it; PARTI_SOAK_LEAK=BYTES lets every change leak, which the test must then find (and passes when it does).
 #include <gtest/gtest.h>
 
 #include <cinttypes>
@@ -45,8 +45,10 @@ struct Watched {
     bool gate;
 };
 constexpr Watched kWatched[] = {
-    {"rss_anon", &Part::rss_anon, 1 << 20, 0.05, true}, {"live_heap", &Part::live_heap, 64 << 10, 0.05, true},
-    {"threads", &Part::threads, 1, 0, true},            {"fds", &Part::fds, 1, 0, true},
+    {"rss_anon", &Part::rss_anon, 1 << 20, 0.05, true},
+    {"live_heap", &Part::live_heap, 64 << 10, 0.05, true},
+    {"threads", &Part::threads, 1, 0, true},
+    {"fds", &Part::fds, 1, 0, true},
     {"server_rss_anon", &Part::server, 4 << 20, 0.1, false},
 };
 
@@ -94,8 +96,9 @@ protected:
             const report::TrendRule rule{.floor = watched.floor, .floor_relative = watched.floor_relative};
             trends.push_back(report::judge_trend(part.*watched.points, rule, skip, skip > 0));
             const report::Trend& t = trends.back();
-            std::printf("  %-16s median %12.0f  slope %+10.1f /min (at least %+.1f)  floor %.0f  first %.0f %% left out  %s%s\n", watched.name,
-                        t.median, t.slope * 60, t.lower * 60, t.floor, t.skipped * 100, t.suspect ? "SUSPECT: " : "", t.why.c_str());
+            std::printf("  %-16s median %12.0f  slope %+10.1f /min (at least %+.1f)  floor %.0f  first %.0f %% left out  %s%s\n",
+                        watched.name, t.median, t.slope * 60, t.lower * 60, t.floor, t.skipped * 100,
+                        t.suspect ? "SUSPECT: " : "", t.why.c_str());
             EXPECT_GE(t.bins, 16U) << watched.name << ": too few samples to judge";
             suspect = suspect || (t.suspect && watched.gate);
         }
@@ -106,8 +109,10 @@ protected:
     void record_part(const Part& part, const std::vector<report::Trend>& trends) {
         for (std::size_t i = 0; i < std::size(kWatched); ++i) {
             const bool bytes = kWatched[i].floor > 1;
-            record_companion(std::string(kWatched[i].name) + "_median", bytes ? report::Unit::bytes : report::Unit::count, trends[i].median);
-            record_companion(std::string(kWatched[i].name) + "_per_hour", report::Unit::ratio, trends[i].slope * 3600, trends[i].why);
+            record_companion(std::string(kWatched[i].name) + "_median", bytes ? report::Unit::bytes : report::Unit::count,
+                             trends[i].median);
+            record_companion(std::string(kWatched[i].name) + "_per_hour", report::Unit::ratio, trends[i].slope * 3600,
+                             trends[i].why);
         }
         record_companion("seconds", report::Unit::count, part.seconds);
         record_companion("changes", report::Unit::count, static_cast<double>(part.changes));
@@ -138,8 +143,8 @@ struct Verdict {
 };
 
 // Anonymous memory alone may also be the allocator's drift: then it must follow the changes.
-Verdict conclude(const std::vector<report::Trend>& run, const std::vector<report::Trend>& extension, const std::vector<report::Trend>& twice,
-                 double rate, double rate_twice) {
+Verdict conclude(const std::vector<report::Trend>& run, const std::vector<report::Trend>& extension,
+                 const std::vector<report::Trend>& twice, double rate, double rate_twice) {
     Verdict verdict;
     for (std::size_t i = 0; i < std::size(kWatched); ++i) {
         const auto soak = report::judge_soak(run[i], extension[i]);
@@ -149,15 +154,17 @@ Verdict conclude(const std::vector<report::Trend>& run, const std::vector<report
         const bool leak = soak == report::SoakVerdict::leak && kWatched[i].gate && !drift;
         verdict.leak = verdict.leak || leak;
         char text[256];
-        std::snprintf(text, sizeof text, "%s: %s, %s; %.1f a change; %s\n", kWatched[i].name, std::string(report::name(soak)).c_str(),
-                      leak ? "a leak" : "not confirmed as one", extension[i].slope / rate,
+        std::snprintf(text, sizeof text, "%s: %s, %s; %.1f a change; %s\n", kWatched[i].name,
+                      std::string(report::name(soak)).c_str(), leak ? "a leak" : "not confirmed as one",
+                      extension[i].slope / rate,
                       follows ? "it follows the changes of the partitions" : "it does not follow the changes of the partitions");
         verdict.text += text;
     }
     return verdict;
 }
 
-// The long profiles' hours belong to TestScenario_Sustained; PARTI_SOAK_MINUTES=240 makes this one as long. Of a run without suspicion; its extension and the third part still fit into the TIMEOUT.
+// The long profiles' hours belong to TestScenario_Sustained; PARTI_SOAK_MINUTES=240 makes this one as long. Of a run without
+// suspicion; its extension and the third part still fit into the TIMEOUT.
 const Budget of_soak("TestMemoryBenchmark_Soak.Churn", {.nightly = 190, .soak = 380, .soak4h = 380}, "soak");
 
 TEST_F(TestMemoryBenchmark_Soak, Churn) {

@@ -1,4 +1,5 @@
-// The alarm for latency: 300 ms in which no worker handles anything must show in the p99.9 of real messages, and in nothing below it.
+// The alarm for latency: 300 ms in which no worker handles anything must show in the p99.9 of real messages, and in nothing below
+// it.
 #include "scenario.h"
 
 namespace parti::stress {

@@ -76,8 +76,8 @@ std::string StressTest::result_name() const {
 std::string StressTest::replay_line() const {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     char line[512];
-    std::snprintf(line, sizeof line, "PARTI_SEED=0x%016" PRIx64 " %s --gtest_filter='%s.%s'", seed_, "/proc/self/exe", info->test_suite_name(),
-                  info->name());
+    std::snprintf(line, sizeof line, "PARTI_SEED=0x%016" PRIx64 " %s --gtest_filter='%s.%s'", seed_, "/proc/self/exe",
+                  info->test_suite_name(), info->name());
     std::string text = line;
     text.replace(text.find("/proc/self/exe"), 14, this_program());
     return text;
@@ -97,7 +97,8 @@ void StressTest::SetUp() {
     if (records_) {
         const auto run = report::run_of_this_process();
         const std::string why = run ? report::why_aborted(run->folder) : "";
-        if (!why.empty()) GTEST_SKIP() << "the run was aborted: " << why;  // a criterion with abort_on_fail: nothing after it is worth its time
+        // a criterion with abort_on_fail: nothing after it is worth its time
+        if (!why.empty()) GTEST_SKIP() << "the run was aborted: " << why;
         if (run) read_limits();
     }
     const std::string busy = records_ && measures() ? cool_down() : "";
@@ -138,8 +139,8 @@ void StressTest::print_time() const {
     const auto declared = budget_of(std::string(info->test_suite_name()) + "." + info->name());
     if (!declared) return;  // no test of the suite's: a smoke test
     const std::string profile_name(name(profile()));
-    std::printf("%s took %.1f s; budget in profile %s: %d s%s\n", result_name().c_str(), took, profile_name.c_str(), declared->of(profile()),
-                took > declared->of(profile()) ? " (exceeded)" : "");
+    std::printf("%s took %.1f s; budget in profile %s: %d s%s\n", result_name().c_str(), took, profile_name.c_str(),
+                declared->of(profile()), took > declared->of(profile()) ? " (exceeded)" : "");
 }
 
 // What ran before this test may still keep the machine busy; a machine that others keep busy is not waited for. What it was busy
@@ -148,7 +149,8 @@ std::string StressTest::cool_down() {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     const auto declared = budget_of(std::string(info->test_suite_name()) + "." + info->name());
     const int share = declared ? declared->of(profile()) / 4 : 0;  // of the test's time, so that its TIMEOUT still holds
-    const auto limit = std::chrono::seconds(profile() == Profile::smoke ? 1 : std::clamp(share, 5, profile() == Profile::standard ? 5 : 60));
+    const auto limit =
+        std::chrono::seconds(profile() == Profile::smoke ? 1 : std::clamp(share, 5, profile() == Profile::standard ? 5 : 60));
     const test::Quiet quiet = test::quiet_within(limit);
     if (quiet.reached) return {};
     const std::string text =
@@ -182,7 +184,8 @@ std::uint64_t StressTest::launches(std::uint64_t by_default) const {
 
 void StressTest::print_budget(std::uint64_t launches, double seconds_each) {
     launches_made_ = launches;
-    std::printf("budget: %" PRIu64 " launches x %.1f s = %.0f s\n", launches, seconds_each, static_cast<double>(launches) * seconds_each);
+    std::printf("budget: %" PRIu64 " launches x %.1f s = %.0f s\n", launches, seconds_each,
+                static_cast<double>(launches) * seconds_each);
     std::fflush(stdout);
 }
 
@@ -207,7 +210,8 @@ test::Timeline StressTest::end_fleet(std::unique_ptr<test::Fleet> fleet, const t
     test::Judgement judgement = test::judge(record, options);
     if (!judgement.violations.empty()) ADD_FAILURE() << test::describe(judgement.violations);
     // A history that says nothing would satisfy every rule.
-    EXPECT_EQ(judgement.timeline.partitions.size(), fleet->options().partitions + options.more_partitions) << "partitions ever owned";
+    EXPECT_EQ(judgement.timeline.partitions.size(), fleet->options().partitions + options.more_partitions)
+        << "partitions ever owned";
     if (HasFailure()) {
         keep_files(*fleet);
         if (!judgement.violations.empty()) note_anomaly("an oracle found a violation", test::describe(judgement.violations));
@@ -245,9 +249,11 @@ void StressTest::read_limits() {
 
 void StressTest::judge_live() {
     if (aborted_ || !measures()) return;
-    for (const auto& broken : report::evaluate_live(limits_, result_name(), metrics_, std::chrono::steady_clock::now() - begin_)) {
+    for (const auto& broken :
+         report::evaluate_live(limits_, result_name(), metrics_, std::chrono::steady_clock::now() - begin_)) {
         aborted_ = true;
-        const std::string why = result_name() + ": " + broken.expression + " is broken: " + report::format_value(*broken.value, broken.unit);
+        const std::string why =
+            result_name() + ": " + broken.expression + " is broken: " + report::format_value(*broken.value, broken.unit);
         fail_because(report::ExitCode::criterion, why);
         const auto aborted = report::abort_run(writer_->file().parent_path(), why);
         if (!aborted) ADD_FAILURE() << aborted.error().text;
@@ -261,7 +267,8 @@ void StressTest::fail_because(report::ExitCode cause, const std::string& text) {
 
 void StressTest::record(Metric metric, double value) {
     if (report::is_whole(metric.unit)) value = std::round(value);
-    const auto known = std::find_if(metrics_.begin(), metrics_.end(), [&](const Metric& other) { return other.name == metric.name; });
+    const auto known =
+        std::find_if(metrics_.begin(), metrics_.end(), [&](const Metric& other) { return other.name == metric.name; });
     if (known != metrics_.end()) {
         known->launches.push_back(value);
         if (!metric.note.empty()) known->note = metric.note;
@@ -361,8 +368,8 @@ void StressTest::write_results() {
         const double spread = report::coefficient_of_variation(metric.launches) * 100;
         const bool said = measures() || metric.kind == Kind::exact;
         std::printf("  %-28s %12s  CV %4.1f %%  n %zu%s\n", metric.name.c_str(),
-                    said ? report::format_value(report::median(metric.launches), metric.unit).c_str() : "not measured", said ? spread : 0.0,
-                    metric.launches.size(), metric.note.empty() ? "" : ("  " + metric.note).c_str());
+                    said ? report::format_value(report::median(metric.launches), metric.unit).c_str() : "not measured",
+                    said ? spread : 0.0, metric.launches.size(), metric.note.empty() ? "" : ("  " + metric.note).c_str());
         if (said) {
             writer_->add_metric(metric);
         } else {

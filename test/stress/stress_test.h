@@ -1,15 +1,15 @@
 // StressTest: the frame of every test of the suite: seed, replay line, results, and the oracles.
 //
-// Role      A test starts fleets through new_fleet() and ends each with end_fleet(), which judges it; TearDown judges what is left on
-//           the machine and writes the results. A fleet that was not ended is ended, and judged, by TearDown.
-// Model     record() collects one value a launch; every metric is declared at its first use. In a build whose memory and times say
-//           nothing (sanitizers, Debug) values of kinds other than exact are written as "not measured".
+// Role      A test starts fleets through new_fleet() and ends each with end_fleet(), which judges it; TearDown judges what is
+//           left on the machine and writes the results. A fleet that was not ended is ended, and judged, by TearDown.
+// Model     record() collects one value a launch; every metric is declared at its first use. In a build whose memory and times
+//           say nothing (sanitizers, Debug) values of kinds other than exact are written as "not measured".
 // Random    One 64-bit seed, printed with the line that repeats the test; PARTI_SEED sets it.
 // Launches  PARTI_STRESS_LAUNCHES, else the test's default; 1 in a build that does not measure, and in profile smoke.
-// Criteria  Those of the run with abort_on_fail are judged at every record(); a broken one fails the test at once, and the tests after it
-//           in the same run are skipped.
-// Errors    Everything wrong is a GoogleTest failure; fail_because() adds what the suite's exit code shall say (98 leak, 102 left behind).
-//           On a failure the histories and logs of the fleet are kept and their folder named.
+// Criteria  Those of the run with abort_on_fail are judged at every record(); a broken one fails the test at once, and the tests
+//           after it in the same run are skipped.
+// Errors    Everything wrong is a GoogleTest failure; fail_because() adds what the suite's exit code shall say (98 leak, 102 left
+//           behind). On a failure the histories and logs of the fleet are kept and their folder named.
 // Threads   The test's main thread.
 #pragma once
 
@@ -55,21 +55,21 @@ protected:
     void record(report::Metric metric, double value);
     void record_memory(const std::string& name, report::Unit unit, double value, bool gate);
     void record_duration(const std::string& name, double milliseconds, bool gate = true);
-    void record_count(const std::string& name, double value);      // exact, gated
+    void record_count(const std::string& name, double value);  // exact, gated
     void record_companion(const std::string& name, report::Unit unit, double value, const std::string& note = {});
     // A failure with a cause of its own. The cause counts when nothing else failed before.
     void fail_because(report::ExitCode cause, const std::string& text);
-    double median_of(const std::string& name) const;               // 0: never recorded
-    // For the report, beside the metrics (testutil/details.h). The first series, fit or distribution of a name counts; nothing is kept
-    // in a build that does not measure, except anomalies.
+    double median_of(const std::string& name) const;  // 0: never recorded
+    // For the report, beside the metrics (testutil/details.h). The first series, fit or distribution of a name counts; nothing is
+    // kept in a build that does not measure, except anomalies.
     void record_series(report::Curve series);
     void record_fit(report::Fit fit);
     void record_distribution(report::Distribution distribution);
     void note_anomaly(const std::string& text, const std::string& excerpt = {});
     void set_window(const std::string& window) { window_ = window; }
     const std::string& window() const { return window_; }
-    void set_mode(const std::string& mode) { mode_ = mode; }       // "exact": the measured process has a pinned allocator
-    std::string result_name() const;                               // "TestScale_SmallCluster/3w_100p"
+    void set_mode(const std::string& mode) { mode_ = mode; }  // "exact": the measured process has a pinned allocator
+    std::string result_name() const;                          // "TestScale_SmallCluster/3w_100p"
 
 private:
     std::string replay_line() const;

@@ -15,7 +15,8 @@ void take_in(TestResult& whole, const TestResult& more) {
     whole.finished = more.finished;
     whole.protocol.launches += more.protocol.launches;
     for (const Metric& metric : more.metrics) {
-        const auto known = std::find_if(whole.metrics.begin(), whole.metrics.end(), [&](const Metric& m) { return m.name == metric.name; });
+        const auto known =
+            std::find_if(whole.metrics.begin(), whole.metrics.end(), [&](const Metric& m) { return m.name == metric.name; });
         if (known == whole.metrics.end()) whole.metrics.push_back(metric);
         else known->launches.insert(known->launches.end(), metric.launches.begin(), metric.launches.end());
     }
@@ -40,7 +41,8 @@ std::string differing_settings(const std::vector<TestResult>& a, const std::vect
     }
     std::string text;
     for (const auto& [name, values] : settings) {
-        if (values[0] != values[1]) text += (text.empty() ? "" : ", ") + name + " '" + values[0] + "' against '" + values[1] + "'";
+        if (values[0] != values[1])
+            text += (text.empty() ? "" : ", ") + name + " '" + values[0] + "' against '" + values[1] + "'";
     }
     return text;
 }
@@ -52,7 +54,8 @@ void soften(Report& report, bool same_program) {
         const bool noise = same_program && !row.test.starts_with("benchmark/");
         if (!vanished && !noise) continue;
         row.verdict = Verdict::warn;
-        row.note += (row.note.empty() ? "" : "; ") + std::string(vanished ? "only A has it" : "both sides measured the same worker-host: noise");
+        row.note += (row.note.empty() ? "" : "; ") +
+                    std::string(vanished ? "only A has it" : "both sides measured the same worker-host: noise");
     }
 }
 
@@ -69,7 +72,8 @@ std::vector<TestResult> merge_launches(const std::vector<TestResult>& results) {
     return all;
 }
 
-Outcome<Report> compare_builds(const std::vector<TestResult>& a, const std::vector<TestResult>& b, const std::string& label_of_a) {
+Outcome<Report> compare_builds(const std::vector<TestResult>& a, const std::vector<TestResult>& b,
+                               const std::string& label_of_a) {
     std::vector<TestResult> usable;
     std::vector<std::string> remarks;
     for (const TestResult& result : a) {

@@ -207,7 +207,8 @@ Outcome<Choice> choose_baseline(const fs::path& folder, const Fingerprint& curre
     for (const fs::path& file : files) {
         auto baseline = read_baseline(file);
         if (!baseline) return tl::unexpected<Problem>(baseline.error());
-        if (!choice.baseline || match(*baseline, current) > match(*choice.baseline, current)) choice.baseline = std::move(*baseline);
+        if (!choice.baseline || match(*baseline, current) > match(*choice.baseline, current))
+            choice.baseline = std::move(*baseline);
     }
     if (!choice.baseline) {
         choice.why = folder.string() + " holds no baseline; make one with: stress-report promote";

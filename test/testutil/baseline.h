@@ -1,7 +1,8 @@
 // Baseline: the stored figures that later runs are judged against. A file under review, never written by a run of the suite.
 //
-// Model     Merged from several runs, whose launches are kept apart and raw. Keys are sorted, so that a change reads well in review.
-//           A folder may hold several, one per machine and build class; choose_baseline() takes the one under which most kinds gate.
+// Model     Merged from several runs, whose launches are kept apart and raw. Keys are sorted, so that a change reads well in
+//           review. A folder may hold several, one per machine and build class; choose_baseline() takes the one under which most
+//           kinds gate.
 // Errors    A file that is cut off, of another schema, or with a metric that breaks a rule: bad_input naming file, key and rule.
 // Threads   Values.
 #pragma once
@@ -28,12 +29,12 @@ struct PastMedian {
 
 struct BaselineMetric {
     std::string test;
-    Metric head;                                  // launches stays empty
-    std::vector<std::vector<double>> runs;        // launches of each run; the order is that of the test's runs
-    std::optional<double> relative_threshold;     // overrides the kind's; set by hand, in review
-    std::vector<PastMedian> history;              // oldest first
+    Metric head;                               // launches stays empty
+    std::vector<std::vector<double>> runs;     // launches of each run; the order is that of the test's runs
+    std::optional<double> relative_threshold;  // overrides the kind's; set by hand, in review
+    std::vector<PastMedian> history;           // oldest first
 
-    std::vector<double> launches() const;         // of all runs
+    std::vector<double> launches() const;  // of all runs
     // How far the runs' medians lie apart, relative to theirs (1.4826 * MAD of the last ten); nothing with fewer than five runs.
     std::optional<double> between_runs() const;
 };
@@ -53,7 +54,8 @@ struct Baseline {
     std::map<std::string, BaselineMetric> metrics;  // by "TEST/METRIC"
 };
 
-// Results used as the baseline of others: of a build beside another one, of an earlier Google Benchmark file. Requires: not empty.
+// Results used as the baseline of others: of a build beside another one, of an earlier Google Benchmark file. Requires: not
+// empty.
 Baseline baseline_of(const std::vector<TestResult>& results, const std::string& label);
 
 Outcome<Baseline> read_baseline(const std::filesystem::path& file);

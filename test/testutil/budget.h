@@ -2,12 +2,12 @@
 //
 // Role      Every test of a stress program has exactly one declaration, at namespace scope beside it:
 //               const Budget budget("TestScale_RapidScaling.Cycles", {.smoke = 15, .standard = 60, .nightly = 60});
-//           `PROGRAM --list-budgets` prints them all as JSON. ctest's registration (test/stress/stress_fixtures.cmake) takes from it
-//           which tests a profile has, their label and their TIMEOUT; check_budgets adds them up.
-// Model     A profile is chosen once, by the build folder's PARTI_STRESS_PROFILE, and reaches the test in its environment. A test that
-//           declares nothing for a profile is not part of it. Label `stress` is what `ctest -L stress` runs; tests that climb until
-//           something breaks (`ladder`), go through combinations (`matrix`) or last (`soak`) have those labels instead.
-//           main() is this library's: it answers --list-budgets and refuses a wrong profile with exit code 104.
+//           `PROGRAM --list-budgets` prints them all as JSON. ctest's registration (test/stress/stress_fixtures.cmake) takes from
+//           it which tests a profile has, their label and their TIMEOUT; check_budgets adds them up.
+// Model     A profile is chosen once, by the build folder's PARTI_STRESS_PROFILE, and reaches the test in its environment. A test
+//           that declares nothing for a profile is not part of it. Label `stress` is what `ctest -L stress` runs; tests that
+//           climb until something breaks (`ladder`), go through combinations (`matrix`) or last (`soak`) have those labels
+//           instead. main() is this library's: it answers --list-budgets and refuses a wrong profile with exit code 104.
 // Units     Seconds, of the whole test on 2 idle cores, start and end of its processes included; 0: not part of the profile.
 // Errors    A test without, or with two, declarations is listed so; check_budgets fails.
 // Threads   Declarations are made before main(); after it everything is immutable.

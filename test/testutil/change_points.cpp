@@ -68,7 +68,8 @@ void search(std::span<const double> series, std::size_t from, std::size_t to, co
 }
 
 // Each cut between the neighbouring ones; at most a window of values on each side.
-std::vector<ChangePoint> describe(std::span<const double> series, const std::vector<std::size_t>& cuts, const ChangePointOptions& options) {
+std::vector<ChangePoint> describe(std::span<const double> series, const std::vector<std::size_t>& cuts,
+                                  const ChangePointOptions& options) {
     std::vector<ChangePoint> points;
     for (std::size_t i = 0; i < cuts.size(); ++i) {
         const std::size_t end = i + 1 < cuts.size() ? cuts[i + 1] : series.size();
@@ -122,8 +123,8 @@ std::vector<ChangePoint> change_points(std::span<const double> series, const Cha
         const auto weakness = [&](const ChangePoint& point) {
             return point.p > options.most_p ? 2 + point.p : (std::fabs(point.change) < options.least_change ? 1 : 0);
         };
-        const auto weakest = std::max_element(points.begin(), points.end(),
-                                              [&](const ChangePoint& a, const ChangePoint& b) { return weakness(a) < weakness(b); });
+        const auto weakest = std::max_element(
+            points.begin(), points.end(), [&](const ChangePoint& a, const ChangePoint& b) { return weakness(a) < weakness(b); });
         if (weakest == points.end() || weakness(*weakest) == 0) return points;
         cuts.erase(cuts.begin() + (weakest - points.begin()));
     }

@@ -33,7 +33,8 @@ void discount_machine_shift(Report& report) {
     for (Row& row : report.rows) {
         if (row.verdict != Verdict::fail || !is_time(row) || !row.measured) continue;
         std::vector<double> before = row.launches_before;
-        for (double& value : before) value = row.kind == Kind::throughput ? value / *report.common_mode : value * *report.common_mode;
+        for (double& value : before)
+            value = row.kind == Kind::throughput ? value / *report.common_mode : value * *report.common_mode;
         Metric metric;
         metric.kind = row.kind;
         metric.unit = row.unit;

@@ -33,7 +33,8 @@ void judge_again(Row& row, const Report& repeated, const std::map<std::string, s
     const Row* const again = find(repeated, row);
     if (reason != why_not.end() || again == nullptr || status_of(repeated, row.test) != TestStatus::passed) {
         row.confirmation = Confirmation::not_repeated;
-        annotate(row, "not repeated: " + (reason != why_not.end() ? reason->second : std::string("its test did not pass when it was run again")));
+        annotate(row, "not repeated: " + (reason != why_not.end() ? reason->second
+                                                                  : std::string("its test did not pass when it was run again")));
         return;
     }
     row.repeated = again->now;

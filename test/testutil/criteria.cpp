@@ -121,7 +121,8 @@ std::optional<Unit> known_unit(const Known& known, const std::map<std::string, U
 }
 
 Outcome<void> check_pattern(const std::string& where, const std::string& tests, const Known& known) {
-    const bool found = std::any_of(known.tests.begin(), known.tests.end(), [&](const std::string& test) { return matches(tests, test); });
+    const bool found =
+        std::any_of(known.tests.begin(), known.tests.end(), [&](const std::string& test) { return matches(tests, test); });
     if (found || !known.all_tests) return {};
     return bad_input(where + ": tests '" + tests + "' match no test; must match one of the suite's or a baseline's");
 }
@@ -143,7 +144,8 @@ CriterionResult result_of(const Criterion& criterion, const std::string& test, c
         return result;
     }
     result.value = aggregate(subject, metric.launches);
-    result.state = holds(criterion.expression.comparison, *result.value, result.limit) ? CriterionState::held : CriterionState::broken;
+    result.state =
+        holds(criterion.expression.comparison, *result.value, result.limit) ? CriterionState::held : CriterionState::broken;
     return result;
 }
 
@@ -207,7 +209,8 @@ Outcome<Criteria> read_criteria(const std::filesystem::path& file) {
     each("bands", read_band);
     for (const auto& [key, value] : document->items()) {
         static constexpr std::array kKeys{"schema", "about", "metrics", "criteria", "bands"};
-        if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) top.fail(key, "is unknown; must be one of about, metrics, criteria, bands");
+        if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end())
+            top.fail(key, "is unknown; must be one of about, metrics, criteria, bands");
     }
     if (problem) return tl::unexpected<Problem>(std::move(*problem));
     return criteria;
@@ -240,7 +243,9 @@ Outcome<void> check_known(const Criteria& criteria, const Known& known) {
     for (const Criterion& criterion : criteria.criteria) {
         if (auto checked = check_pattern(criterion.where, criterion.tests, known); !checked) return checked;
         std::string wanted;
-        const auto exists = [&](const std::string& metric) { return known_unit(known, criteria.metrics, criterion.tests, metric).has_value(); };
+        const auto exists = [&](const std::string& metric) {
+            return known_unit(known, criteria.metrics, criterion.tests, metric).has_value();
+        };
         const auto subject = resolve(criterion.expression, criterion.metric, exists, wanted);
         const std::string where = criterion.where + ": '" + criterion.expression.text + "': ";
         if (!subject) return bad_input(where + unknown_metric(wanted, criterion.tests));
@@ -293,8 +298,9 @@ std::vector<CriterionResult> evaluate_live(const Criteria& criteria, const std::
     for (const Criterion& criterion : criteria.criteria) {
         if (!criterion.abort_on_fail || since_start < criterion.grace || !matches(criterion.tests, test)) continue;
         std::string wanted;
-        const auto subject = resolve(criterion.expression, criterion.metric,
-                                     [&](const std::string& metric) { return find(metrics, metric) != nullptr; }, wanted);
+        const auto subject = resolve(
+            criterion.expression, criterion.metric, [&](const std::string& metric) { return find(metrics, metric) != nullptr; },
+            wanted);
         if (!subject) continue;
         const Metric& metric = *find(metrics, subject->metric);
         if (!metric.measured() || !unit_rule(criterion, *subject, metric.unit).empty()) continue;  // the diff says so
@@ -309,7 +315,9 @@ Outcome<Band> band_of(const Criteria& criteria, const std::string& test, const M
         if (entry.metric != metric.name || !matches(entry.tests, test)) continue;
         const auto healthy = in_unit(entry.healthy, metric.unit);
         const auto warning = in_unit(entry.warning, metric.unit);
-        if (!healthy || !warning) return bad_input(entry.where + ": in " + test + ": " + unit_problem(healthy ? entry.warning : entry.healthy, metric.unit));
+        if (!healthy || !warning)
+            return bad_input(entry.where + ": in " + test + ": " +
+                             unit_problem(healthy ? entry.warning : entry.healthy, metric.unit));
         const auto within = [&](double end) {
             if (value == end) return entry.end_is_inside;
             return (value < end) == entry.lower_is_better;

@@ -1,13 +1,13 @@
 // Criteria: absolute limits and bands for the figures of the suite, in one reviewed file (test/stress/criteria.json).
 //
-// Model     A criterion is an expression (expression.h) for the tests whose names match a pattern (* and ?): it must hold for each of them
-//           that recorded the metric. A band entry says up to where a metric is healthy and up to where it is a warning; what is beyond is
-//           critical. The three touch by construction, so every value is in exactly one. Bands are shown, criteria decide (exit 99).
-//           The first band entry that matches counts.
-//           `abort_on_fail`: judged while the test runs, once `grace` has passed since its start; when it fails, the test ends, and the
-//           tests after it in the same run do not start.
-// Errors    check_known() is called when a run begins: a pattern that matches no test, a metric that no such test records, a unit that
-//           does not fit: bad_input naming file, entry, value and rule.
+// Model     A criterion is an expression (expression.h) for the tests whose names match a pattern (* and ?): it must hold for
+//           each of them that recorded the metric. A band entry says up to where a metric is healthy and up to where it is a
+//           warning; what is beyond is critical. The three touch by construction, so every value is in exactly one. Bands are
+//           shown, criteria decide (exit 99). The first band entry that matches counts.
+//           `abort_on_fail`: judged while the test runs, once `grace` has passed since its start; when it fails, the test ends,
+//           and the tests after it in the same run do not start.
+// Errors    check_known() is called when a run begins: a pattern that matches no test, a metric that no such test records, a unit
+//           that does not fit: bad_input naming file, entry, value and rule.
 // Threads   Values and pure functions.
 #pragma once
 
@@ -35,7 +35,7 @@ struct Criterion {
     std::string tests;   // pattern
     std::string metric;  // for an aggregate that stands alone; may be empty
     Expression expression;
-    std::string why;     // where the figure comes from
+    std::string why;  // where the figure comes from
     bool abort_on_fail = false;
     std::chrono::duration<double> grace{0};
 };
@@ -43,7 +43,7 @@ struct Criterion {
 struct BandEntry {
     std::string where;
     std::string tests, metric;
-    Quantity healthy, warning;   // the ends of both
+    Quantity healthy, warning;  // the ends of both
     bool lower_is_better = true;
     bool end_is_inside = false;  // <= instead of <
     std::string why;

@@ -27,7 +27,8 @@ std::string check(const Curve& series) {
                " times; there must be as many";
     }
     if (series.times_ms.size() > kMostPoints) {
-        return "times: " + std::to_string(series.times_ms.size()) + " points, at most " + std::to_string(kMostPoints) + " are kept";
+        return "times: " + std::to_string(series.times_ms.size()) + " points, at most " + std::to_string(kMostPoints) +
+               " are kept";
     }
     double previous = -INFINITY;
     for (const double t : series.times_ms) {
@@ -51,8 +52,10 @@ std::string check(const Fit& fit) {
     }
     if (auto bad = check_finite("intercept:", fit.intercept); !bad.empty()) return bad;
     if (auto bad = check_finite("slope:", fit.slope); !bad.empty()) return bad;
-    if (fit.bound && !(std::isfinite(*fit.bound) && *fit.bound >= 0)) return "bound: " + text_of(*fit.bound) + " must be a finite number >= 0";
-    if (!(std::isfinite(fit.residual) && fit.residual >= 0)) return "residual: " + text_of(fit.residual) + " must be a finite number >= 0";
+    if (fit.bound && !(std::isfinite(*fit.bound) && *fit.bound >= 0))
+        return "bound: " + text_of(*fit.bound) + " must be a finite number >= 0";
+    if (!(std::isfinite(fit.residual) && fit.residual >= 0))
+        return "residual: " + text_of(fit.residual) + " must be a finite number >= 0";
     return {};
 }
 
@@ -66,7 +69,8 @@ std::string check(const Distribution& distribution) {
         if (auto bad = check_finite((name + ":").c_str(), value); !bad.empty()) return bad;
         if (value < previous) return name + ": " + text_of(value) + " is below a lower percentile's " + text_of(previous);
         if (distribution.n < fewest_for(percent)) {
-            return name + ": needs at least " + std::to_string(fewest_for(percent)) + " observations, n is " + std::to_string(distribution.n);
+            return name + ": needs at least " + std::to_string(fewest_for(percent)) + " observations, n is " +
+                   std::to_string(distribution.n);
         }
         previous = value;
     }
@@ -77,7 +81,8 @@ std::string check(const Anomaly& anomaly) {
     if (anomaly.text.empty()) return "text: must say what was odd";
     if (anomaly.time.empty()) return "time: must say when";
     if (anomaly.excerpt.size() > kMostExcerpt) {
-        return "excerpt: has " + std::to_string(anomaly.excerpt.size()) + " bytes, at most " + std::to_string(kMostExcerpt) + " are kept";
+        return "excerpt: has " + std::to_string(anomaly.excerpt.size()) + " bytes, at most " + std::to_string(kMostExcerpt) +
+               " are kept";
     }
     return {};
 }

@@ -1,12 +1,12 @@
 // Details: what a result file may hold beside its metrics, for the report: curves, fits, distributions, anomalies, facts.
 //
-// Role      ResultWriter collects them; write_result() and read_result() keep them in the optional member `details`. Nothing in here is
-//           judged: verdicts come from metrics only, so a value that matters is a metric too.
+// Role      ResultWriter collects them; write_result() and read_result() keep them in the optional member `details`. Nothing in
+//           here is judged: verdicts come from metrics only, so a value that matters is a metric too.
 // Model     {"schema": "parti-stress-details/1", "series": [...], "fits": [...], "distributions": [...], "anomalies": [...],
 //           "environment": {...}}; each part may be absent, and all of it: programs of an earlier date ignore `details`.
 //           Series         one quantity over the time of one launch or run.
-//           Fit            y = intercept + slope * x over points; bound: half width of the slope's 95 % interval (of its larger half);
-//                          residual: the largest |y - fit| relative to |y|.
+//           Fit            y = intercept + slope * x over points; bound: half width of the slope's 95 % interval (of its larger
+//                          half); residual: the largest |y - fit| relative to |y|.
 //           Distribution   percentiles of n observations. p99 needs n >= 1,000 and p99.9 n >= 10,000, else it says nothing.
 //           Anomaly        something odd that a reader must know: when, what, and an excerpt of a log.
 //           environment    facts about the machine and the pre-flight, name to text.
@@ -42,8 +42,8 @@ struct Curve {
 };
 
 struct Fit {
-    std::string name;  // "rss_anon"
-    std::string x;     // what the points are at: "workers"
+    std::string name;         // "rss_anon"
+    std::string x;            // what the points are at: "workers"
     Unit unit = Unit::count;  // of y
     std::vector<std::pair<double, double>> points;
     double intercept = 0, slope = 0;
@@ -68,7 +68,7 @@ struct Anomaly {
 using Environment = std::map<std::string, std::string>;
 
 struct Details {
-    std::vector<Curve> series;                // names unique, as those of fits and distributions
+    std::vector<Curve> series;  // names unique, as those of fits and distributions
     std::vector<Fit> fits;
     std::vector<Distribution> distributions;
     std::vector<Anomaly> anomalies;

@@ -105,8 +105,13 @@ Json json_of(const Curve& s) {
 }
 
 Json json_of(const Fit& f) {
-    Json json{{"name", f.name}, {"x", f.x}, {"unit", name(f.unit)}, {"intercept", json_number(f.intercept)},
-              {"slope", json_number(f.slope)}, {"residual", json_number(f.residual)}, {"points", Json::array()}};
+    Json json{{"name", f.name},
+              {"x", f.x},
+              {"unit", name(f.unit)},
+              {"intercept", json_number(f.intercept)},
+              {"slope", json_number(f.slope)},
+              {"residual", json_number(f.residual)},
+              {"points", Json::array()}};
     for (const auto& [x, y] : f.points) json["points"].push_back(numbers({x, y}));
     if (f.bound) json["bound"] = json_number(*f.bound);
     return json;

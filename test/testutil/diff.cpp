@@ -15,24 +15,29 @@ void add_once(std::vector<std::string>& list, const std::string& text) {
 
 std::string mismatch(const Baseline& baseline, const std::string& key, std::string_view what, std::string_view before,
                      std::string_view now) {
-    return baseline.label + ": metrics." + key + "." + std::string(what) + ": is '" + std::string(before) + "', the result has '" +
-           std::string(now) + "'; both must be the same (promote a new baseline when the metric changed its meaning)";
+    return baseline.label + ": metrics." + key + "." + std::string(what) + ": is '" + std::string(before) +
+           "', the result has '" + std::string(now) +
+           "'; both must be the same (promote a new baseline when the metric changed its meaning)";
 }
 
 std::string check_heads(const Baseline& baseline, const std::string& key, const Metric& before, const Metric& now) {
     if (before.unit != now.unit) return mismatch(baseline, key, "unit", name(before.unit), name(now.unit));
-    if (before.direction != now.direction) return mismatch(baseline, key, "direction", name(before.direction), name(now.direction));
+    if (before.direction != now.direction)
+        return mismatch(baseline, key, "direction", name(before.direction), name(now.direction));
     if (before.kind != now.kind) return mismatch(baseline, key, "kind", name(before.kind), name(now.kind));
     return {};
 }
 
-// Times of launches that were made on a busy machine say little about the code: the test notes them as `contaminated`, launch by launch.
+// Times of launches that were made on a busy machine say little about the code: the test notes them as `contaminated`, launch by
+// launch.
 std::string busy_machine(const TestResult& result, Kind kind) {
     const Metric* const noted = result.find("contaminated");
     if (noted == nullptr || kind == Kind::anon_memory || !noted->measured()) return {};
-    const auto busy = static_cast<std::size_t>(std::count_if(noted->launches.begin(), noted->launches.end(), [](double value) { return value > 0; }));
+    const auto busy = static_cast<std::size_t>(
+        std::count_if(noted->launches.begin(), noted->launches.end(), [](double value) { return value > 0; }));
     if (2 * busy <= noted->launches.size()) return {};
-    return "a busy machine: " + std::to_string(busy) + " of " + std::to_string(noted->launches.size()) + " launches of " + result.test;
+    return "a busy machine: " + std::to_string(busy) + " of " + std::to_string(noted->launches.size()) + " launches of " +
+           result.test;
 }
 
 // Why a stored figure may not judge this one; empty = it may.
@@ -65,8 +70,8 @@ void raise_by_history(Threshold& threshold, const BaselineMetric& stored, std::s
     if (threshold.relative <= 0 || !spread || 3 * *spread <= threshold.relative) return;
     threshold.relative = 3 * *spread;
     char text[96];
-    std::snprintf(text, sizeof text, "limit raised to %.3g %%: 3 x the spread of the baseline's %zu runs", threshold.relative * 100,
-                  stored.runs.size());
+    std::snprintf(text, sizeof text, "limit raised to %.3g %%: 3 x the spread of the baseline's %zu runs",
+                  threshold.relative * 100, stored.runs.size());
     note = text;
 }
 
@@ -169,11 +174,13 @@ void add_remarks(const Baseline& baseline, const std::vector<TestResult>& result
     const auto absent = std::count_if(baseline.tests.begin(), baseline.tests.end(), [&](const auto& test) {
         return std::none_of(results.begin(), results.end(), [&](const TestResult& r) { return r.test == test.first; });
     });
-    if (absent > 0) report.remarks.push_back(std::to_string(absent) + " tests of the baseline did not run now; they are not judged");
+    if (absent > 0)
+        report.remarks.push_back(std::to_string(absent) + " tests of the baseline did not run now; they are not judged");
 }
 
 void count_rows(Report& report) {
-    report.compared = report.failed = report.warned = report.improved = report.inconclusive = report.fresh = report.advisory = report.recorded = 0;
+    report.compared = report.failed = report.warned = report.improved = report.inconclusive = report.fresh = report.advisory =
+        report.recorded = 0;
     for (const Row& row : report.rows) {
         if (row.verdict == Verdict::info) {
             ++report.recorded;
@@ -286,8 +293,9 @@ void conclude(Report& report) {
         report.conclusion = "PASS: memory not measured, because " + report.not_measured + " (" + summary + ")";
     } else if (report.shifted > 0) {
         report.exit = ExitCode::not_comparable;
-        report.conclusion = "not comparable, because the machine is slower than the baseline's: " + std::to_string(report.shifted) +
-                            " times would fail otherwise (" + summary + ")";
+        report.conclusion =
+            "not comparable, because the machine is slower than the baseline's: " + std::to_string(report.shifted) +
+            " times would fail otherwise (" + summary + ")";
     } else if (report.compared == 0) {
         report.exit = ExitCode::not_comparable;
         report.conclusion = "not comparable, because " + why_nothing_was_compared(report) + " (" + summary + ")";
@@ -314,7 +322,8 @@ Outcome<void> apply_criteria(Report& report, const Criteria& criteria, const std
     return {};
 }
 
-Outcome<Report> compare(const std::optional<Baseline>& baseline, const std::vector<TestResult>& results, const CompareOptions& options) {
+Outcome<Report> compare(const std::optional<Baseline>& baseline, const std::vector<TestResult>& results,
+                        const CompareOptions& options) {
     Report report;
     report.has_baseline = baseline.has_value();
     for (const TestResult& result : results) {
@@ -329,9 +338,8 @@ Outcome<Report> compare(const std::optional<Baseline>& baseline, const std::vect
         const bool known = result.fingerprint.get("sanitizer") != kUnknown;
         if (known && report.not_measured.empty()) report.not_measured = why_not_measured(result.fingerprint);
     }
-    std::sort(report.rows.begin(), report.rows.end(), [](const Row& a, const Row& b) {
-        return a.test != b.test ? a.test < b.test : a.metric < b.metric;
-    });
+    std::sort(report.rows.begin(), report.rows.end(),
+              [](const Row& a, const Row& b) { return a.test != b.test ? a.test < b.test : a.metric < b.metric; });
     std::sort(report.tests.begin(), report.tests.end(), [](const TestLine& a, const TestLine& b) { return a.test < b.test; });
     if (baseline) add_remarks(*baseline, results, report);
     if (options.discount_machine_shift) discount_machine_shift(report);

@@ -64,7 +64,8 @@ constexpr std::array kUnits{
 };
 
 const KnownUnit* find_unit(std::string_view text) {
-    const auto* const found = std::find_if(kUnits.begin(), kUnits.end(), [&](const KnownUnit& unit) { return unit.text == text; });
+    const auto* const found =
+        std::find_if(kUnits.begin(), kUnits.end(), [&](const KnownUnit& unit) { return unit.text == text; });
     return found == kUnits.end() ? nullptr : found;
 }
 
@@ -81,9 +82,13 @@ std::optional<double> number_of(std::string_view text) {
     return value;
 }
 
-constexpr std::array<std::pair<std::string_view, Aggregate>, 7> kAggregates{
-    {{"min", Aggregate::minimum}, {"max", Aggregate::maximum}, {"avg", Aggregate::average}, {"med", Aggregate::median},
-     {"median", Aggregate::median}, {"count", Aggregate::count}, {"rate", Aggregate::rate}}};
+constexpr std::array<std::pair<std::string_view, Aggregate>, 7> kAggregates{{{"min", Aggregate::minimum},
+                                                                             {"max", Aggregate::maximum},
+                                                                             {"avg", Aggregate::average},
+                                                                             {"med", Aggregate::median},
+                                                                             {"median", Aggregate::median},
+                                                                             {"count", Aggregate::count},
+                                                                             {"rate", Aggregate::rate}}};
 
 // "p95", "p(99.9)"; the percent.
 std::optional<double> percentile_of(std::string_view text) {
@@ -169,7 +174,8 @@ std::string unit_problem(const Quantity& quantity, Unit unit) {
         if (known.dimension == dimension_of(unit)) fitting += (fitting.empty() ? "" : " ") + std::string(known.text);
     }
     const std::string is = quantity.unit.empty() ? "a unit is missing" : "unit '" + quantity.unit + "' does not fit";
-    return is + "; the metric is measured in " + std::string(name(unit)) + ", which takes " + (fitting.empty() ? "none" : fitting);
+    return is + "; the metric is measured in " + std::string(name(unit)) + ", which takes " +
+           (fitting.empty() ? "none" : fitting);
 }
 
 Outcome<Expression> parse_expression(std::string_view text) {
@@ -177,9 +183,12 @@ Outcome<Expression> parse_expression(std::string_view text) {
     expression.text = text;
     const auto at = text.find_first_of("<>=!");
     if (at == std::string_view::npos) return broken(text, "has no comparison; must have one of < <= > >= == !=");
-    static constexpr std::array<std::pair<std::string_view, Comparison>, 6> kComparisons{
-        {{"<=", Comparison::at_most}, {">=", Comparison::at_least}, {"==", Comparison::equal}, {"!=", Comparison::unequal},
-         {"<", Comparison::less}, {">", Comparison::more}}};
+    static constexpr std::array<std::pair<std::string_view, Comparison>, 6> kComparisons{{{"<=", Comparison::at_most},
+                                                                                          {">=", Comparison::at_least},
+                                                                                          {"==", Comparison::equal},
+                                                                                          {"!=", Comparison::unequal},
+                                                                                          {"<", Comparison::less},
+                                                                                          {">", Comparison::more}}};
     const auto* const comparison = std::find_if(kComparisons.begin(), kComparisons.end(),
                                                 [&](const auto& known) { return text.substr(at).starts_with(known.first); });
     if (comparison == kComparisons.end()) return broken(text, "the comparison must be one of < <= > >= == !=");
@@ -191,8 +200,8 @@ Outcome<Expression> parse_expression(std::string_view text) {
     return expression;
 }
 
-std::optional<Subject> resolve(const Expression& expression, const std::string& metric, const std::function<bool(const std::string&)>& exists,
-                               std::string& wanted) {
+std::optional<Subject> resolve(const Expression& expression, const std::string& metric,
+                               const std::function<bool(const std::string&)>& exists, std::string& wanted) {
     const std::string& base = expression.metric.empty() ? metric : expression.metric;
     if (!expression.aggregate) {
         wanted = "metric '" + base + "'";
@@ -217,7 +226,8 @@ double aggregate(const Subject& subject, std::span<const double> launches) {
         case Aggregate::rate:
         case Aggregate::average: return std::accumulate(sorted.begin(), sorted.end(), 0.0) / n;
         case Aggregate::count: return n;
-        case Aggregate::percentile: return sorted[static_cast<std::size_t>(std::max(1.0, std::ceil(subject.percent / 100 * n))) - 1];
+        case Aggregate::percentile:
+            return sorted[static_cast<std::size_t>(std::max(1.0, std::ceil(subject.percent / 100 * n))) - 1];
         case Aggregate::median: break;
     }
     return median(sorted);

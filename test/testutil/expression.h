@@ -1,10 +1,11 @@
 // Expression: one threshold, as k6 writes them: "p(95)<200ms", "rss_anon.p50<40MB", "rate<0.01".
 //
-// Model     SUBJECT OPERATOR NUMBER [UNIT]. A subject is METRIC, METRIC.AGGREGATE, or AGGREGATE alone, for the metric that the criterion
-//           names beside it. Aggregates: min max avg med count rate p50 p95 p99.9 (or p(50), p(95), p(99.9)). Operators: < <= > >= == !=.
-//           A metric often is a percentile already ("p95" of a launch's messages, "before_p95"). So METRIC.p(95) means the recorded metric
-//           METRIC_p95 where there is one, else the percentile (nearest rank) over the launches of METRIC; likewise rate, min, max, avg.
-//           Without an aggregate, and of such a metric: the median over the launches.
+// Model     SUBJECT OPERATOR NUMBER [UNIT]. A subject is METRIC, METRIC.AGGREGATE, or AGGREGATE alone, for the metric that the
+//           criterion names beside it. Aggregates: min max avg med count rate p50 p95 p99.9 (or p(50), p(95), p(99.9)).
+//           Operators: < <= > >= == !=. A metric often is a percentile already ("p95" of a launch's messages, "before_p95"). So
+//           METRIC.p(95) means the recorded metric METRIC_p95 where there is one, else the percentile (nearest rank) over the
+//           launches of METRIC; likewise rate, min, max, avg. Without an aggregate, and of such a metric: the median over the
+//           launches.
 // Units     B kB MB GB (1024 each), ns us ms s min, /s, % and none for ratios, none for counts. Memory and times need a unit.
 // Errors    bad_input naming the text and the rule; unit_problem() says what does not fit a metric.
 // Threads   Values and pure functions.
@@ -52,9 +53,10 @@ struct Subject {
     Aggregate aggregate = Aggregate::median;
     double percent = 0;
 };
-// `metric`: of the criterion, for an aggregate that stands alone. Nothing: no such metric; `wanted` then names what was looked for.
-std::optional<Subject> resolve(const Expression& expression, const std::string& metric, const std::function<bool(const std::string&)>& exists,
-                               std::string& wanted);
+// `metric`: of the criterion, for an aggregate that stands alone. Nothing: no such metric; `wanted` then names what was looked
+// for.
+std::optional<Subject> resolve(const Expression& expression, const std::string& metric,
+                               const std::function<bool(const std::string&)>& exists, std::string& wanted);
 
 double aggregate(const Subject& subject, std::span<const double> launches);  // requires: not empty
 bool holds(Comparison comparison, double value, double limit);

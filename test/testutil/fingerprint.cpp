@@ -21,8 +21,8 @@ namespace parti::report {
 namespace {
 
 // What the allocator does and how the code was built decide how much memory is used; CPU and load do not (S-6.3).
-constexpr std::array<std::string_view, 9> kMemoryKeys{"arch",       "libc",      "page_size",       "compiler", "build_type",
-                                                      "sanitizer",  "allocator", "malloc_tunables", "nats_c"};
+constexpr std::array<std::string_view, 9> kMemoryKeys{"arch",      "libc",      "page_size",       "compiler", "build_type",
+                                                      "sanitizer", "allocator", "malloc_tunables", "nats_c"};
 constexpr auto with_schema = [] {
     std::array<std::string_view, kMemoryKeys.size() + 1> keys{};
     std::copy(kMemoryKeys.begin(), kMemoryKeys.end(), keys.begin());
@@ -183,7 +183,8 @@ std::string class_name(const Fingerprint& fingerprint) {
 }
 
 std::string why_not_measured(const Fingerprint& fingerprint) {
-    if (fingerprint.get("sanitizer") != "none") return "the build has sanitizers (" + std::string(fingerprint.get("sanitizer")) + ")";
+    if (fingerprint.get("sanitizer") != "none")
+        return "the build has sanitizers (" + std::string(fingerprint.get("sanitizer")) + ")";
     if (fingerprint.get("build_type") == "Debug") return "it is a Debug build";
     return {};
 }

@@ -1,8 +1,9 @@
-// Fingerprint: what a measurement depended on besides the code, and which of it must agree before a stored figure may judge a new one.
+// Fingerprint: what a measurement depended on besides the code, and which of it must agree before a stored figure may judge a new
+// one.
 //
-// Model     A fixed list of keys with text values. gating_keys(kind) is the table: exact counts need nothing, anonymous memory needs
-//           the same page size, C library, allocator and build, times need the same CPU as well. A key whose value is "unknown" agrees
-//           with nothing, not even with another "unknown".
+// Model     A fixed list of keys with text values. gating_keys(kind) is the table: exact counts need nothing, anonymous memory
+//           needs the same page size, C library, allocator and build, times need the same CPU as well. A key whose value is
+//           "unknown" agrees with nothing, not even with another "unknown".
 // Threads   Pure functions; local_fingerprint() reads /proc, the environment and the build's definitions.
 #pragma once
 
@@ -21,8 +22,8 @@ inline constexpr std::string_view kResultSchema = "parti-stress-result/1";
 inline constexpr std::string_view kUnknown = "unknown";
 
 inline constexpr std::array<std::string_view, 15> kFingerprintKeys{
-    "allocator", "arch",            "build_type", "compiler",  "cpu_model", "kernel", "libc", "malloc_tunables",
-    "nats_c",    "nproc",           "page_size",  "runner",    "sanitizer", "schema", "virt"};
+    "allocator", "arch",  "build_type", "compiler", "cpu_model", "kernel", "libc", "malloc_tunables",
+    "nats_c",    "nproc", "page_size",  "runner",   "sanitizer", "schema", "virt"};
 
 class Fingerprint {
 public:

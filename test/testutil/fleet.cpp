@@ -46,7 +46,8 @@ Fleet::~Fleet() = default;
 Outcome<std::size_t> Fleet::add(WorkerProcessOptions options) {
     options.partitions = options_.partitions;
     if (options.config.empty()) options.config = options_.config;
-    const bool taken = std::any_of(processes_.begin(), processes_.end(), [&](const auto& p) { return p.label() == options.label; });
+    const bool taken =
+        std::any_of(processes_.begin(), processes_.end(), [&](const auto& p) { return p.label() == options.label; });
     if (taken) return failure("the label " + options.label + " is taken");
     auto process = WorkerProcess::start(server_.url(), options_.group, folder_.path(), options);
     if (!process) return failure(process.error());
@@ -71,8 +72,8 @@ Outcome<void> Fleet::wait_all_stable(Milliseconds timeout) {
             if (!status->workers.empty() && status->stable == status->workers.size()) break;
             if (left(deadline).count() == 0) {
                 return failure(processes_[i].label() + ": " + std::to_string(status->stable) + " of " +
-                               std::to_string(status->workers.size()) + " workers are Stable after " + std::to_string(timeout.count()) +
-                               " ms");
+                               std::to_string(status->workers.size()) + " workers are Stable after " +
+                               std::to_string(timeout.count()) + " ms");
             }
             processes_[i].listen_for(kPoll);
         }
@@ -109,8 +110,8 @@ Outcome<Balance> Fleet::look(std::uint64_t workers) {
     }
     const std::string seen = std::to_string(stable) + " workers Stable, " + std::to_string(balance.workers) + " with a number, " +
                              std::to_string(leaders) + " leaders, " + std::to_string(owner.size()) + " of " +
-                             std::to_string(options_.partitions) + " partitions owned, " + std::to_string(balance.least) + " to " +
-                             std::to_string(balance.most) + " a worker";
+                             std::to_string(options_.partitions) + " partitions owned, " + std::to_string(balance.least) +
+                             " to " + std::to_string(balance.most) + " a worker";
     const std::uint64_t fair = workers == 0 ? 0 : (options_.partitions + workers - 1) / workers;
     if (!twice.empty()) return failure(seen + "; owned twice: " + twice);
     if (stable != workers || balance.workers != workers || leaders != 1) return failure(seen);
@@ -118,7 +119,9 @@ Outcome<Balance> Fleet::look(std::uint64_t workers) {
     return balance;
 }
 
-Outcome<Balance> Fleet::wait_balanced(Milliseconds timeout, std::uint64_t workers) { return wait_balance(timeout, workers, false); }
+Outcome<Balance> Fleet::wait_balanced(Milliseconds timeout, std::uint64_t workers) {
+    return wait_balance(timeout, workers, false);
+}
 
 Outcome<Balance> Fleet::wait_even(Milliseconds timeout, std::uint64_t workers) { return wait_balance(timeout, workers, true); }
 
@@ -127,7 +130,8 @@ Outcome<Balance> Fleet::wait_balance(Milliseconds timeout, std::uint64_t workers
     while (true) {
         auto balance = look(workers);
         if (balance && even && balance->least < options_.partitions / workers) {
-            balance = failure("one worker owns " + std::to_string(balance->least) + " of " + std::to_string(options_.partitions) + " partitions");
+            balance = failure("one worker owns " + std::to_string(balance->least) + " of " + std::to_string(options_.partitions) +
+                              " partitions");
         }
         if (balance) return balance;
         const auto living = alive();

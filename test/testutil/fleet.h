@@ -1,14 +1,14 @@
 // Fleet: a nats-server of its own and the worker processes on it, and at the end everything the oracles need to know about them.
 //
 // Role      What every stress test drives.
-// Model     Waits poll with a deadline; times are taken from the histories afterwards, never from the polling. "Balanced" means: every
-//           partition is owned exactly once over all processes, as many workers as expected are Stable, one worker leads, and the
-//           busiest worker owns at most ceil(mean) partitions, which the default strategy reaches.
+// Model     Waits poll with a deadline; times are taken from the histories afterwards, never from the polling. "Balanced" means:
+//           every partition is owned exactly once over all processes, as many workers as expected are Stable, one worker leads,
+//           and the busiest worker owns at most ceil(mean) partitions, which the default strategy reaches.
 //           A process that was killed stays in the list; its index stays valid.
 // Errors    Outcome; a wait that fails says what was still missing.
 // Threads   One thread at a time per object.
-// Lifetime  end() once, last; the destructor ends whatever is left without judging it. Files live in a temp folder that goes with the
-//           object.
+// Lifetime  end() once, last; the destructor ends whatever is left without judging it. Files live in a temp folder that goes with
+//           the object.
 // Cost      One server (about 100 ms) and a process a worker-host.
 #pragma once
 
@@ -77,7 +77,7 @@ public:
     Outcome<Balance> wait_even(Milliseconds timeout, std::uint64_t workers);
     Outcome<std::size_t> leader(Milliseconds timeout);  // the process of the one worker that leads
 
-    ExitStatus kill(std::size_t index);                             // SIGKILL
+    ExitStatus kill(std::size_t index);                                  // SIGKILL
     Outcome<ExitStatus> leave(std::size_t index, Milliseconds timeout);  // graceful, and waits for its end
     Outcome<void> leave_together(const std::vector<std::size_t>& indices, Milliseconds timeout);
 

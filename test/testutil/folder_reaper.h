@@ -1,9 +1,10 @@
 // folder_reaper: folders that go when this process is gone, whatever ended it.
 //
-// Role      TempFolder and LimitedGroup name theirs before they make them; an orderly end removes them first. What a launcher makes has a
-//           watcher of its own.
-// Model     One detached process (folder_reaper.sh) reads the names from a pipe and removes the folders when the pipe closes. It carries no test
-//           tag and is nobody's child: no sweep counts it, and a ctest that kills a test's whole tree does not reach it.
+// Role      TempFolder and LimitedGroup name theirs before they make them; an orderly end removes them first. What a launcher
+//           makes has a watcher of its own.
+// Model     One detached process (folder_reaper.sh) reads the names from a pipe and removes the folders when the pipe closes. It
+//           carries no test tag and is nobody's child: no sweep counts it, and a ctest that kills a test's whole tree does not
+//           reach it.
 // Errors    The process cannot be started or has gone.
 // Threads   Any.
 // Lifetime  The process ends with this one, at most 10 s later.

@@ -9,12 +9,15 @@ namespace {
 using Kind = HistoryEvent::Kind;
 
 std::string text(std::int64_t ns) { return std::to_string(ns / 1'000'000) + "." + std::to_string(ns / 100'000 % 10) + " ms"; }
-std::string text(const FenceValue& fence) { return "(" + std::to_string(fence.epoch) + "," + std::to_string(fence.version) + ")"; }
+std::string text(const FenceValue& fence) {
+    return "(" + std::to_string(fence.epoch) + "," + std::to_string(fence.version) + ")";
+}
 
 // What one process did, as intervals.
 class ProcessReader {
 public:
-    ProcessReader(std::size_t index, const ProcessHistory& process, Timeline& out) : index_(index), process_(process), out_(out) {}
+    ProcessReader(std::size_t index, const ProcessHistory& process, Timeline& out)
+        : index_(index), process_(process), out_(out) {}
 
     void read() {
         std::int64_t last = std::numeric_limits<std::int64_t>::min();
@@ -37,7 +40,9 @@ private:
     };
     using GrantKey = std::pair<std::string, std::uint64_t>;
 
-    void broken(const std::string& what) { out_.violations.push_back({Oracle::history, process_.label + ": the history " + what}); }
+    void broken(const std::string& what) {
+        out_.violations.push_back({Oracle::history, process_.label + ": the history " + what});
+    }
 
     void take(const HistoryEvent& event) {
         if (event.kind == Kind::session) return begin(event);
@@ -87,7 +92,8 @@ private:
     void let_go(const HistoryEvent& event) {
         const auto found = open_.find(GrantKey{event.session, event.grant});
         if (found == open_.end() || found->second.partition != event.partition) {
-            return broken("lets go of " + event.partition + " (grant " + std::to_string(event.grant) + "), which was not granted");
+            return broken("lets go of " + event.partition + " (grant " + std::to_string(event.grant) +
+                          "), which was not granted");
         }
         OwnershipInterval& ownership = found->second;
         if (event.kind == Kind::revoke) {
@@ -141,16 +147,16 @@ std::string holder(const Timeline& timeline, const OwnershipInterval& o) {
 
 void check_owners(Timeline& timeline) {
     for (auto& [partition, intervals] : timeline.partitions) {
-        std::sort(intervals.begin(), intervals.end(), [](const auto& a, const auto& b) {
-            return std::tie(a.begin_ns, a.fence) < std::tie(b.begin_ns, b.fence);
-        });
+        std::sort(intervals.begin(), intervals.end(),
+                  [](const auto& a, const auto& b) { return std::tie(a.begin_ns, a.fence) < std::tie(b.begin_ns, b.fence); });
         const OwnershipInterval* longest = nullptr;  // of those seen so far, the one that ends last
         for (std::size_t i = 0; i < intervals.size(); ++i) {
             const OwnershipInterval& now = intervals[i];
             if (longest != nullptr && now.begin_ns < longest->end_ns) {
                 timeline.violations.push_back({Oracle::one_owner, partition + " has two owners for " +
-                                                                      text(std::min(now.end_ns, longest->end_ns) - now.begin_ns) + ": " +
-                                                                      holder(timeline, *longest) + " and " + holder(timeline, now)});
+                                                                      text(std::min(now.end_ns, longest->end_ns) - now.begin_ns) +
+                                                                      ": " + holder(timeline, *longest) + " and " +
+                                                                      holder(timeline, now)});
             }
             if (i > 0 && now.fence <= intervals[i - 1].fence) {
                 timeline.violations.push_back({Oracle::fence_order, partition + ": " + holder(timeline, now) + " comes after " +
@@ -168,8 +174,8 @@ void check_numbers(Timeline& timeline) {
     });
     std::map<std::uint32_t, const SessionInterval*> before;
     const auto holder_of = [&timeline](const SessionInterval& s) {
-        return timeline.labels[s.process] + "/" + std::to_string(s.worker) + " incarnation " + std::to_string(s.incarnation) + " [" +
-               text(s.begin_ns) + ", " + text(s.end_ns) + ")";
+        return timeline.labels[s.process] + "/" + std::to_string(s.worker) + " incarnation " + std::to_string(s.incarnation) +
+               " [" + text(s.begin_ns) + ", " + text(s.end_ns) + ")";
     };
     for (const SessionInterval& now : timeline.sessions) {
         const SessionInterval*& last = before[now.number];
@@ -231,7 +237,8 @@ std::vector<Violation> check_coverage(const Timeline& timeline, std::int64_t t_n
         const auto owners = std::count_if(intervals.begin(), intervals.end(),
                                           [t_ns](const auto& o) { return o.begin_ns <= t_ns && t_ns < o.end_ns; });
         if (owners == 1) ++owned;
-        if (owners > 1) violations.push_back({Oracle::coverage, partition + " has " + std::to_string(owners) + " owners at " + text(t_ns)});
+        if (owners > 1)
+            violations.push_back({Oracle::coverage, partition + " has " + std::to_string(owners) + " owners at " + text(t_ns)});
     }
     if (owned != partitions) {
         violations.push_back({Oracle::coverage, std::to_string(owned) + " of " + std::to_string(partitions) +

@@ -1,15 +1,16 @@
 // history: judges what all workers of a fleet did, from the history files of their processes.
 //
 // Role      The oracle behind P-1, P-3 and P-7: an interval is what a worker was entitled to, not what it said when asked.
-// Model     parse_history reads one worker-host's NDJSON file. check_history puts all processes on one time axis (CLOCK_BOOTTIME is common
-//           to the processes of a machine) and makes intervals of it:
+// Model     parse_history reads one worker-host's NDJSON file. check_history puts all processes on one time axis (CLOCK_BOOTTIME
+//           is common to the processes of a machine) and makes intervals of it:
 //             a session   holds its number from its start to the earliest of its end, its last deadline and its process's death;
 //             an ownership lasts from its grant to the earliest of its release and the end of its session.
 //           An interval never ends at a revoke alone: between revoke and release the loser's work may still run.
-//           Deadlines count as the latest a session ever had, so that a session which lives again after its deadline is not excused.
-// Rules     one_owner (P-3), unique_number (P-1: intervals, and incarnations that grow with time), monotone_version (P-7: the fences a
-//           worker is granted never go back, not even over incarnations), fence_order (each owner of a partition has a greater fence than
-//           the one before), history (a file that is malformed, or goes back in time, proves nothing).
+//           Deadlines count as the latest a session ever had, so that a session which lives again after its deadline is not
+//           excused.
+// Rules     one_owner (P-3), unique_number (P-1: intervals, and incarnations that grow with time), monotone_version (P-7: the
+//           fences a worker is granted never go back, not even over incarnations), fence_order (each owner of a partition has a
+//           greater fence than the one before), history (a file that is malformed, or goes back in time, proves nothing).
 // Units     Nanoseconds of CLOCK_BOOTTIME.
 // Threads   Pure functions and values.
 // Cost      O(n log n) in the number of events.
@@ -43,10 +44,10 @@ struct HistoryEvent {
     std::uint32_t number = 0;       // session
     std::uint64_t incarnation = 0;  // session
     std::string session;
-    std::int64_t deadline_ns = 0;   // session, extend
-    std::uint64_t grant = 0;        // grant, revoke, release: names one grant of a session
-    std::string partition;          // grant, revoke, release
-    FenceValue fence;               // grant
+    std::int64_t deadline_ns = 0;  // session, extend
+    std::uint64_t grant = 0;       // grant, revoke, release: names one grant of a session
+    std::string partition;         // grant, revoke, release
+    FenceValue fence;              // grant
 };
 
 struct ProcessHistory {
@@ -82,8 +83,8 @@ struct OwnershipInterval {
 };
 
 struct Timeline {
-    std::vector<std::string> labels;                                  // of the processes
-    std::vector<SessionInterval> sessions;                            // by begin
+    std::vector<std::string> labels;                                   // of the processes
+    std::vector<SessionInterval> sessions;                             // by begin
     std::map<std::string, std::vector<OwnershipInterval>> partitions;  // by begin
     std::vector<Violation> violations;
 
@@ -93,7 +94,8 @@ struct Timeline {
     std::size_t grants_between(std::int64_t from_ns, std::int64_t to_ns) const;
     // The last begin of an ownership within (from, to]; nullopt: none began.
     std::optional<std::int64_t> last_grant_between(std::int64_t from_ns, std::int64_t to_ns) const;
-    // For partitions owned by `process` at t: when the last of them had its next owner. nullopt: one never had; `partitions` counts them.
+    // For partitions owned by `process` at t: when the last of them had its next owner. nullopt: one never had; `partitions`
+    // counts them.
     struct Succession {
         std::size_t partitions = 0;
         std::optional<std::int64_t> all_owned_ns;

@@ -62,7 +62,8 @@ public:
         parser_->header_limit(kMostHead);
         parser_->body_limit(0U);
         stream_.expires_after(kRequestTime);
-        http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, std::size_t) { self->answer(error); });
+        http::async_read(stream_, buffer_, *parser_,
+                         [self = shared_from_this()](beast::error_code error, std::size_t) { self->answer(error); });
     }
 
     void send(const std::string& text) {
@@ -85,12 +86,15 @@ private:
             error == asio::error::connection_reset || error == asio::error::eof) {
             return close();
         }
-        if (error) return reply({400, "text/plain; charset=utf-8", "bad request: " + error.message() + "\n", false}, false, false);
+        if (error)
+            return reply({400, "text/plain; charset=utf-8", "bad request: " + error.message() + "\n", false}, false, false);
         const auto& request = parser_->get();
         const auto host = request[http::field::host];
         const bool head = request.method() == http::verb::head;
-        if (!is_loopback_name({host.data(), host.size()})) return reply({403, "text/plain; charset=utf-8", "the host must be loopback\n", false}, false, head);
-        if (!head && request.method() != http::verb::get) return reply({405, "text/plain; charset=utf-8", "GET and HEAD only\n", false}, false, false);
+        if (!is_loopback_name({host.data(), host.size()}))
+            return reply({403, "text/plain; charset=utf-8", "the host must be loopback\n", false}, false, head);
+        if (!head && request.method() != http::verb::get)
+            return reply({405, "text/plain; charset=utf-8", "GET and HEAD only\n", false}, false, false);
         std::string path(request.target().data(), request.target().size());
         path.erase(std::min(path.find('?'), path.size()));
         reply(answer_to(path), request.keep_alive(), head);
@@ -123,7 +127,10 @@ private:
     // No length: it goes on until someone closes. Events from now on follow what is written first.
     void open_stream(const std::string& past) {
         streaming_ = true;
-        unsent_.push_back("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n" + past);
+        unsent_.push_back(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
+            "nosniff\r\n\r\n" +
+            past);
         write_event();
         watch_for_the_end();
     }
@@ -138,10 +145,11 @@ private:
 
     void drain(std::size_t most) {
         buffer_.clear();
-        stream_.async_read_some(buffer_.prepare(kMostHead), [self = shared_from_this(), most](beast::error_code error, std::size_t n) {
-            if (error || n >= most) return self->close();
-            self->drain(most - n);
-        });
+        stream_.async_read_some(buffer_.prepare(kMostHead),
+                                [self = shared_from_this(), most](beast::error_code error, std::size_t n) {
+                                    if (error || n >= most) return self->close();
+                                    self->drain(most - n);
+                                });
     }
 
     // A reader of events says nothing more; what comes is its end.
@@ -151,12 +159,13 @@ private:
 
     void write_event() {
         stream_.expires_after(kRequestTime);
-        asio::async_write(stream_, asio::buffer(unsent_.front()), [self = shared_from_this()](beast::error_code error, std::size_t) {
-            if (error) return self->close();
-            self->stream_.expires_never();
-            self->unsent_.pop_front();
-            if (self->streaming_ && !self->unsent_.empty()) self->write_event();
-        });
+        asio::async_write(stream_, asio::buffer(unsent_.front()),
+                          [self = shared_from_this()](beast::error_code error, std::size_t) {
+                              if (error) return self->close();
+                              self->stream_.expires_never();
+                              self->unsent_.pop_front();
+                              if (self->streaming_ && !self->unsent_.empty()) self->write_event();
+                          });
     }
 
     beast::tcp_stream stream_;
@@ -229,7 +238,9 @@ HttpServer::~HttpServer() {
 
 std::uint16_t HttpServer::port() const { return impl_->port; }
 
-std::string HttpServer::event_text(const std::string& event, const std::string& data) { return "event: " + event + "\ndata: " + data + "\n\n"; }
+std::string HttpServer::event_text(const std::string& event, const std::string& data) {
+    return "event: " + event + "\ndata: " + data + "\n\n";
+}
 
 void HttpServer::run(std::function<void()> work) { asio::post(impl_->io, std::move(work)); }
 

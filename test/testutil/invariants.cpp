@@ -7,34 +7,21 @@
 
 namespace parti::testutil {
 
-std::string text_of(Fence fence) {
-    return "(" + std::to_string(fence.epoch.value) + "," + std::to_string(fence.version) + ")";
-}
+std::string text_of(Fence fence) { return "(" + std::to_string(fence.epoch.value) + "," + std::to_string(fence.version) + ")"; }
 
 std::string_view to_string(Promise promise) {
     switch (promise) {
-        case Promise::p1_numbers:
-            return "P-1";
-        case Promise::p2_order:
-            return "P-2";
-        case Promise::p3_owners:
-            return "P-3";
-        case Promise::p4_coverage:
-            return "P-4";
-        case Promise::p5_untouched:
-            return "P-5";
-        case Promise::p6_movement:
-            return "P-6";
-        case Promise::p12_visible:
-            return "P-12";
-        case Promise::p7_versions:
-            return "P-7";
-        case Promise::tokens:
-            return "tokens";
-        case Promise::work:
-            return "work";
-        case Promise::other:
-            break;
+        case Promise::p1_numbers: return "P-1";
+        case Promise::p2_order: return "P-2";
+        case Promise::p3_owners: return "P-3";
+        case Promise::p4_coverage: return "P-4";
+        case Promise::p5_untouched: return "P-5";
+        case Promise::p6_movement: return "P-6";
+        case Promise::p12_visible: return "P-12";
+        case Promise::p7_versions: return "P-7";
+        case Promise::tokens: return "tokens";
+        case Promise::work: return "work";
+        case Promise::other: break;
     }
     return "other";
 }
@@ -57,9 +44,7 @@ void Invariants::worker_gone(Nanos now, WorkerId worker) {
     w.gone = true;
 }
 
-void Invariants::leaving(WorkerId worker) {
-    workers_[worker].leaving = true;
-}
+void Invariants::leaving(WorkerId worker) { workers_[worker].leaving = true; }
 
 void Invariants::relinquishing(Nanos now, WorkerId worker, Nanos budget) {
     Worker& w = workers_[worker];
@@ -153,7 +138,7 @@ void Invariants::check_number(Nanos now, WorkerId worker) {
     }
 }
 
-// ---- a store that forgets ----------------------------------------------------------------------------------------------------
+// ---- a store that forgets ---------------------------------------------------------------------------------------------------
 
 void Invariants::lost(Nanos now, Bucket bucket, Revision kept, Nanos notice, Nanos lease) {
     lost_at_ = now;
@@ -202,8 +187,8 @@ void Invariants::granted(Nanos now, WorkerId worker, std::uint64_t grant, std::s
         report(now, Promise::tokens, "grant of " + what + " after the session's deadline");
     }
     if (w.relinquishing) report(now, Promise::tokens, "grant of " + what + " while it gives everything back");
-    // A loss makes histories begin anew: until it is noticed a deposed leader may write into the new one, and a record whose chunks were just
-    // forgotten is known to its writer alone. P-7 and the judgement of owners hold all the same.
+    // A loss makes histories begin anew: until it is noticed a deposed leader may write into the new one, and a record whose
+    // chunks were just forgotten is known to its writer alone. P-7 and the judgement of owners hold all the same.
     const bool excused_now = after_a_loss(now);
     const Written* record = find(w.number, fence, &w.id, p);
     if (record == nullptr) {

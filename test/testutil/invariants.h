@@ -10,10 +10,12 @@
 //             P-2  records of one worker's key carry strictly ascending fences in the order of the store; what is granted is in a
 //             record
 //                  that the store held, addressed to this very session
-//             P-1  leases of one number, in the order of the store: incarnations never go back, each has one session, and a session that
+//             P-1  leases of one number, in the order of the store: incarnations never go back, each has one session, and a
+//             session that
 //                  ended is not renewed
 //             P-2  heads, in the order of the store: epochs never go back, each has one leader, who writes ascending versions
-//             P-3  no partition is held by two workers at one instant; what is revoked counts as held until its user released it or
+//             P-3  no partition is held by two workers at one instant; what is revoked counts as held until its user released it
+//             or
 //                  the drain timed out
 //             P-5  a grant is revoked only when its session ends, its worker leaves, or a later record no longer lists the
 //             partition; a
@@ -22,16 +24,18 @@
 //             tokens of successive owners of a partition strictly ascend; no grant outside a living session
 //             P-1  a number begins an incarnation that no record the store has long held names for another session
 //             P-2  once an epoch is sealed no record of a lower one is stored
-//             P-2  what the newest record for a session no longer lists is not owned by it a second after it heard of that; not judged once
+//             P-2  what the newest record for a session no longer lists is not owned by it a second after it heard of that; not
+//             judged once
 //                  assignments were lost, since workers then wait for a new epoch
-//           P-4 (coverage) is owners(), for the world's liveness phase. P-6, P-12 and work (nothing grows, and nothing is tried again,
-//           without bound) are reported by the world; kept() is what P-6 is judged by.
-//           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost() of the leases, doubles are allowed until
-//           `notice` later, and beyond that only while one of the two lives on a lease from before the loss; they must be
-//           reported. A loss of the assignments alone excuses neither. P-2's order is judged within what the store still has, and
-//           writes on their way at the loss may break it until `notice`. P-7 has no condition: it spans sessions and losses.
-//           With instance_takeover trust, a double is allowed with a worker whose number its own instance name took while it lived.
-//           Under policy keep P-3 and the order of tokens are not promised, and a number is held until its lease's deadline.
+//           P-4 (coverage) is owners(), for the world's liveness phase. P-6, P-12 and work (nothing grows, and nothing is tried
+//           again, without bound) are reported by the world; kept() is what P-6 is judged by.
+//           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost() of the leases, doubles are
+//           allowed until `notice` later, and beyond that only while one of the two lives on a lease from before the loss; they
+//           must be reported. A loss of the assignments alone excuses neither. P-2's order is judged within what the store still
+//           has, and writes on their way at the loss may break it until `notice`. P-7 has no condition: it spans sessions and
+//           losses. With instance_takeover trust, a double is allowed with a worker whose number its own instance name took while
+//           it lived. Under policy keep P-3 and the order of tokens are not promised, and a number is held until its lease's
+//           deadline.
 // Threads   One.
 // Cost      O(what changed); full_check() O(all holdings).
 #pragma once
@@ -51,7 +55,19 @@
 
 namespace parti::testutil {
 
-enum class Promise : std::uint8_t { p1_numbers, p2_order, p3_owners, p4_coverage, p5_untouched, p6_movement, p7_versions, p12_visible, tokens, work, other };
+enum class Promise : std::uint8_t {
+    p1_numbers,
+    p2_order,
+    p3_owners,
+    p4_coverage,
+    p5_untouched,
+    p6_movement,
+    p7_versions,
+    p12_visible,
+    tokens,
+    work,
+    other
+};
 std::string_view to_string(Promise promise);
 std::string text_of(Fence fence);
 
@@ -136,8 +152,8 @@ public:
     // How many workers own the partition now (living session, not draining), and who the last one is.
     std::size_t owners(Nanos now, std::string_view partition) const;
     std::uint64_t grants() const { return grants_; }
-    std::uint64_t handoffs() const { return handoffs_; }  // grants to another worker than the last one
-    std::uint64_t doubles() const { return doubles_; }    // seen after a loss, within what is allowed
+    std::uint64_t handoffs() const { return handoffs_; }    // grants to another worker than the last one
+    std::uint64_t doubles() const { return doubles_; }      // seen after a loss, within what is allowed
     std::uint64_t takeovers() const { return takeovers_; }  // of living sessions, by trust
 
     // A judge that forgets about deadlines: for the test that shows that P-1 and P-3 can fail.
@@ -200,7 +216,7 @@ private:
         SessionId session;
         Nanos at = 0;
         Incarnation incarnation;
-        bool removed = false;  // by an operator
+        bool removed = false;                   // by an operator
         std::vector<std::uint32_t> partitions;  // ascending
     };
 
@@ -242,8 +258,8 @@ private:
     bool trust_ = false;
     std::uint64_t takeovers_ = 0;
     std::optional<SessionId> taken_before_start_;  // stored and taken over before its worker said that it had begun
-    std::set<std::uint32_t> torn_;         // numbers whose newest record is torn
-    std::optional<Nanos> lost_at_;         // the last loss, of either bucket
+    std::set<std::uint32_t> torn_;                 // numbers whose newest record is torn
+    std::optional<Nanos> lost_at_;                 // the last loss, of either bucket
     Nanos notice_until_ = 0;
     std::optional<Nanos> leases_lost_at_;  // likewise, of the leases
     Nanos leases_notice_until_ = 0;

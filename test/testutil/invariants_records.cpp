@@ -27,8 +27,10 @@ void Invariants::lease_stored(Nanos now, WorkerNumber number, Revision revision,
         }
     }
     const bool over = last.state == LeaseState::released || last.state == LeaseState::dead;
-    if (trust_ && !fresh && !over && record.session != last.session && !record.instance.empty() && record.instance == last.instance) {
-        const auto old = std::find_if(workers_.begin(), workers_.end(), [&](const Worker& w) { return !w.gone && w.id == last.session; });
+    if (trust_ && !fresh && !over && record.session != last.session && !record.instance.empty() &&
+        record.instance == last.instance) {
+        const auto old =
+            std::find_if(workers_.begin(), workers_.end(), [&](const Worker& w) { return !w.gone && w.id == last.session; });
         if (old != workers_.end()) {
             old->taken_over = true;
             ++takeovers_;
@@ -62,7 +64,8 @@ void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const
     const auto before = std::find_if(history.rbegin(), history.rend(), [](const Written& w) { return !w.lost; });
     // The very same record again, at a new revision: so ends a write in chunks that somebody else has begun.
     if (before != history.rend() && record.fence == before->fence && record.id == before->id) return;
-    // A write that was on its way when the store lost its tail may fit by chance: nobody may apply it (P-7), and it is written over.
+    // A write that was on its way when the store lost its tail may fit by chance: nobody may apply it (P-7), and it is written
+    // over.
     const bool from_before = lost_at_ && now <= notice_until_;
     if (sealed_ && record.fence.epoch < *sealed_ && !from_before) {
         report(now, Promise::p2_order,
@@ -74,7 +77,8 @@ void Invariants::stored(Nanos now, WorkerNumber number, Revision revision, const
                "record of worker." + std::to_string(number.value) + " at revision " + std::to_string(revision) + " carries " +
                    text_of(record.fence) + ", not above the " + text_of(before->fence) + " before it");
     }
-    history.push_back({record.id, record.fence, revision, false, record.session, now, record.incarnation, false, indices(record.partitions)});
+    history.push_back(
+        {record.id, record.fence, revision, false, record.session, now, record.incarnation, false, indices(record.partitions)});
 }
 
 std::vector<std::uint32_t> Invariants::indices(const std::vector<Partition>& partitions) {
@@ -98,8 +102,8 @@ void Invariants::check_told(Nanos now, const Worker& worker) {
         if (std::binary_search(worker.told->partitions.begin(), worker.told->partitions.end(), held.partition)) continue;
         report(now, Promise::p2_order,
                worker.name + " owns " + partitions_[held.partition].name + " " + text_of(held.fence) + " although it heard of " +
-                   text_of(worker.told->fence) + " for it, which does not list it, " + std::to_string((now - worker.told->at) / kMilli) +
-                   " ms ago");
+                   text_of(worker.told->fence) + " for it, which does not list it, " +
+                   std::to_string((now - worker.told->at) / kMilli) + " ms ago");
     }
 }
 
@@ -119,7 +123,7 @@ const Invariants::Written* Invariants::find(WorkerNumber number, Fence fence, co
     return found;
 }
 
-// ---- what the newest records say ----------------------------------------------------------------------------------------------
+// ---- what the newest records say --------------------------------------------------------------------------------------------
 
 void Invariants::record_void(WorkerNumber number) {
     const auto history = history_.find(number.value);
@@ -167,12 +171,13 @@ std::vector<Invariants::Kept> Invariants::kept() const {
 void Invariants::check_incarnation(Nanos now, const Worker& worker, Incarnation incarnation) {
     const Written* record = newest(worker.number.value);
     if (records_seen_within_ == 0 || record == nullptr || record->session.empty() || record->session == worker.id) return;
-    if (now < record->at + records_seen_within_ || (records_lost_at_ != 0 && now < records_lost_at_ + records_seen_within_)) return;
+    if (now < record->at + records_seen_within_ || (records_lost_at_ != 0 && now < records_lost_at_ + records_seen_within_))
+        return;
     if (incarnation > record->incarnation) return;
     report(now, Promise::p1_numbers,
-           worker.name + " holds number " + std::to_string(worker.number.value) + " as incarnation " + std::to_string(incarnation.value) +
-               " although its assignment record has long named incarnation " + std::to_string(record->incarnation.value) +
-               " of another session");
+           worker.name + " holds number " + std::to_string(worker.number.value) + " as incarnation " +
+               std::to_string(incarnation.value) + " although its assignment record has long named incarnation " +
+               std::to_string(record->incarnation.value) + " of another session");
 }
 
 }  // namespace parti::testutil

@@ -25,9 +25,11 @@ const Json& empty_array() {
     return value;
 }
 
-// Indented by one blank per level, but an array without objects or arrays in it stays on its line: launches read as rows in a review.
+// Indented by one blank per level, but an array without objects or arrays in it stays on its line: launches read as rows in a
+// review.
 void append_readable(std::string& out, const Json& value, std::size_t level) {
-    const bool nested = value.is_object() || std::any_of(value.begin(), value.end(), [](const Json& v) { return v.is_structured(); });
+    const bool nested =
+        value.is_object() || std::any_of(value.begin(), value.end(), [](const Json& v) { return v.is_structured(); });
     if (!value.is_structured() || value.empty() || !nested) {
         // Bytes that are not UTF-8 (from an environment variable, say) are replaced, not thrown at the caller.
         out += value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -225,7 +227,8 @@ void read_metric_head(Fields& fields, Metric& metric) {
     if (!unit_value) return fields.fail("unit", "'" + unit + "' must be one of kB us ms ns count bytes per_s ratio");
     if (!direction_value) return fields.fail("direction", "'" + direction + "' must be lower or higher");
     if (!kind_value) {
-        return fields.fail("kind", "'" + kind + "' must be one of exact anon-memory duration latency throughput cpu-time advisory");
+        return fields.fail("kind",
+                           "'" + kind + "' must be one of exact anon-memory duration latency throughput cpu-time advisory");
     }
     metric.unit = *unit_value;
     metric.direction = *direction_value;
@@ -233,8 +236,11 @@ void read_metric_head(Fields& fields, Metric& metric) {
 }
 
 Json metric_head(const Metric& metric) {
-    Json head{{"unit", name(metric.unit)}, {"direction", name(metric.direction)}, {"kind", name(metric.kind)},
-              {"gate", metric.gate},       {"stat", metric.stat}};
+    Json head{{"unit", name(metric.unit)},
+              {"direction", name(metric.direction)},
+              {"kind", name(metric.kind)},
+              {"gate", metric.gate},
+              {"stat", metric.stat}};
     if (metric.floor) head["floor"] = json_number(*metric.floor);
     return head;
 }

@@ -1,7 +1,7 @@
 // Reading JSON files with errors that name file, key and rule, and writing them so that a reader never sees half of one.
 //
-// Model     read_json() parses a whole file. Fields reads one object's members; the first broken rule is kept in a shared Problem slot
-//           and later reads return defaults, so that a caller reads everything and checks once.
+// Model     read_json() parses a whole file. Fields reads one object's members; the first broken rule is kept in a shared Problem
+//           slot and later reads return defaults, so that a caller reads everything and checks once.
 // Errors    A missing file, a file that is cut off, a member of another type: Problem with ExitCode::bad_input.
 // Threads   One thread per Fields; files of different names from any thread.
 #pragma once

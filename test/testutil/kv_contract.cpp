@@ -35,9 +35,7 @@ std::uint64_t contract_seed() {
     return seed;
 }
 
-void KvContract::SetUp() {
-    world_ = GetParam().make(contract_seed());
-}
+void KvContract::SetUp() { world_ = GetParam().make(contract_seed()); }
 
 void KvContract::TearDown() {
     world_.reset();

@@ -1,12 +1,14 @@
-// The contract of a KV client: one suite, run by the real client over a real server and by the simulated one, so that the simulation is
-// known to be true.
+// The contract of a KV client: one suite, run by the real client over a real server and by the simulated one, so that the
+// simulation is known to be true.
 //
-// Role      ContractWorld is what a case needs around its clients: time, and what operators and faults do to the server. The cases
-//           (kv_contract*.cpp, suite KvContract) speak to jetstream::Client and to the world only.
+// Role      ContractWorld is what a case needs around its clients: time, and what operators and faults do to the server. The
+//           cases (kv_contract*.cpp, suite KvContract) speak to jetstream::Client and to the world only.
 // How       Link parti_kvcontract into a gtest binary and register a world:
-//             INSTANTIATE_TEST_SUITE_P(Simulated, KvContract, testing::Values(ContractKind{"simulated", make_it}), contract_name);
+//             INSTANTIATE_TEST_SUITE_P(Simulated, KvContract, testing::Values(ContractKind{"simulated", make_it}),
+//             contract_name);
 // Threads   One: the test's. Handlers run inside run_until().
-// Seeds     contract_seed() is drawn once per process, or taken from PARTI_TEST_SEED; a failing case prints the line that replays it.
+// Seeds     contract_seed() is drawn once per process, or taken from PARTI_TEST_SEED; a failing case prints the line that replays
+//           it.
 #pragma once
 
 #include <cstddef>
@@ -77,12 +79,8 @@ protected:
     std::unique_ptr<ContractWorld> world_;
 };
 
-inline std::string contract_name(const testing::TestParamInfo<ContractKind>& info) {
-    return info.param.name;
-}
+inline std::string contract_name(const testing::TestParamInfo<ContractKind>& info) { return info.param.name; }
 // So that names do not end in the bytes of the parameter.
-inline void PrintTo(const ContractKind& kind, std::ostream* out) {
-    *out << kind.name;
-}
+inline void PrintTo(const ContractKind& kind, std::ostream* out) { *out << kind.name; }
 
 }  // namespace parti::testutil

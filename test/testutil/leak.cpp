@@ -9,8 +9,8 @@ namespace parti::report {
 namespace {
 
 std::string changed(std::span<const CycleReading> cycles, std::uint64_t CycleReading::*field, const char* what) {
-    const auto [least, most] = std::minmax_element(cycles.begin(), cycles.end(),
-                                                   [&](const CycleReading& a, const CycleReading& b) { return a.*field < b.*field; });
+    const auto [least, most] = std::minmax_element(
+        cycles.begin(), cycles.end(), [&](const CycleReading& a, const CycleReading& b) { return a.*field < b.*field; });
     if ((*least).*field == (*most).*field) return {};
     return std::string(what) + " changed: " + std::to_string((*least).*field) + " to " + std::to_string((*most).*field) + "; ";
 }
@@ -32,7 +32,8 @@ std::string_view name(ExactVerdict verdict) {
 
 ExactJudgement judge_cycles(std::span<const CycleReading> cycles, const ExactRule& rule) {
     ExactJudgement out;
-    for (std::size_t i = 1; i < cycles.size(); ++i) out.deltas.push_back(difference(cycles[i - 1].live_bytes, cycles[i].live_bytes));
+    for (std::size_t i = 1; i < cycles.size(); ++i)
+        out.deltas.push_back(difference(cycles[i - 1].live_bytes, cycles[i].live_bytes));
     if (rule.skip == 0 || cycles.size() < rule.skip + 3) {
         out.why = std::to_string(cycles.size()) + " cycles are too few";
         return out;
@@ -52,14 +53,15 @@ ExactJudgement judge_cycles(std::span<const CycleReading> cycles, const ExactRul
                        static_cast<double>(out.growing) >= rule.share_growing * static_cast<double>(out.changes) - 1e-9;
     if (grows) {
         out.verdict = ExactVerdict::leak;
-        std::snprintf(text, sizeof text, "live heap grows by %.0f bytes a cycle, in %zu of %zu cycles", out.bytes_per_cycle, out.growing, out.changes);
+        std::snprintf(text, sizeof text, "live heap grows by %.0f bytes a cycle, in %zu of %zu cycles", out.bytes_per_cycle,
+                      out.growing, out.changes);
     } else if (out.spread > rule.tolerance) {
         std::snprintf(text, sizeof text, "live heap differs by %llu bytes between cycles (%llu allowed) without growing steadily",
                       static_cast<unsigned long long>(out.spread), static_cast<unsigned long long>(rule.tolerance));
     } else {
         if (out.why.empty()) out.verdict = ExactVerdict::constant;
-        std::snprintf(text, sizeof text, "live heap the same within %llu bytes over %zu cycles", static_cast<unsigned long long>(out.spread),
-                      judged.size());
+        std::snprintf(text, sizeof text, "live heap the same within %llu bytes over %zu cycles",
+                      static_cast<unsigned long long>(out.spread), judged.size());
     }
     out.why += text;
     return out;

@@ -19,8 +19,9 @@ std::string ms_of(std::int64_t ns) { return std::to_string(ns / 1'000'000) + " m
 
 std::string text_of(const Entry& entry) {
     const Handling& h = *entry.handling;
-    return "message " + std::to_string(h.sequence) + " of " + h.partition + " (stream sequence " + std::to_string(h.stream_sequence) +
-           ", delivery " + std::to_string(h.delivered) + ") by " + *entry.label + " at " + ms_of(h.begin_ns);
+    return "message " + std::to_string(h.sequence) + " of " + h.partition + " (stream sequence " +
+           std::to_string(h.stream_sequence) + ", delivery " + std::to_string(h.delivered) + ") by " + *entry.label + " at " +
+           ms_of(h.begin_ns);
 }
 
 class Disturbances {
@@ -37,8 +38,9 @@ public:
     // The server may have forgotten the ack of `first` when it crashed, before `again` began.
     bool server_forgot(const Entry& first, const Entry& again) const {
         return any([&](const Disturbance& d) {
-            return d.kind == Disturbance::Kind::server_crashed && first.handling->end_ns >= d.from_ns - options_.replay_window_ns &&
-                   first.handling->end_ns <= d.from_ns && again.handling->begin_ns >= d.from_ns;
+            return d.kind == Disturbance::Kind::server_crashed &&
+                   first.handling->end_ns >= d.from_ns - options_.replay_window_ns && first.handling->end_ns <= d.from_ns &&
+                   again.handling->begin_ns >= d.from_ns;
         });
     }
     // Server crashes, as the times from which they count.
@@ -57,8 +59,8 @@ public:
     // Its process was stopped while it ran, or just before it began.
     bool was_stopped(const Entry& entry) const {
         return any([&](const Disturbance& d) {
-            return d.kind == Disturbance::Kind::process_stopped && d.label == *entry.label && entry.handling->end_ns >= d.from_ns &&
-                   entry.handling->begin_ns <= d.to_ns + options_.ack_window_ns;
+            return d.kind == Disturbance::Kind::process_stopped && d.label == *entry.label &&
+                   entry.handling->end_ns >= d.from_ns && entry.handling->begin_ns <= d.to_ns + options_.ack_window_ns;
         });
     }
 
@@ -80,8 +82,8 @@ class Judge {
 public:
     Judge(std::string partition, const std::vector<PublishedMessage>& published, const Disturbances& disturbances,
           const LedgerOptions& options, LedgerReport& report)
-        : partition_(std::move(partition)), published_(published), disturbances_(disturbances), options_(options), report_(report),
-          first_(published.size()) {}
+        : partition_(std::move(partition)), published_(published), disturbances_(disturbances), options_(options),
+          report_(report), first_(published.size()) {}
 
     void run(std::vector<Entry> entries) {
         std::stable_sort(entries.begin(), entries.end(),
@@ -124,7 +126,8 @@ private:
         const auto spans = options_.owners.find(partition_);
         if (spans == options_.owners.end()) return false;
         return std::any_of(spans->second.begin(), spans->second.end(), [&](const OwnedSpan& span) {
-            return span.label == *entry.label && entry.handling->begin_ns >= span.begin_ns && entry.handling->begin_ns <= span.end_ns;
+            return span.label == *entry.label && entry.handling->begin_ns >= span.begin_ns &&
+                   entry.handling->begin_ns <= span.end_ns;
         });
     }
 
@@ -142,7 +145,8 @@ private:
     void judge_overlap(const Entry& entry) {
         if (running_ && entry.handling->begin_ns < running_->handling->end_ns && entry.label != running_->label &&
             !disturbances_.was_stopped(entry) && !disturbances_.was_stopped(*running_)) {
-            blame(counts().overlaps, Oracle::message_overlap, "two handlers at once: " + text_of(*running_) + " and " + text_of(entry));
+            blame(counts().overlaps, Oracle::message_overlap,
+                  "two handlers at once: " + text_of(*running_) + " and " + text_of(entry));
         }
         if (!running_ || entry.handling->end_ns > running_->handling->end_ns) running_ = entry;
     }
@@ -166,7 +170,8 @@ private:
     // Crashes after which this partition began anew with its first message, having been further before.
     void note_restarts(const std::vector<Entry>& entries) {
         for (const std::int64_t crash : disturbances_.crashes()) {
-            const auto after = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.handling->begin_ns >= crash; });
+            const auto after =
+                std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.handling->begin_ns >= crash; });
             if (after != entries.begin() && after != entries.end() && after->handling->sequence == 1) restarts_.push_back(crash);
         }
     }
@@ -181,7 +186,8 @@ private:
         const auto spans = options_.owners.find(partition_);
         if (spans == options_.owners.end()) return std::nullopt;
         for (const OwnedSpan& span : spans->second) {
-            const bool of_it = span.label == *entry.label && entry.handling->begin_ns >= span.begin_ns && entry.handling->begin_ns <= span.end_ns;
+            const bool of_it = span.label == *entry.label && entry.handling->begin_ns >= span.begin_ns &&
+                               entry.handling->begin_ns <= span.end_ns;
             if (of_it && span.lapsed) return span.end_ns;
         }
         return std::nullopt;
@@ -196,7 +202,9 @@ private:
         return ended && before.handling->end_ns > *ended;
     }
 
-    static bool same_grant(const Entry& a, const Entry& b) { return *a.label == *b.label && a.handling->fence == b.handling->fence; }
+    static bool same_grant(const Entry& a, const Entry& b) {
+        return *a.label == *b.label && a.handling->fence == b.handling->fence;
+    }
 
     void judge_success(const Entry& entry, bool late) {
         auto& first = first_[entry.handling->sequence - 1];
@@ -217,14 +225,17 @@ private:
             if (options_.allow_forgotten && !(options_.in_order && same_grant(before, entry))) {
                 ++counts().forgotten;
             } else {
-                blame(counts().forgotten, Oracle::message_duplicate, "the server forgot the whole durable: " + text_of(entry) + ", before " + text_of(before));
+                blame(counts().forgotten, Oracle::message_duplicate,
+                      "the server forgot the whole durable: " + text_of(entry) + ", before " + text_of(before));
             }
-        } else if (disturbances_.kept_ack_from_arriving(before) || late || disturbances_.was_stopped(entry) || unfinished_at_the_leases_end(before)) {
+        } else if (disturbances_.kept_ack_from_arriving(before) || late || disturbances_.was_stopped(entry) ||
+                   unfinished_at_the_leases_end(before)) {
             ++counts().unacked;
         } else if (options_.allow_misplaced && !same_grant(before, entry) && misplaced(before)) {
             ++counts().misplaced;
         } else {
-            blame(counts().duplicates, Oracle::message_duplicate, "handled again without a reason: " + text_of(entry) + ", before " + text_of(before));
+            blame(counts().duplicates, Oracle::message_duplicate,
+                  "handled again without a reason: " + text_of(entry) + ", before " + text_of(before));
         }
     }
 
@@ -263,8 +274,8 @@ private:
     std::vector<std::optional<Entry>> first_;  // successes, by sequence - 1
     std::vector<Entry> last_success_;
     std::vector<std::int64_t> restarts_;  // crashes that cost the durable its state
-    std::optional<Entry> running_;  // ends last of those begun so far
-    std::optional<Entry> cursor_;   // the last begun in order
+    std::optional<Entry> running_;        // ends last of those begun so far
+    std::optional<Entry> cursor_;         // the last begun in order
 };
 
 }  // namespace
@@ -301,7 +312,8 @@ std::string describe(const LedgerCounts& c) {
                                                                             {"stale", c.stale},
                                                                             {"published_twice", c.published_twice}}};
     std::string text;
-    for (const auto& [name, count] : classes) text.append(text.empty() ? "" : ", ").append(name).append(" ").append(std::to_string(count));
+    for (const auto& [name, count] : classes)
+        text.append(text.empty() ? "" : ", ").append(name).append(" ").append(std::to_string(count));
     return text;
 }
 
@@ -365,7 +377,8 @@ LedgerReport check_ledger(const Published& published, const std::vector<ProcessH
     static const std::vector<PublishedMessage> nothing;
     for (auto& [partition, list] : entries) {
         const auto messages = published.find(partition);
-        Judge(partition, messages == published.end() ? nothing : messages->second, disturbances, options, report).run(std::move(list));
+        Judge(partition, messages == published.end() ? nothing : messages->second, disturbances, options, report)
+            .run(std::move(list));
     }
     std::sort(report.latencies.begin(), report.latencies.end(),
               [](const LedgerReport::Latency& a, const LedgerReport::Latency& b) { return a.intended_ns < b.intended_ns; });

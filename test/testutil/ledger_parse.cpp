@@ -60,7 +60,8 @@ Outcome<std::vector<Handling>> parse_handlings(const std::string& name, std::str
         if (end == std::string_view::npos && cut_off) break;
         Handling handling;
         std::string wrong = end == std::string_view::npos ? "has no end" : read_line(line, handling);
-        if (!wrong.empty()) return failure(name + ":" + std::to_string(line_number) + ": '" + std::string(line.substr(0, 200)) + "' " + wrong);
+        if (!wrong.empty())
+            return failure(name + ":" + std::to_string(line_number) + ": '" + std::string(line.substr(0, 200)) + "' " + wrong);
         handlings.push_back(std::move(handling));
         text.remove_prefix(end + 1);
     }
@@ -69,9 +70,9 @@ Outcome<std::vector<Handling>> parse_handlings(const std::string& name, std::str
 
 std::string to_line(const Handling& h) {
     const char* result = h.result == HandlingResult::success ? "s" : h.result == HandlingResult::failure ? "f" : "x";
-    return "H " + std::to_string(h.begin_ns) + ' ' + std::to_string(h.end_ns) + ' ' + h.partition + ' ' + std::to_string(h.sequence) + ' ' +
-           std::to_string(h.stream_sequence) + ' ' + std::to_string(h.delivered) + ' ' + std::to_string(h.fence.epoch) + ' ' +
-           std::to_string(h.fence.version) + ' ' + result + '\n';
+    return "H " + std::to_string(h.begin_ns) + ' ' + std::to_string(h.end_ns) + ' ' + h.partition + ' ' +
+           std::to_string(h.sequence) + ' ' + std::to_string(h.stream_sequence) + ' ' + std::to_string(h.delivered) + ' ' +
+           std::to_string(h.fence.epoch) + ' ' + std::to_string(h.fence.version) + ' ' + result + '\n';
 }
 
 }  // namespace parti::test

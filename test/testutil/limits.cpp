@@ -183,7 +183,8 @@ Outcome<void> LimitedGroup::set_up_v1(const std::string& group_name) {
     const std::string bytes = std::to_string(limits_.memory_bytes);
     if (auto set = write_value(memory_ + "/memory.limit_in_bytes", bytes); !set) return set;
     static_cast<void>(write_value(memory_ + "/memory.memsw.limit_in_bytes", bytes));  // not there without swap accounting
-    if (read_number(memory_ + "/memory.limit_in_bytes").value_or(0) > limits_.memory_bytes) return failure(memory_ + " does not keep its limit");
+    if (read_number(memory_ + "/memory.limit_in_bytes").value_or(0) > limits_.memory_bytes)
+        return failure(memory_ + " does not keep its limit");
     if (auto set = write_value(cpu_ + "/cpu.cfs_period_us", std::to_string(kPeriodUs)); !set) return set;
     return write_value(cpu_ + "/cpu.cfs_quota_us", std::to_string(std::llround(limits_.cpus * static_cast<double>(kPeriodUs))));
 }
@@ -214,7 +215,8 @@ Outcome<std::string> LimitedGroup::wrap(const std::string& program) {
     std::ofstream file(path);
     file << "#!/bin/sh\nset -e\n";
     if (method_ == LimitMethod::soft) {
-        file << "ulimit -d " << limits_.memory_bytes / 1024 << "\nexec taskset -c " << processors_ << " '" << program << "' \"$@\"\n";
+        file << "ulimit -d " << limits_.memory_bytes / 1024 << "\nexec taskset -c " << processors_ << " '" << program
+             << "' \"$@\"\n";
     } else {
         for (const std::string& folder : folders_) file << "echo $$ >'" << folder << "/cgroup.procs'\n";
         file << "exec '" << program << "' \"$@\"\n";

@@ -1,18 +1,19 @@
 // LimitedGroup: processes that together may use so much memory and so many processors, as on a small machine.
 //
 // Role      TestScenario_Constrained runs workers and server in one.
-// Model     Three methods; the best one that works here is taken, and "works" means that it was done: a group was made and its limits were
-//           written and read back.
+// Model     Three methods; the best one that works here is taken, and "works" means that it was done: a group was made and its
+//           limits were written and read back.
 //             cgroup_v2   where its root offers memory and cpu: memory.max, memory.swap.max 0, cpu.max
 //             cgroup_v1   memory.limit_in_bytes (with swap), cpu.cfs_quota_us
-//             soft        taskset and RLIMIT_DATA of each process by itself; nobody kills anything, an allocation is refused. A label, not a
+//             soft        taskset and RLIMIT_DATA of each process by itself; nobody kills anything, an allocation is refused. A
+//             label, not a
 //                         wall: page cache and shared pages do not count, and several processes may use the limit several times
 //           wrap() writes a script that enters the group and then becomes the program, so that not one page is charged elsewhere.
 // Units     Bytes; processors, as 1.5.
 // Errors    Outcome with the path, and the kernel's reason.
 // Threads   One thread at a time per object.
-// Lifetime  end() or the destructor removes the group; its processes must have ended, else end() says which are there. When this process
-//           is killed, folder_reaper.h removes the group.
+// Lifetime  end() or the destructor removes the group; its processes must have ended, else end() says which are there. When this
+//           process is killed, folder_reaper.h removes the group.
 // Cost      A few writes.
 #pragma once
 
@@ -60,7 +61,8 @@ public:
     Outcome<void> end();
 
 private:
-    LimitedGroup(Limits limits, LimitMethod method, TempFolder scripts) : limits_(limits), method_(method), scripts_(std::move(scripts)) {}
+    LimitedGroup(Limits limits, LimitMethod method, TempFolder scripts)
+        : limits_(limits), method_(method), scripts_(std::move(scripts)) {}
     Outcome<void> set_up(const std::string& group_name);
     Outcome<void> set_up_v2(const std::string& group_name);
     Outcome<void> set_up_v1(const std::string& group_name);

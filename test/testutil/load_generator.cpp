@@ -35,11 +35,13 @@ Outcome<void> check_options(const LoadOptions& options) {
     if (auto ok = check_plan(options.plan); !ok) return ok;
     const std::size_t wanted = options.plan.partitions;
     if (options.partitions.size() != wanted || options.subjects.size() != wanted) {
-        return failure("partitions (" + std::to_string(options.partitions.size()) + ") and subjects (" + std::to_string(options.subjects.size()) +
-                       ") must be as many as the plan has (" + std::to_string(wanted) + ")");
+        return failure("partitions (" + std::to_string(options.partitions.size()) + ") and subjects (" +
+                       std::to_string(options.subjects.size()) + ") must be as many as the plan has (" + std::to_string(wanted) +
+                       ")");
     }
     if (options.message_bytes < kPayloadMin) {
-        return failure("message_bytes (" + std::to_string(options.message_bytes) + ") must be at least " + std::to_string(kPayloadMin));
+        return failure("message_bytes (" + std::to_string(options.message_bytes) + ") must be at least " +
+                       std::to_string(kPayloadMin));
     }
     return {};
 }
@@ -48,10 +50,10 @@ Outcome<void> check_options(const LoadOptions& options) {
 
 std::string describe(const LoadReport& r) {
     const auto ms = [](std::int64_t ns) { return std::to_string(static_cast<double>(ns / 10'000) / 100).substr(0, 8); };
-    std::string text = "due " + std::to_string(r.due) + ", sent " + std::to_string(r.sent) + ", dropped " + std::to_string(r.dropped) +
-                       ", confirmed " + std::to_string(r.confirmed) + ", refused " + std::to_string(r.refused) + ", unanswered " +
-                       std::to_string(r.unanswered) + "; lateness p50 " + ms(r.late_p50_ns) + " p99 " + ms(r.late_p99_ns) + " max " +
-                       ms(r.late_max_ns) + " ms";
+    std::string text = "due " + std::to_string(r.due) + ", sent " + std::to_string(r.sent) + ", dropped " +
+                       std::to_string(r.dropped) + ", confirmed " + std::to_string(r.confirmed) + ", refused " +
+                       std::to_string(r.refused) + ", unanswered " + std::to_string(r.unanswered) + "; lateness p50 " +
+                       ms(r.late_p50_ns) + " p99 " + ms(r.late_p99_ns) + " max " + ms(r.late_max_ns) + " ms";
     if (!r.last_refusal.empty()) text += "; last refusal: " + r.last_refusal;
     return text;
 }
@@ -80,7 +82,7 @@ struct LoadGenerator::Impl {
     std::mutex mutex;
     std::condition_variable changed;  // an answer, the end
     std::condition_variable pace;     // only `stopping`
-    std::vector<Sent> sent;              // by the number in the reply subject
+    std::vector<Sent> sent;           // by the number in the reply subject
     std::vector<std::int64_t> lateness;
     std::uint64_t answered = 0;
     bool stopping = false, through = false, callbacks_over = false;
@@ -223,8 +225,8 @@ struct LoadGenerator::Impl {
             payload.resize(options.message_bytes, '.');
         }
         reply = inbox + std::to_string(number);
-        const natsStatus status = natsConnection_PublishRequest(connection.get(), options.subjects[partition].c_str(), reply.c_str(),
-                                                                payload.data(), static_cast<int>(payload.size()));
+        const natsStatus status = natsConnection_PublishRequest(connection.get(), options.subjects[partition].c_str(),
+                                                                reply.c_str(), payload.data(), static_cast<int>(payload.size()));
         if (status == NATS_OK) {
             sent_count.fetch_add(1, std::memory_order_relaxed);
             return;

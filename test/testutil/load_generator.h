@@ -1,11 +1,12 @@
-// LoadGenerator: publishes a plan's messages into a stream, each at its intended time, and knows which of them the server confirmed.
+// LoadGenerator: publishes a plan's messages into a stream, each at its intended time, and knows which of them the server
+// confirmed.
 //
 // Role      The producer of every load scenario; what it returns is half of the ledger's input.
-// Model     Open loop: a message is due at start + its offset whatever became of the ones before; a late one is sent at once, never left out,
-//           and its latency counts from the intended time. Publishes are pipelined; each carries a reply subject, so that its ack (or the
-//           server's refusal) is matched. A message that cannot be handed to the connection, or finds `pending_max` unanswered ones, is
-//           dropped: counted, its sequence unused. Nothing is published twice: there are no retries.
-//           Payload: "<sequence> <intended ns> " and dots up to message_bytes; parse_load_payload reads it.
+// Model     Open loop: a message is due at start + its offset whatever became of the ones before; a late one is sent at once,
+//           never left out, and its latency counts from the intended time. Publishes are pipelined; each carries a reply subject,
+//           so that its ack (or the server's refusal) is matched. A message that cannot be handed to the connection, or finds
+//           `pending_max` unanswered ones, is dropped: counted, its sequence unused. Nothing is published twice: there are no
+//           retries. Payload: "<sequence> <intended ns> " and dots up to message_bytes; parse_load_payload reads it.
 // Units     CLOCK_BOOTTIME in ns.
 // Errors    Outcome. A server that goes away is none: the client reconnects and what it cannot buffer is dropped.
 // Threads   One thread of its own and nats.c's; the functions are called by one thread.
@@ -35,7 +36,7 @@ struct LoadOptions {
     std::size_t message_bytes = 128;      // at least 48
     std::uint64_t pending_max = 50'000;
     bool send_asap = true;
-    Published published{};                // of an earlier generator, continued
+    Published published{};  // of an earlier generator, continued
 };
 
 struct LoadReport {
@@ -70,7 +71,7 @@ public:
     // False: not within the time.
     bool wait_confirmed(std::uint64_t messages, std::chrono::milliseconds timeout);
     bool wait_done(std::chrono::milliseconds timeout);  // everything that was due was sent, or stop() was called
-    void stop();         // nothing is sent any more
+    void stop();                                        // nothing is sent any more
     // Waits until the plan is through, and for its acks for at most so long.
     LoadReport finish(std::chrono::milliseconds acks_timeout = std::chrono::milliseconds(5000));
     Published take_published();  // after finish()

@@ -35,14 +35,17 @@ Outcome<void> check_plan(const LoadPlan& plan) {
     if (plan.partitions == 0) return failure("partitions (0) must be at least 1");
     if (plan.phases.empty()) return failure("phases (0) must be at least 1");
     for (const LoadPhase& phase : plan.phases) {
-        if (phase.duration.count() <= 0) return failure("a phase's duration (" + std::to_string(phase.duration.count()) + " ms) must be above 0");
+        if (phase.duration.count() <= 0)
+            return failure("a phase's duration (" + std::to_string(phase.duration.count()) + " ms) must be above 0");
         for (const double rate : {phase.rate_from, phase.rate_to}) {
-            if (!(rate >= 0 && rate <= kRateMax)) return failure("a phase's rate (" + std::to_string(rate) + ") must be in 0..1000000");
+            if (!(rate >= 0 && rate <= kRateMax))
+                return failure("a phase's rate (" + std::to_string(rate) + ") must be in 0..1000000");
         }
     }
     if (!(plan.zipf_exponent > 0)) return failure("zipf_exponent (" + std::to_string(plan.zipf_exponent) + ") must be above 0");
     for (const double share : {plan.hot_partitions, plan.hot_share}) {
-        if (!(share > 0 && share < 1)) return failure("hot_partitions and hot_share (" + std::to_string(share) + ") must be between 0 and 1");
+        if (!(share > 0 && share < 1))
+            return failure("hot_partitions and hot_share (" + std::to_string(share) + ") must be between 0 and 1");
     }
     return {};
 }

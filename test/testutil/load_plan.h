@@ -1,8 +1,8 @@
 // LoadPlan, LoadSchedule: when which partition's message is due; the same for every run of a seed.
 //
 // Role      The pure half of the load generator (load_generator.h).
-// Model     Phases follow each other; within one the rate goes linearly from `rate_from` to `rate_to`. Messages are evenly spaced by the
-//           rate; the partition of each is drawn by its weight:
+// Model     Phases follow each other; within one the rate goes linearly from `rate_from` to `rate_to`. Messages are evenly spaced
+//           by the rate; the partition of each is drawn by its weight:
 //             uniform  all the same;
 //             zipf     the k-th heaviest has the weight 1 / k^exponent;
 //             hot      `hot_partitions` of them (at least one) get `hot_share` of the messages.
@@ -40,7 +40,7 @@ struct LoadPlan {
     double hot_partitions = 0.05, hot_share = 0.5;
     std::vector<LoadPhase> phases;
 
-    double messages() const;                 // over all phases
+    double messages() const;  // over all phases
     std::chrono::milliseconds duration() const;
 };
 Outcome<void> check_plan(const LoadPlan& plan);
@@ -65,7 +65,7 @@ private:
     std::mt19937_64 random_;
     std::vector<double> cumulative_;  // of the shares
     std::size_t phase_ = 0;
-    double before_ = 0;               // messages of the phases before
+    double before_ = 0;  // messages of the phases before
     std::int64_t phase_begin_ns_ = 0;
     std::uint64_t index_ = 0;
 };

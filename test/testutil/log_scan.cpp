@@ -9,9 +9,9 @@
 namespace parti::test {
 namespace {
 
-constexpr std::array<std::string_view, 9> exact_marks = {"ERROR",           "[ERR]",           "[FTL]",
-                                                         "[error]",         "[critical]",      "AddressSanitizer",
-                                                         "LeakSanitizer",   "ThreadSanitizer", "terminate called"};
+constexpr std::array<std::string_view, 9> exact_marks = {"ERROR",         "[ERR]",           "[FTL]",
+                                                         "[error]",       "[critical]",      "AddressSanitizer",
+                                                         "LeakSanitizer", "ThreadSanitizer", "terminate called"};
 constexpr std::array<std::string_view, 4> any_case_marks = {"panic", "fatal", "runtime error", "data race"};  // lower case here
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }

@@ -2,10 +2,10 @@
 //
 // Role      An oracle of every test: the logs of all processes are scanned before the test may pass.
 // Model     A line is bad when it contains one of the marks below and no allowance matches it. An allowance needs a reason.
-//           Marks: ERROR [ERR] [FTL] [error] [critical], AddressSanitizer LeakSanitizer ThreadSanitizer, "terminate called", and in any
-//           case of letters: panic, fatal, runtime error, data race, "assertion ... failed".
-// Errors    A file that cannot be read is a finding itself: an unread log proves nothing. So is an allowance that is not a regular
-//           expression or has no reason.
+//           Marks: ERROR [ERR] [FTL] [error] [critical], AddressSanitizer LeakSanitizer ThreadSanitizer, "terminate called", and
+//           in any case of letters: panic, fatal, runtime error, data race, "assertion ... failed".
+// Errors    A file that cannot be read is a finding itself: an unread log proves nothing. So is an allowance that is not a
+//           regular expression or has no reason.
 // Threads   Free functions, any thread.
 // Cost      One pass; regular expressions only on bad lines.
 #pragma once

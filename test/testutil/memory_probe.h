@@ -31,8 +31,8 @@ struct MemorySample {
     std::uint64_t rss = 0;       // VmRSS
     std::uint64_t hwm = 0;       // VmHWM: highest rss since the start or the last reset
     std::uint64_t threads = 0;
-    std::uint64_t voluntary_switches = 0;    // of the main thread
-    std::uint64_t involuntary_switches = 0;  // of the main thread
+    std::uint64_t voluntary_switches = 0;                                      // of the main thread
+    std::uint64_t involuntary_switches = 0;                                    // of the main thread
     std::optional<std::uint64_t> pss, pss_anon, private_clean, private_dirty;  // of smaps_rollup, when asked for
     std::optional<std::uint64_t> uss() const {
         if (!private_clean || !private_dirty) return std::nullopt;
@@ -41,10 +41,10 @@ struct MemorySample {
 };
 enum class Detail : std::uint8_t { status, rollup };
 
-Outcome<MemorySample> parse_status(std::string_view text);                     // /proc/PID/status
-Outcome<void> parse_rollup(std::string_view text, MemorySample& sample);       // /proc/PID/smaps_rollup
+Outcome<MemorySample> parse_status(std::string_view text);                // /proc/PID/status
+Outcome<void> parse_rollup(std::string_view text, MemorySample& sample);  // /proc/PID/smaps_rollup
 Outcome<MemorySample> read_memory(pid_t pid, Detail detail = Detail::rollup);
-Outcome<void> reset_hwm(pid_t pid);                                            // clear_refs 5
+Outcome<void> reset_hwm(pid_t pid);  // clear_refs 5
 
 // Name -> count; the names are those of /proc/PID/task/*/comm (at most 15 characters).
 using ThreadNames = std::map<std::string, std::uint64_t>;
@@ -52,7 +52,7 @@ Outcome<ThreadNames> read_threads(pid_t pid);
 Outcome<std::uint64_t> count_fds(pid_t pid);
 
 struct ProcessTimes {
-    double cpu_seconds = 0;  // user + system, all threads
+    double cpu_seconds = 0;                                          // user + system, all threads
     std::uint64_t voluntary_switches = 0, involuntary_switches = 0;  // all threads alive now
 };
 Outcome<double> parse_stat_cpu(std::string_view text);  // /proc/PID/stat
@@ -107,9 +107,9 @@ public:
     Sampler& operator=(const Sampler&) = delete;
 
     std::vector<MemorySample> samples() const;
-    Window window(Time from, Time to) const;  // samples with from <= time <= to
-    double cpu_seconds() const;  // that the sampling itself has cost so far
-    std::optional<std::string> error() const; // why the sampling ended before it was stopped
+    Window window(Time from, Time to) const;   // samples with from <= time <= to
+    double cpu_seconds() const;                // that the sampling itself has cost so far
+    std::optional<std::string> error() const;  // why the sampling ended before it was stopped
     void stop();
 
 private:

@@ -101,7 +101,8 @@ std::string check(const Metric& metric) {
         return "unit " + std::string(name(metric.unit)) + " does not fit kind " + std::string(name(metric.kind)) +
                " (memory: kB bytes; times: us ms ns; throughput: per_s; exact: count kB bytes)";
     }
-    if (metric.kind == Kind::throughput && metric.direction != Direction::higher) return "kind throughput must have direction higher";
+    if (metric.kind == Kind::throughput && metric.direction != Direction::higher)
+        return "kind throughput must have direction higher";
     if (metric.floor && (!std::isfinite(*metric.floor) || *metric.floor < 0)) return "floor must be a finite number >= 0";
     if (metric.launches.empty() && metric.note.empty()) return "a metric without launches must say in its note why";
     return check_launches(metric);

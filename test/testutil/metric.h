@@ -1,7 +1,7 @@
 // Metric: one measured quantity of one test: its unit, what "worse" means, which rule judges it, and the value of every launch.
 //
-// Model     A launch is one observation, however many samples were taken within it. A metric without launches was not measured; its
-//           note says why. `exact` metrics are judged without statistics, `advisory` ones are recorded and never judged.
+// Model     A launch is one observation, however many samples were taken within it. A metric without launches was not measured;
+//           its note says why. `exact` metrics are judged without statistics, `advisory` ones are recorded and never judged.
 // Units     Base units only: kB, us, ms, ns, count, bytes, per_s, ratio. All but ns, per_s and ratio are whole numbers.
 // Errors    check() names the value and the rule.
 // Threads   Values.
@@ -38,11 +38,11 @@ struct Metric {
     Unit unit = Unit::count;
     Direction direction = Direction::lower;
     Kind kind = Kind::advisory;
-    bool gate = true;                // false: shown with a verdict, but never worse than WARN
-    std::string stat = "median";     // what one launch's value is: median, p95, p99, max, slope ...
-    std::optional<double> floor;     // a change smaller than this, in `unit`, is never a FAIL; absent: the kind's own (verdict.h)
-    std::vector<double> launches;    // one value per launch; empty = not measured
-    std::string note;                // required when launches is empty
+    bool gate = true;              // false: shown with a verdict, but never worse than WARN
+    std::string stat = "median";   // what one launch's value is: median, p95, p99, max, slope ...
+    std::optional<double> floor;   // a change smaller than this, in `unit`, is never a FAIL; absent: the kind's own (verdict.h)
+    std::vector<double> launches;  // one value per launch; empty = not measured
+    std::string note;              // required when launches is empty
 
     bool measured() const { return !launches.empty(); }
 };

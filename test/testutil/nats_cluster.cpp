@@ -24,7 +24,9 @@ Outcome<std::vector<std::uint16_t>> free_ports(std::size_t count) {
         socklen_t length = sizeof address;
         if (fd < 0) break;
         sockets.push_back(fd);
-        if (::bind(fd, reinterpret_cast<sockaddr*>(&address), length) != 0 || ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) break;
+        if (::bind(fd, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+            ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0)
+            break;
         ports.push_back(ntohs(address.sin_port));
     }
     for (const int fd : sockets) ::close(fd);
@@ -34,8 +36,10 @@ Outcome<std::vector<std::uint16_t>> free_ports(std::size_t count) {
 
 std::string cluster_config(const std::vector<std::uint16_t>& ports, std::size_t index) {
     std::string routes;
-    for (const std::uint16_t port : ports) routes += (routes.empty() ? "" : ", ") + ("\"nats://127.0.0.1:" + std::to_string(port) + "\"");
-    return "cluster {\n  name: parti\n  listen: \"127.0.0.1:" + std::to_string(ports[index]) + "\"\n  routes: [" + routes + "]\n}\n";
+    for (const std::uint16_t port : ports)
+        routes += (routes.empty() ? "" : ", ") + ("\"nats://127.0.0.1:" + std::to_string(port) + "\"");
+    return "cluster {\n  name: parti\n  listen: \"127.0.0.1:" + std::to_string(ports[index]) + "\"\n  routes: [" + routes +
+           "]\n}\n";
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // NatsCluster: three nats-servers that are one JetStream, each started and guarded by its own nats-server-launcher.
 //
 // Role      For replicated streams: a server can be killed and started again under load.
-// Model     Client ports are dynamic as ever. Route ports must be known beforehand: they are bound, noted and let go, and the whole start is
-//           tried again when somebody else took one meanwhile. Ready: every server answers JetStream requests, so there is a meta leader.
+// Model     Client ports are dynamic as ever. Route ports must be known beforehand: they are bound, noted and let go, and the
+//           whole start is tried again when somebody else took one meanwhile. Ready: every server answers JetStream requests, so
+//           there is a meta leader.
 // Errors    Outcome; that of the server that did not come up.
 // Threads   One thread at a time per object.
 // Cost      Six processes; two to five seconds to start.

@@ -70,7 +70,8 @@ Judgement judge(const FleetRecord& record, const OracleOptions& options) {
     if (record.slow_consumers != 0) {
         out.push_back({Oracle::slow_consumer, "the server counted " + std::to_string(record.slow_consumers) + " slow consumers"});
     }
-    for (const std::string& consumer : record.consumers) out.push_back({Oracle::server_consumer, consumer + " is left on the server"});
+    for (const std::string& consumer : record.consumers)
+        out.push_back({Oracle::server_consumer, consumer + " is left on the server"});
     for (const std::string& problem : record.problems) out.push_back({Oracle::exit_status, problem});
     return judgement;
 }

@@ -24,8 +24,8 @@ struct Judgement {
 };
 Judgement judge(const FleetRecord& record, const OracleOptions& options = {});
 
-// Numbers stay dense: a session that began alone chose among the first `choice` numbers that were free. A number counts as taken for
-// some time after its session, since a killed worker's is not free before everybody has seen its lease run out.
+// Numbers stay dense: a session that began alone chose among the first `choice` numbers that were free. A number counts as taken
+// for some time after its session, since a killed worker's is not free before everybody has seen its lease run out.
 struct Density {
     std::uint32_t first = 0;  // the group's smallest number
     std::uint32_t choice = 8;

@@ -64,7 +64,8 @@ void judge_space(const char* what, const std::optional<std::uint64_t>& bytes, st
     if (!bytes) {
         out.push_back({true, std::string(what) + " cannot be found out"});
     } else if (*bytes < least) {
-        out.push_back({true, std::string(what) + " is " + megabytes(*bytes) + ", must be at least " + megabytes(least) + ": " + remedy});
+        out.push_back(
+            {true, std::string(what) + " is " + megabytes(*bytes) + ", must be at least " + megabytes(least) + ": " + remedy});
     }
 }
 
@@ -81,15 +82,18 @@ std::string printable(std::string name) {
 std::vector<PreflightFinding> judge_preflight(const PreflightFacts& facts) {
     std::vector<PreflightFinding> out;
     if (!facts.nats_server) {
-        out.push_back({true, "nats-server is missing: make setup, or apt-get install nats-server, or let PARTI_NATS_SERVER name one"});
+        out.push_back(
+            {true, "nats-server is missing: make setup, or apt-get install nats-server, or let PARTI_NATS_SERVER name one"});
     } else if (!facts.nats_server_version || !at_least_2_9(*facts.nats_server_version)) {
         out.push_back({true, *facts.nats_server + " is version '" + facts.nats_server_version.value_or("unknown") +
                                  "', must be 2.9 or newer: let PARTI_NATS_SERVER name another"});
     }
-    for (const std::string& program : facts.missing_programs) out.push_back({true, program + " is missing: build it (make stress does)"});
+    for (const std::string& program : facts.missing_programs)
+        out.push_back({true, program + " is missing: build it (make stress does)"});
     judge_space("free memory", facts.free_memory, kPreflightMemory, "end other programs", out);
     judge_space("free space for results", facts.free_disk, kPreflightDisk, "remove old runs from stress-results", out);
-    judge_space("free space for temporary files", facts.free_temp, kPreflightDisk, "clean it, or let TMPDIR name another folder", out);
+    judge_space("free space for temporary files", facts.free_temp, kPreflightDisk, "clean it, or let TMPDIR name another folder",
+                out);
     for (const LeftoverProcess& process : facts.stale) {
         out.push_back({true, "process " + std::to_string(process.pid) + " (" + process.command +
                                  ") is left of an earlier test run: kill " + std::to_string(process.pid)});
@@ -165,7 +169,8 @@ Busy busy_between(const MachineUse& before, const MachineUse& after) {
     for (const auto& [name, share] : shares) {
         if (share >= kNamed) busy.programs.emplace_back(name, std::min(share, 1.0));
     }
-    std::stable_sort(busy.programs.begin(), busy.programs.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    std::stable_sort(busy.programs.begin(), busy.programs.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
     if (busy.programs.size() > kMostNamed) busy.programs.resize(kMostNamed);
     return busy;
 }

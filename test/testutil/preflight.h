@@ -1,10 +1,10 @@
 // preflight: may a run of the stress suite begin on this machine?
 //
 // Role      stress-report preflight, the first test of every run; and the pause before each test.
-// Model     look() gathers facts, judge() says what they mean: pure, so that every finding has its test. What makes a run worthless stops
-//           it (exit code 100): no nats-server or one that is too old, no launcher or worker-host, too little memory or disk, processes
-//           that an earlier run left. A busy machine is a warning: its launches are made again and marked (docs/BENCHMARKING.md);
-//           PARTI_STRESS_REQUIRE_QUIET=1 makes it stop the run as well.
+// Model     look() gathers facts, judge() says what they mean: pure, so that every finding has its test. What makes a run
+//           worthless stops it (exit code 100): no nats-server or one that is too old, no launcher or worker-host, too little
+//           memory or disk, processes that an earlier run left. A busy machine is a warning: its launches are made again and
+//           marked (docs/BENCHMARKING.md); PARTI_STRESS_REQUIRE_QUIET=1 makes it stop the run as well.
 //           Left by an earlier run: a process that carries a test's tag and whose parent is gone (process 1 adopted it).
 // Units     Bytes; shares of all processors.
 // Errors    A fact that cannot be had is absent, and judged as such.
@@ -57,7 +57,8 @@ inline constexpr double kQuiet = 0.2;  // others may use so much of all processo
 std::vector<PreflightFinding> judge_preflight(const PreflightFacts& facts);
 // Called once, before a wait for a quiet machine: what it is busy with.
 using OnBusy = std::function<void(const Busy&)>;
-// `folder`: where results are written; its nearest existing parent counts. Waits up to `patience` for the machine to become quiet.
+// `folder`: where results are written; its nearest existing parent counts. Waits up to `patience` for the machine to become
+// quiet.
 PreflightFacts look_before_run(const std::string& folder, std::chrono::milliseconds patience, const OnBusy& on_busy = {});
 
 struct ProgramUse {

@@ -17,8 +17,9 @@ Outcome<void> write_preflight(const fs::path& root, const PreflightRecord& recor
     std::error_code error;
     fs::create_directories(root, error);
     if (error) return set_up_problem(root.string() + ": cannot be created: " + error.message());
-    return write_json(file_in(root),
-                      Json{{"schema", kPreflightSchema}, {"time", record.time}, {"facts", record.facts}, {"findings", record.findings}});
+    return write_json(
+        file_in(root),
+        Json{{"schema", kPreflightSchema}, {"time", record.time}, {"facts", record.facts}, {"findings", record.findings}});
 }
 
 Outcome<void> take_preflight(const fs::path& root, const fs::path& run_folder) {

@@ -1,8 +1,9 @@
 // PreflightRecord: what was found before a run, kept for its report.
 //
-// Role      stress-report preflight leaves it in the folder of all runs, since there is no run yet; stress-report begin moves it into the
-//           run it begins; each test's result names its facts, and the run's first one its findings.
-// Model     RUN/preflight/preflight.json: {"schema": "parti-stress-preflight/1", "time": "...", "facts": {...}, "findings": [...]}
+// Role      stress-report preflight leaves it in the folder of all runs, since there is no run yet; stress-report begin moves it
+//           into the run it begins; each test's result names its facts, and the run's first one its findings.
+// Model     RUN/preflight/preflight.json: {"schema": "parti-stress-preflight/1", "time": "...", "facts": {...}, "findings":
+//           [...]}
 // Errors    A file that breaks a rule is bad_input; none is no error.
 // Threads   One thread. Lifetime: the file stays.
 #pragma once
@@ -18,7 +19,7 @@
 namespace parti::report {
 
 struct PreflightRecord {
-    std::string time;                   // UTC
+    std::string time;  // UTC
     Environment facts;
     std::vector<std::string> findings;  // that did not stop the run
 };

@@ -1,7 +1,7 @@
 // Problem, Outcome, ExitCode: how the result, baseline and report code says what went wrong.
 //
-// Model     Every call that can meet bad input returns Outcome<T>. A Problem carries the exit code the program must end with and one
-//           line that names the file, the key and the rule.
+// Model     Every call that can meet bad input returns Outcome<T>. A Problem carries the exit code the program must end with and
+//           one line that names the file, the key and the rule.
 // Threads   Values.
 #pragma once
 
@@ -18,11 +18,11 @@ enum class ExitCode : int {
     test_failed = 1,
     regression = 97,
     leak = 98,
-    criterion = 99,      // an absolute limit of the criteria file is broken
-    setup = 100,         // nothing to look at: no run, no folder, output not writable
+    criterion = 99,  // an absolute limit of the criteria file is broken
+    setup = 100,     // nothing to look at: no run, no folder, output not writable
     not_comparable = 101,
-    orphan = 102,        // a process, port or folder survived its test
-    bad_input = 104,     // a baseline, result, criteria file or command line that breaks a rule
+    orphan = 102,     // a process, port or folder survived its test
+    bad_input = 104,  // a baseline, result, criteria file or command line that breaks a rule
 };
 
 struct [[nodiscard]] Problem {

@@ -163,8 +163,8 @@ struct ChildEnds {
     int in = -1, out = -1, err = -1;  // -1: inherited
 };
 
-// This process's environment with the options' entries and the tag in place of its own. (boost::process::environment of 1.74 reads
-// past the end of short entries, says AddressSanitizer.)
+// This process's environment with the options' entries and the tag in place of its own. (boost::process::environment of 1.74
+// reads past the end of short entries, says AddressSanitizer.)
 std::vector<std::string> environment_of(const ProcessOptions& options) {
     std::map<std::string, std::string> own = options.env;
     own[test_tag_variable] = test_tag();

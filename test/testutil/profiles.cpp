@@ -37,7 +37,8 @@ Outcome<ProfileCapture> read_profile(const fs::path& folder) {
             break;
         }
         Fields process(item, top.path(place), problem);
-        capture.processes.push_back({file_in(folder, process.text("text")), file_in(folder, process.text("data")), process.text("arguments")});
+        capture.processes.push_back(
+            {file_in(folder, process.text("text")), file_in(folder, process.text("data")), process.text("arguments")});
     }
     if (problem) return tl::unexpected<Problem>(std::move(*problem));
     return capture;

@@ -1,7 +1,7 @@
 // ProfileCapture: what tools/profile.sh left beside a run's results, for its report.
 //
-// Model     RUN/profiles/<test>.<kind>/profile.json names the files beside it: per worker process the profiler's data and what it says as
-//           text. A file that is named and not there is left out.
+// Model     RUN/profiles/<test>.<kind>/profile.json names the files beside it: per worker process the profiler's data and what it
+//           says as text. A file that is named and not there is left out.
 // Errors    A profile.json that breaks a rule is one line of `ignored`; a report is made all the same.
 // Threads   One thread. Lifetime: values.
 #pragma once

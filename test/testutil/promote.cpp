@@ -19,9 +19,9 @@ Checked check_sources(const std::vector<PromoteSource>& sources, Promotion& prom
         if (source.tests.empty()) return bad_input(source.label + ": holds no result of run " + source.run);
         for (const TestResult& result : source.tests) {
             if (result.status != TestStatus::passed) {
-                return tl::unexpected<Problem>(Problem{ExitCode::test_failed, source.label + ": " + result.test + " has status '" +
-                                                                                  std::string(name(result.status)) +
-                                                                                  "'; only passed tests make a baseline"});
+                return tl::unexpected<Problem>(Problem{
+                    ExitCode::test_failed, source.label + ": " + result.test + " has status '" +
+                                               std::string(name(result.status)) + "'; only passed tests make a baseline"});
             }
             if (first == nullptr) first = &result.fingerprint;
             const auto differing = disagreements(Kind::duration, *first, result.fingerprint);
@@ -41,7 +41,8 @@ Checked check_sources(const std::vector<PromoteSource>& sources, Promotion& prom
     return {};
 }
 
-Checked merge_metric(Baseline& baseline, const TestResult& result, const Metric& metric, std::size_t run_index, const std::string& label) {
+Checked merge_metric(Baseline& baseline, const TestResult& result, const Metric& metric, std::size_t run_index,
+                     const std::string& label) {
     const std::string key = result.key(metric);
     auto [at, added] = baseline.metrics.try_emplace(key);
     BaselineMetric& stored = at->second;
@@ -71,8 +72,8 @@ Checked merge_result(Promotion& promotion, const TestResult& result, const Promo
     for (const auto& [key, value] : result.versions) {
         const auto [version, fresh] = baseline.versions.try_emplace(key, value);
         if (!fresh && version->second != value) {
-            return bad_input(source.label + ": " + result.test + ": version " + key + " is '" + value + "', an earlier run has '" +
-                             version->second + "'");
+            return bad_input(source.label + ": " + result.test + ": version " + key + " is '" + value +
+                             "', an earlier run has '" + version->second + "'");
         }
     }
     for (const Metric& metric : result.metrics) {
@@ -94,8 +95,8 @@ Checked check_merged(Promotion& promotion, bool allow_single) {
         const auto all = metric.launches();
         const auto [low, high] = std::minmax_element(all.begin(), all.end());
         if (metric.head.kind == Kind::exact && *low != *high) {
-            return bad_input(key + ": is of kind exact, but its launches range from " + format_value(*low, metric.head.unit) + " to " +
-                             format_value(*high, metric.head.unit));
+            return bad_input(key + ": is of kind exact, but its launches range from " + format_value(*low, metric.head.unit) +
+                             " to " + format_value(*high, metric.head.unit));
         }
         const Threshold threshold = default_threshold(metric.head);
         const bool judged = metric.head.kind != Kind::exact && metric.head.kind != Kind::advisory && metric.head.gate;
@@ -133,8 +134,8 @@ void take_over(Promotion& promotion, const Baseline& old) {
 
 }  // namespace
 
-Outcome<Promotion> promote(const std::vector<PromoteSource>& sources, const std::optional<Baseline>& old, const std::string& reason,
-                           bool allow_single) {
+Outcome<Promotion> promote(const std::vector<PromoteSource>& sources, const std::optional<Baseline>& old,
+                           const std::string& reason, bool allow_single) {
     if (reason.find_first_not_of(" \t\n") == std::string::npos) return bad_input("--reason: must say why the baseline changes");
     Promotion promotion;
     if (const auto checked = check_sources(sources, promotion); !checked) return tl::unexpected<Problem>(checked.error());
@@ -144,7 +145,8 @@ Outcome<Promotion> promote(const std::vector<PromoteSource>& sources, const std:
     for (const PromoteSource& source : sources) {
         for (const TestResult& result : source.tests) {
             promotion.baseline.dirty = promotion.baseline.dirty || result.dirty;
-            if (const auto merged = merge_result(promotion, result, source); !merged) return tl::unexpected<Problem>(merged.error());
+            if (const auto merged = merge_result(promotion, result, source); !merged)
+                return tl::unexpected<Problem>(merged.error());
         }
     }
     if (const auto checked = check_merged(promotion, allow_single); !checked) return tl::unexpected<Problem>(checked.error());

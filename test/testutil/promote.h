@@ -1,8 +1,9 @@
 // promote: makes a new baseline from runs of the suite.
 //
-// Model     Every test must be in at least three runs (or the caller says that one is enough), have passed in each, and have been made
-//           on the same machine class with the same protocol. Raw launches are kept per run. Medians of the baseline that is replaced
-//           go into the history. Tests that the runs do not contain are carried over when the old baseline is of the same class.
+// Model     Every test must be in at least three runs (or the caller says that one is enough), have passed in each, and have been
+//           made on the same machine class with the same protocol. Raw launches are kept per run. Medians of the baseline that is
+//           replaced go into the history. Tests that the runs do not contain are carried over when the old baseline is of the
+//           same class.
 // Errors    Problem names the run, the test or the metric, and the rule. Nothing is written here.
 // Threads   Pure function but for the clock.
 #pragma once
@@ -29,7 +30,7 @@ struct Promotion {
     std::vector<std::string> remarks;  // warnings and what was left out
 };
 
-Outcome<Promotion> promote(const std::vector<PromoteSource>& sources, const std::optional<Baseline>& old, const std::string& reason,
-                           bool allow_single);
+Outcome<Promotion> promote(const std::vector<PromoteSource>& sources, const std::optional<Baseline>& old,
+                           const std::string& reason, bool allow_single);
 
 }  // namespace parti::report

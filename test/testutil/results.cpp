@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <ctime>
 
-#include <boost/version.hpp>
 #include <nats/version.h>
 #include <unistd.h>
+#include <boost/version.hpp>
 
 #include "testutil/details_file.h"
 #include "testutil/json_file.h"
@@ -138,8 +138,10 @@ Outcome<TestResult> read_result(const std::filesystem::path& file) {
     result.dirty = top.flag("dirty");
     const std::string status = top.text("status");
     const auto cause = top.whole_or("cause", static_cast<std::uint64_t>(ExitCode::test_failed));
-    static constexpr std::array kCauses{ExitCode::test_failed, ExitCode::leak, ExitCode::criterion, ExitCode::setup, ExitCode::orphan};
-    const auto* const known = std::find_if(kCauses.begin(), kCauses.end(), [&](ExitCode code) { return static_cast<std::uint64_t>(code) == cause; });
+    static constexpr std::array kCauses{ExitCode::test_failed, ExitCode::leak, ExitCode::criterion, ExitCode::setup,
+                                        ExitCode::orphan};
+    const auto* const known =
+        std::find_if(kCauses.begin(), kCauses.end(), [&](ExitCode code) { return static_cast<std::uint64_t>(code) == cause; });
     if (known != kCauses.end()) result.cause = *known;
     else top.fail("cause", std::to_string(cause) + " must be one of 1, 98, 99, 100, 102");
     result.fingerprint = read_fingerprint(top.inside("fingerprint"));
@@ -222,7 +224,8 @@ void ResultWriter::keep(Problem problem) {
 void ResultWriter::add_metric(Metric metric) {
     const std::string key = result_.key(metric);
     if (const auto broken = check(metric); !broken.empty()) return keep({ExitCode::bad_input, key + ": " + broken});
-    if (result_.find(metric.name) != nullptr) return keep({ExitCode::bad_input, key + ": a metric's name must be unique in its test"});
+    if (result_.find(metric.name) != nullptr)
+        return keep({ExitCode::bad_input, key + ": a metric's name must be unique in its test"});
     result_.metrics.push_back(std::move(metric));
 }
 
@@ -249,7 +252,9 @@ void ResultWriter::add_detail(T item, std::vector<T>& into) {
 
 void ResultWriter::add_series(Curve series) { add_detail(thinned(std::move(series)), result_.details.series); }
 void ResultWriter::add_fit(Fit fit) { add_detail(std::move(fit), result_.details.fits); }
-void ResultWriter::add_distribution(Distribution distribution) { add_detail(std::move(distribution), result_.details.distributions); }
+void ResultWriter::add_distribution(Distribution distribution) {
+    add_detail(std::move(distribution), result_.details.distributions);
+}
 
 void ResultWriter::add_anomaly(std::string text, std::string excerpt, std::string time) {
     if (excerpt.size() > kMostExcerpt) excerpt.resize(kMostExcerpt);

@@ -1,15 +1,15 @@
 // TestResult, ResultWriter: what one stress test measured in one run, as a file.
 //
-// Model     A run is a folder with run.json; each test that runs in it owns one file. ResultWriter writes the file at once with status
-//           `started` and again with `passed` or `failed`, so that a test that crashed differs from one that never ran. A writer that
-//           goes out of scope without finish() writes `failed`.
+// Model     A run is a folder with run.json; each test that runs in it owns one file. ResultWriter writes the file at once with
+//           status `started` and again with `passed` or `failed`, so that a test that crashed differs from one that never ran. A
+//           writer that goes out of scope without finish() writes `failed`.
 //               ResultWriter out("TestScale_SmallCluster/3w_100p");
 //               out.add_metric({.name = "rss_anon", .unit = Unit::kB, .kind = Kind::anon_memory, .launches = {...}});
 //               out.not_measured({.name = "live_heap", .unit = Unit::bytes, .kind = Kind::anon_memory}, "sanitizer build");
 //               out.add_series({.name = "rss_anon", .unit = Unit::kB, .times_ms = {...}, .values = {...}});
 //               const auto written = out.finish(!HasFailure());
-//           The run folder is $PARTI_STRESS_RUN_DIR (a run folder, or a root whose `current` names one), else a folder `manual` of the
-//           build's stress-results that each process starts anew.
+//           The run folder is $PARTI_STRESS_RUN_DIR (a run folder, or a root whose `current` names one), else a folder `manual`
+//           of the build's stress-results that each process starts anew.
 // Errors    The first broken rule is kept and returned by finish(), which then writes `failed`.
 // Threads   One thread per object.
 // Lifetime  The file stays; nothing else does.
@@ -36,12 +36,12 @@ std::string_view name(TestStatus status);
 // How the launches were made. Window and mode must agree with the baseline's before anything but an exact count gates.
 struct Protocol {
     std::uint64_t launches = 0;
-    std::string window;        // in operations: "10 renewals"
+    std::string window;  // in operations: "10 renewals"
     std::uint64_t seed = 0;
     std::string mode = "prod";  // prod: allocator untouched; exact: caches pinned
-    std::string replay;        // the line that repeats the test
+    std::string replay;         // the line that repeats the test
     // The same for a program: what confirmation runs (empty: cannot be repeated).
-    std::string program{}, filter{};                 // path; GoogleTest filter
+    std::string program{}, filter{};                   // path; GoogleTest filter
     std::map<std::string, std::string> environment{};  // PARTI_* settings the test saw, but for seed, run folder and tag
     friend bool operator==(const Protocol&, const Protocol&) = default;
 };
@@ -55,7 +55,7 @@ struct TestResult {
     std::string test;
     TestStatus status = TestStatus::started;
     ExitCode cause = ExitCode::test_failed;  // why it failed: leak, criterion, orphan; else a plain failure
-    std::string started, finished;  // UTC, 2026-11-20T20:40:00Z; finished is empty until then
+    std::string started, finished;           // UTC, 2026-11-20T20:40:00Z; finished is empty until then
     std::string commit = std::string(kUnknown);
     bool dirty = false;
     Fingerprint fingerprint;

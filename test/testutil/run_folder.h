@@ -1,7 +1,7 @@
 // Run folders: where the results of one run of the suite lie, and which run is the current one.
 //
-// Model     ROOT/current holds the id of the current run; ROOT/<id>/run.json describes it; ROOT/<id>/<test>.json are its results. A
-//           result whose own run id is another one (left over, copied) is never read. begin_run() makes a new folder and moves
+// Model     ROOT/current holds the id of the current run; ROOT/<id>/run.json describes it; ROOT/<id>/<test>.json are its results.
+//           A result whose own run id is another one (left over, copied) is never read. begin_run() makes a new folder and moves
 //           `current`; it removes nothing.
 // Errors    ExitCode::setup when there is no run to look at, bad_input when a file breaks a rule.
 // Threads   One thread. Lifetime: the files stay.
@@ -26,11 +26,12 @@ struct Run {
 
 struct RunResults {
     Run run;
-    std::vector<TestResult> tests;        // sorted by name
-    std::vector<std::string> ignored;     // files that belong to another run
+    std::vector<TestResult> tests;     // sorted by name
+    std::vector<std::string> ignored;  // files that belong to another run
 };
 
-// A new run below `root`; ROOT/current names it afterwards. `source`: the sources whose commit it records; empty: those of this program.
+// A new run below `root`; ROOT/current names it afterwards. `source`: the sources whose commit it records; empty: those of this
+// program.
 Outcome<Run> begin_run(const std::filesystem::path& root, const std::filesystem::path& source = {});
 // `folder` is a run folder, or a root (then its current run).
 Outcome<Run> open_run(const std::filesystem::path& folder);

@@ -30,8 +30,9 @@ std::string line_of(const Session& session) {
                         {"n", metric.n}};
         if (!metric.how.empty()) metrics[key]["how"] = metric.how;
     }
-    return Json{{"schema", kSessionSchema}, {"run", session.run},     {"started", session.started},   {"commit", session.commit},
-                {"dirty", session.dirty},   {"class", session.machine}, {"metrics", std::move(metrics)}}
+    return Json{{"schema", kSessionSchema},     {"run", session.run},     {"started", session.started},
+                {"commit", session.commit},     {"dirty", session.dirty}, {"class", session.machine},
+                {"metrics", std::move(metrics)}}
                .dump(-1, ' ', false, Json::error_handler_t::replace) +
            "\n";
 }
@@ -84,9 +85,7 @@ std::string how(const TestResult& result) {
 }
 
 // Somebody's own worker program (protocol.mode names it) is no part of this library's history.
-bool of_another_worker(const TestResult& result) {
-    return result.protocol.mode.find(", worker ") != std::string::npos;
-}
+bool of_another_worker(const TestResult& result) { return result.protocol.mode.find(", worker ") != std::string::npos; }
 
 bool is_better(const SessionMetric& metric, double change) { return (change < 0) == (metric.direction == Direction::lower); }
 
@@ -167,7 +166,8 @@ Outcome<Sessions> read_sessions(const fs::path& file) {
         if (!session) return tl::unexpected<Problem>(session.error());
         sessions.all.push_back(std::move(*session));
     }
-    std::stable_sort(sessions.all.begin(), sessions.all.end(), [](const Session& a, const Session& b) { return a.started < b.started; });
+    std::stable_sort(sessions.all.begin(), sessions.all.end(),
+                     [](const Session& a, const Session& b) { return a.started < b.started; });
     return sessions;
 }
 
@@ -192,7 +192,8 @@ std::vector<Series> series_of(const Sessions& sessions, const std::string& patte
 std::vector<Drift> drifts(const std::vector<Series>& series, const ChangePointOptions& options) {
     std::vector<Drift> found;
     for (const Series& one : series) {
-        for (const ChangePoint& point : change_points(one.values, options)) found.push_back({&one, point, !is_better(one.head, point.change)});
+        for (const ChangePoint& point : change_points(one.values, options))
+            found.push_back({&one, point, !is_better(one.head, point.change)});
     }
     return found;
 }

@@ -1,10 +1,10 @@
 // Sessions: the medians of every run over months, one line of JSON per run, appended.
 //
 // Model     A line is self-contained and never changed: run, time, commit, machine class, and per metric unit, kind, direction,
-//           median and how it was measured (profile, window, mode). A file may be concatenated with another and sorted. drifts() looks at
-//           each metric of one class that was measured in one way, in order of time.
-// Errors    bad_input naming file, line and rule. A last line without its end was cut off by a crash: it is skipped and said so, and the
-//           next append begins a new line.
+//           median and how it was measured (profile, window, mode). A file may be concatenated with another and sorted. drifts()
+//           looks at each metric of one class that was measured in one way, in order of time.
+// Errors    bad_input naming file, line and rule. A last line without its end was cut off by a crash: it is skipped and said so,
+//           and the next append begins a new line.
 // Threads   One thread; several processes may append (one write per line, under a lock).
 #pragma once
 
@@ -36,7 +36,7 @@ struct Session {
 };
 
 struct Sessions {
-    std::vector<Session> all;          // in order of time
+    std::vector<Session> all;  // in order of time
     std::vector<std::string> remarks;
 };
 
@@ -48,7 +48,7 @@ Outcome<Sessions> read_sessions(const std::filesystem::path& file);
 
 struct Series {
     std::string key, machine;
-    SessionMetric head;                 // of the newest session
+    SessionMetric head;  // of the newest session
     std::vector<const Session*> sessions;
     std::vector<double> values;
 };

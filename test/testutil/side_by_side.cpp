@@ -100,7 +100,8 @@ std::vector<std::vector<std::string>> cells_of(const SideTable& table) {
     return lines;
 }
 
-constexpr const char* kLegend = "medians +- noise over launches (1.4826 MAD); ~ the 95 % interval of the ratio contains 1, or there are too few launches\n";
+constexpr const char* kLegend =
+    "medians +- noise over launches (1.4826 MAD); ~ the 95 % interval of the ratio contains 1, or there are too few launches\n";
 
 }  // namespace
 
@@ -111,7 +112,8 @@ Outcome<SideTable> side_by_side(const std::vector<Column>& columns, const std::s
         table.labels.push_back(columns[i].label);
         for (const TestResult& result : columns[i].results) {
             if (result.status != TestStatus::passed) {
-                table.remarks.push_back(columns[i].label + ": " + result.test + " has status '" + std::string(name(result.status)) + "'");
+                table.remarks.push_back(columns[i].label + ": " + result.test + " has status '" +
+                                        std::string(name(result.status)) + "'");
             }
             for (const Metric& metric : result.metrics) {
                 if (!matches(tests, result.test) || !matches(metrics, metric.name)) continue;
@@ -123,8 +125,8 @@ Outcome<SideTable> side_by_side(const std::vector<Column>& columns, const std::s
                     row.launches.resize(columns.size());
                     row.notes.resize(columns.size());
                 } else if (row.unit != metric.unit) {
-                    return bad_input(columns[i].label + ": " + result.key(metric) + ": is in " + std::string(name(metric.unit)) + ", beside " +
-                                     std::string(name(row.unit)) + "; one row must have one unit");
+                    return bad_input(columns[i].label + ": " + result.key(metric) + ": is in " + std::string(name(metric.unit)) +
+                                     ", beside " + std::string(name(row.unit)) + "; one row must have one unit");
                 }
                 row.launches[i].insert(row.launches[i].end(), metric.launches.begin(), metric.launches.end());
                 if (!metric.note.empty()) row.notes[i] = metric.note;
@@ -148,7 +150,8 @@ std::string render_text(const SideTable& table) {
         const bool new_test = i > 0 && (i == 1 || table.rows[i - 1].test != table.rows[i - 2].test);
         if (new_test && !table.rows[i - 1].test.empty()) out += table.rows[i - 1].test + "\n";
         std::string text = "  " + lines[i].front() + std::string(widths.front() - lines[i].front().size(), ' ');
-        for (std::size_t k = 1; k < lines[i].size(); ++k) text += "  " + std::string(widths[k] - lines[i][k].size(), ' ') + lines[i][k];
+        for (std::size_t k = 1; k < lines[i].size(); ++k)
+            text += "  " + std::string(widths[k] - lines[i][k].size(), ' ') + lines[i][k];
         out += text + "\n";
     }
     return out + kLegend;

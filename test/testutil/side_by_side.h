@@ -1,8 +1,9 @@
 // side_by_side: the figures of several runs or result files in one table: a column each, and the ratio to the first.
 //
-// Model     A row per test and metric that any column has. Cells are medians over the launches; a cell that was not measured says so. No
-//           verdict: two columns may be two servers, two stores, two strategies, or one fleet in 1, 3 and W processes. A ratio is shown
-//           only where both medians are above 0; `certain` says that the 95 % interval of the ratio does not contain 1.
+// Model     A row per test and metric that any column has. Cells are medians over the launches; a cell that was not measured says
+//           so. No verdict: two columns may be two servers, two stores, two strategies, or one fleet in 1, 3 and W processes. A
+//           ratio is shown only where both medians are above 0; `certain` says that the 95 % interval of the ratio does not
+//           contain 1.
 // Errors    One metric in two units: bad_input.
 // Threads   Pure functions.
 #pragma once
@@ -25,7 +26,7 @@ struct SideCell {
     std::optional<double> median;  // absent: not measured, or not there
     double noise = 0;
     std::size_t n = 0;
-    std::optional<double> ratio;   // to the first column
+    std::optional<double> ratio;  // to the first column
     bool certain = false;
     std::string note;
 };
@@ -44,7 +45,8 @@ struct SideTable {
 };
 
 // `tests`, `metrics`: patterns of what is shown.
-Outcome<SideTable> side_by_side(const std::vector<Column>& columns, const std::string& tests = "*", const std::string& metrics = "*");
+Outcome<SideTable> side_by_side(const std::vector<Column>& columns, const std::string& tests = "*",
+                                const std::string& metrics = "*");
 std::string render_text(const SideTable& table);
 std::string render_markdown(const SideTable& table);
 

@@ -19,12 +19,8 @@ using jetstream::RawEntry;
 
 namespace {
 
-Error link_error() {
-    return {Errc::link_down, "simulated link is down"};
-}
-Error timeout_error(const std::string& what) {
-    return {Errc::timeout, "no answer to " + what};
-}
+Error link_error() { return {Errc::link_down, "simulated link is down"}; }
+Error timeout_error(const std::string& what) { return {Errc::timeout, "no answer to " + what}; }
 
 }  // namespace
 
@@ -74,11 +70,7 @@ void SimNetwork::let_go() {
 
 SimClient::SimClient(SimNetwork& network, SimScheduler::Lane lane, jetstream::ClientOptions options,
                      std::function<void(bool)> on_link)
-    : network_(network),
-      lane_(lane),
-      options_(std::move(options)),
-      on_link_(std::move(on_link)),
-      link_(std::make_shared<Link>()),
+    : network_(network), lane_(lane), options_(std::move(options)), on_link_(std::move(on_link)), link_(std::make_shared<Link>()),
       stats_(std::make_shared<jetstream::ClientStats>()) {
     link_->client = this;
     link_->up = network.server_up();
@@ -94,9 +86,7 @@ SimClient::~SimClient() {
     }
 }
 
-bool SimClient::link_up() const {
-    return link_->up;
-}
+bool SimClient::link_up() const { return link_->up; }
 
 void SimClient::link_changes(bool up) {
     link_->up = up;
@@ -404,8 +394,6 @@ void SimClient::stop(std::function<void()> done) {
     network_.scheduler.after(0, lane_, std::move(done));
 }
 
-jetstream::ClientStats SimClient::stats() const {
-    return *stats_;
-}
+jetstream::ClientStats SimClient::stats() const { return *stats_; }
 
 }  // namespace parti::testutil

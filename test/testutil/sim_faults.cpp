@@ -27,38 +27,61 @@ std::uint32_t SimWorld::Impl::pick_place() {
 Nanos SimWorld::Impl::pick_duration() {
     const Nanos ttl = shared.plan.config.timing.ttl.count();
     switch (shared.rng.below(6)) {
-        case 0:
-            return shared.rng.between(20 * kMilli, 300 * kMilli);
-        case 1:
-            return ttl / 2;
-        case 2:
-            return shared.rng.between(ttl / 2, ttl);
-        case 3:
-            return shared.rng.between(ttl * 8 / 10, ttl * 13 / 10);
-        case 4:
-            return shared.rng.between(ttl, 2 * ttl);
-        default:
-            return shared.rng.between(0, 3 * ttl);
+        case 0: return shared.rng.between(20 * kMilli, 300 * kMilli);
+        case 1: return ttl / 2;
+        case 2: return shared.rng.between(ttl / 2, ttl);
+        case 3: return shared.rng.between(ttl * 8 / 10, ttl * 13 / 10);
+        case 4: return shared.rng.between(ttl, 2 * ttl);
+        default: return shared.rng.between(0, 3 * ttl);
     }
 }
 
 namespace {
 
 constexpr std::array<Fault, 29> kTimed = {
-    Fault::deaf,           Fault::watch_stalled,    Fault::consumer_deleted, Fault::disconnect,        Fault::server_down,
-    Fault::pause,          Fault::crash,            Fault::leave,            Fault::join,              Fault::partitions_changed,
-    Fault::disconnect_leader, Fault::disconnect_all,  Fault::tail_lost_leases,  Fault::tail_lost_assignments,
-    Fault::tail_lost_both, Fault::wiped_leases,     Fault::wiped_assignments, Fault::wiped_both,       Fault::bucket_deleted,
-    Fault::key_deleted,    Fault::record_malformed, Fault::record_future,    Fault::key_foreign,       Fault::instance_shared,
-    Fault::everything,     Fault::record_replayed,  Fault::frozen,           Fault::drained,           Fault::rebalance_asked,
+    Fault::deaf,
+    Fault::watch_stalled,
+    Fault::consumer_deleted,
+    Fault::disconnect,
+    Fault::server_down,
+    Fault::pause,
+    Fault::crash,
+    Fault::leave,
+    Fault::join,
+    Fault::partitions_changed,
+    Fault::disconnect_leader,
+    Fault::disconnect_all,
+    Fault::tail_lost_leases,
+    Fault::tail_lost_assignments,
+    Fault::tail_lost_both,
+    Fault::wiped_leases,
+    Fault::wiped_assignments,
+    Fault::wiped_both,
+    Fault::bucket_deleted,
+    Fault::key_deleted,
+    Fault::record_malformed,
+    Fault::record_future,
+    Fault::key_foreign,
+    Fault::instance_shared,
+    Fault::everything,
+    Fault::record_replayed,
+    Fault::frozen,
+    Fault::drained,
+    Fault::rebalance_asked,
 };
 
 // What no codec may take for a record.
 constexpr std::array<const char*, 7> kJunk = {
-    "not a record", "", "{", "{}", R"({"v":1})", "[1,2,3]",
+    "not a record",
+    "",
+    "{",
+    "{}",
+    R"({"v":1})",
+    "[1,2,3]",
     R"({"v":1,"w":"00","s":-1,"epoch":"high","version":1,"inc":1,"session":7,"partitions":{},"revoking":[]})",
 };
-constexpr std::array<const char*, 2> kFuture = {R"({"v":2})", R"({"v":99,"w":"00000000000000010000000000000002","s":1,"news":true})"};
+constexpr std::array<const char*, 2> kFuture = {R"({"v":2})",
+                                                R"({"v":99,"w":"00000000000000010000000000000002","s":1,"news":true})"};
 constexpr std::array<const char*, 5> kForeign = {"worker.x", "worker.007", "notes", "worker.123456", "head.1"};
 
 }  // namespace
@@ -108,11 +131,8 @@ void SimWorld::Impl::inflict(Fault fault, std::uint32_t index) {
 
 bool SimWorld::Impl::inflict_on_process(Fault fault, std::uint32_t index, Nanos duration) {
     switch (fault) {
-        case Fault::server_down:
-            return server_down(duration);
-        case Fault::partitions_changed:
-            change_partitions();
-            return true;
+        case Fault::server_down: return server_down(duration);
+        case Fault::partitions_changed: change_partitions(); return true;
         case Fault::disconnect_all:
             for (std::uint32_t i = 0; i < places.size(); ++i) {
                 if (places[i].process) cut_off(i, shared.rng.chance(1, 2) ? duration : pick_duration());
@@ -125,41 +145,26 @@ bool SimWorld::Impl::inflict_on_process(Fault fault, std::uint32_t index, Nanos 
                 return true;
             }
             return false;
-        default:
-            break;
+        default: break;
     }
     Place& place = places[index];
     SimProcess* process = place.process.get();
     if (process == nullptr) return false;
     switch (fault) {
-        case Fault::watch_stalled:
-            process->client().stall_watches(scheduler.now() + duration);
-            return true;
-        case Fault::deaf:
-            make_deaf(index, duration);
-            return true;
-        case Fault::consumer_deleted:
-            return process->client().delete_consumers() > 0;
-        case Fault::disconnect:
-            cut_off(index, duration);
-            return true;
-        case Fault::pause:
-            scheduler.pause_lane(process->lane(), scheduler.now() + duration);
-            return true;
-        case Fault::crash:
-            crash(index, std::max<Nanos>(duration, 10 * kMilli));
-            return true;
-        case Fault::leave:
-            return someone_leaves(*process);
+        case Fault::watch_stalled: process->client().stall_watches(scheduler.now() + duration); return true;
+        case Fault::deaf: make_deaf(index, duration); return true;
+        case Fault::consumer_deleted: return process->client().delete_consumers() > 0;
+        case Fault::disconnect: cut_off(index, duration); return true;
+        case Fault::pause: scheduler.pause_lane(process->lane(), scheduler.now() + duration); return true;
+        case Fault::crash: crash(index, std::max<Nanos>(duration, 10 * kMilli)); return true;
+        case Fault::leave: return someone_leaves(*process);
         case Fault::join:
             if (population() >= shared.plan.workers_max) return false;
             place.slots.push_back(next_slot);
             add_worker(place, next_slot++);
             return true;
-        case Fault::instance_shared:
-            return share_instance(index);
-        default:
-            return false;  // drawn per request, callback or process
+        case Fault::instance_shared: return share_instance(index);
+        default: return false;  // drawn per request, callback or process
     }
 }
 
@@ -171,8 +176,8 @@ void SimWorld::Impl::cut_off(std::uint32_t index, Nanos duration) {
     });
 }
 
-// What it writes is stored, but it does not hear so; often it is cut off the moment it does, before it can renew again: a lease must
-// count from the first attempt.
+// What it writes is stored, but it does not hear so; often it is cut off the moment it does, before it can renew again: a lease
+// must count from the first attempt.
 void SimWorld::Impl::make_deaf(std::uint32_t index, Nanos duration) {
     SimProcess& process = *places[index].process;
     const std::uint32_t life = places[index].lives;
@@ -238,8 +243,9 @@ std::string SimWorld::Impl::bucket_name(Bucket bucket) const {
     return bucket == Bucket::lease ? runtime::lease_bucket_name(group) : runtime::assignment_bucket_name(group);
 }
 
-// A loss is noticed within a heartbeat by who reaches the store (a renewal is refused), and then the drain takes its time. Reaching it
-// may need a few attempts while requests are lost, and a watch notices its end only after three of its own heartbeats.
+// A loss is noticed within a heartbeat by who reaches the store (a renewal is refused), and then the drain takes its time.
+// Reaching it may need a few attempts while requests are lost, and a watch notices its end only after three of its own
+// heartbeats.
 Nanos SimWorld::Impl::time_to_notice() const {
     const Timing& t = shared.plan.config.timing;
     return (t.heartbeat + t.drain_timeout).count() * 21 / 20 + 2 * shared.network.rates.late_max;
@@ -254,7 +260,8 @@ void SimWorld::Impl::lost(Bucket bucket, Revision kept) {
 }
 
 void SimWorld::Impl::lose_tail(Fault fault, bool leases, bool assignments) {
-    // What goes back is the tail of the present history: a copy from before another loss would bring a history back that was lost.
+    // What goes back is the tail of the present history: a copy from before another loss would bring a history back that was
+    // lost.
     struct Copy {
         Bucket bucket;
         std::uint64_t losses;
@@ -272,7 +279,8 @@ void SimWorld::Impl::lose_tail(Fault fault, bool leases, bool assignments) {
         for (const auto& [bucket, losses_then, copy] : copies) {
             const SimStore::Stream* present = shared.store.find(copy.bucket);
             if (losses[bucket] != losses_then) continue;
-            if (present == nullptr || present->identity != copy.identity || present->last_sequence <= copy.last_sequence) continue;
+            if (present == nullptr || present->identity != copy.identity || present->last_sequence <= copy.last_sequence)
+                continue;
             shared.store.restore(copy);
             // A chunk that was on its way may fit there by chance; what it tears may be written once more as it is.
             for (const auto& [key, message] : shared.store.matching(copy.bucket, "worker.*")) {
@@ -316,31 +324,21 @@ void SimWorld::Impl::create_buckets() {
 
 bool SimWorld::Impl::inflict_on_store(Fault fault, Nanos duration) {
     switch (fault) {
-        case Fault::tail_lost_leases:
-            lose_tail(fault, true, false);
-            return false;  // counted when it comes
-        case Fault::tail_lost_assignments:
-            lose_tail(fault, false, true);
-            return false;
-        case Fault::tail_lost_both:
-            lose_tail(fault, true, true);
-            return false;
-        case Fault::wiped_leases:
-            return wipe(true, false);
-        case Fault::wiped_assignments:
-            return wipe(false, true);
-        case Fault::wiped_both:
-            return wipe(true, true);
-        case Fault::bucket_deleted:
-            return delete_bucket(duration);
-        default:
-            return false;
+        case Fault::tail_lost_leases: lose_tail(fault, true, false); return false;  // counted when it comes
+        case Fault::tail_lost_assignments: lose_tail(fault, false, true); return false;
+        case Fault::tail_lost_both: lose_tail(fault, true, true); return false;
+        case Fault::wiped_leases: return wipe(true, false);
+        case Fault::wiped_assignments: return wipe(false, true);
+        case Fault::wiped_both: return wipe(true, true);
+        case Fault::bucket_deleted: return delete_bucket(duration);
+        default: return false;
     }
 }
 
 // ---- what an operator does to keys ------------------------------------------------------------------------------------------
 
-void SimWorld::Impl::operator_writes(const std::string& bucket, const std::string& key, std::shared_ptr<const std::string> bytes) {
+void SimWorld::Impl::operator_writes(const std::string& bucket, const std::string& key,
+                                     std::shared_ptr<const std::string> bytes) {
     if (shared.store.find(bucket) == nullptr) return;
     shared.trace("world: an operator writes " + bucket + " " + key + ": " + (bytes ? *bytes : "a marker"));
     operator_at_work = true;
@@ -355,26 +353,20 @@ bool SimWorld::Impl::inflict_on_keys(Fault fault, Nanos duration) {
     const std::string bucket = bucket_name(shared.rng.chance(1, 2) ? Bucket::lease : Bucket::assignment);
     auto keys = shared.store.matching(bucket, ">");
     // Meddling with chunks: HubChunks.AMeddledChunkIsAnErrorAndTheNextRecordHeals.
-    std::erase_if(keys, [](const auto& item) { return item.first.starts_with("worker.") && item.first.find('.', 7) != std::string::npos; });
+    std::erase_if(
+        keys, [](const auto& item) { return item.first.starts_with("worker.") && item.first.find('.', 7) != std::string::npos; });
     if (keys.empty()) return false;
     std::string key = keys[shared.rng.below(keys.size())].first;
     const char* bytes = nullptr;
     switch (fault) {
-        case Fault::key_deleted:
-            operator_writes(bucket, key, nullptr);
-            return true;
-        case Fault::record_malformed:
-            bytes = kJunk[shared.rng.below(kJunk.size())];
-            break;
-        case Fault::record_future:
-            bytes = kFuture[shared.rng.below(kFuture.size())];
-            break;
+        case Fault::key_deleted: operator_writes(bucket, key, nullptr); return true;
+        case Fault::record_malformed: bytes = kJunk[shared.rng.below(kJunk.size())]; break;
+        case Fault::record_future: bytes = kFuture[shared.rng.below(kFuture.size())]; break;
         case Fault::key_foreign:
             key = kForeign[shared.rng.below(kForeign.size())];
             bytes = "anything";
             break;
-        default:
-            return false;
+        default: return false;
     }
     operator_writes(bucket, key, std::make_shared<const std::string>(bytes));
     // Somebody notices and removes it.

@@ -1,8 +1,8 @@
-// SimHistory: what a simulated fleet does, as the history files that worker-host writes (test/cmd/worker-host/history.h), so that one
-// program judges both.
+// SimHistory: what a simulated fleet does, as the history files that worker-host writes (test/cmd/worker-host/history.h), so that
+// one program judges both.
 //
-// Model     One file a process's life, <folder>/<process>.ndjson; times are true simulated time, deadlines as well. Each ends with the
-//           "died" line of testutil/history_file.h, at the crash or at the end of the run.
+// Model     One file a process's life, <folder>/<process>.ndjson; times are true simulated time, deadlines as well. Each ends
+//           with the "died" line of testutil/history_file.h, at the crash or at the end of the run.
 // Threads   One.
 #pragma once
 
@@ -37,7 +37,8 @@ private:
     };
     std::ofstream& file(Nanos now, const std::string& process);
     void line(Nanos now, const std::string& process, const std::string& event, const std::string& rest);
-    void lets_go(Nanos now, const std::string& process, std::uint32_t worker, const std::vector<std::uint64_t>& grants, bool released);
+    void lets_go(Nanos now, const std::string& process, std::uint32_t worker, const std::vector<std::uint64_t>& grants,
+                 bool released);
 
     std::string folder_;
     std::map<std::string, std::ofstream> files_;

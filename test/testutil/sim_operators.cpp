@@ -1,4 +1,5 @@
-// What operators of a simulated world do to the group: they freeze, drain and ask through the record `control`, and put old records back.
+// What operators of a simulated world do to the group: they freeze, drain and ask through the record `control`, and put old
+// records back.
 #include <algorithm>
 #include <utility>
 
@@ -32,7 +33,8 @@ bool SimWorld::Impl::replay_record() {
 
 ControlRecord SimWorld::Impl::control() const {
     const std::string bucket = bucket_name(Bucket::assignment);
-    const SimMessage* last = shared.store.find(bucket) == nullptr ? nullptr : shared.store.last(bucket, wire::to_string(control_key()));
+    const SimMessage* last =
+        shared.store.find(bucket) == nullptr ? nullptr : shared.store.last(bucket, wire::to_string(control_key()));
     if (last == nullptr || last->marker()) return {};
     const RecordValue value = wire::decode(Bucket::assignment, control_key(), *last->bytes);
     const auto* record = std::get_if<ControlPtr>(&value);
@@ -69,8 +71,7 @@ void SimWorld::Impl::drain_someone(Nanos duration) {
 bool SimWorld::Impl::inflict_as_operator(Fault fault, Nanos duration) {
     ControlRecord record = control();
     switch (fault) {
-        case Fault::record_replayed:
-            return replay_record();
+        case Fault::record_replayed: return replay_record();
         case Fault::frozen:
             if (record.frozen) return false;
             record.frozen = true;
@@ -81,9 +82,7 @@ bool SimWorld::Impl::inflict_as_operator(Fault fault, Nanos duration) {
                 write_control(now);
             });
             return true;
-        case Fault::drained:
-            drain_someone(duration);
-            return false;  // counted there
+        case Fault::drained: drain_someone(duration); return false;  // counted there
         case Fault::rebalance_asked: {
             const SimStore::Stream* stream = shared.store.find(bucket_name(Bucket::assignment));
             if (stream == nullptr) return false;
@@ -91,8 +90,7 @@ bool SimWorld::Impl::inflict_as_operator(Fault fault, Nanos duration) {
             write_control(record);
             return true;
         }
-        default:
-            return false;
+        default: return false;
     }
 }
 

@@ -33,14 +33,52 @@ Timing draw_timing(base::Rng& rng) {
 }  // namespace
 
 std::string_view to_string(Fault fault) {
-    static constexpr std::array<std::string_view, kFaults> kNames = {
-        "request lost", "request late", "answer lost", "answer late", "answer doubled", "answer refused", "watch stalled",
-        "consumer deleted", "disconnect", "server down", "pause", "crash", "leave", "join", "callback slow",
-        "callback never", "clock skew", "partitions changed", "deaf", "disconnect of leader", "disconnect of all",
-        "tail lost: leases", "tail lost: assignments", "tail lost: both", "wiped: leases", "wiped: assignments",
-        "wiped: both", "bucket deleted", "key deleted", "record malformed", "record of the future", "key foreign",
-        "callback throws", "strategy throws", "instance shared", "instance changed", "policy keep", "everything at once", "payload limit",
-        "record replayed", "frozen", "drained", "rebalance asked", "partitions changed midway", "token lapsed", "takeover by trust"};
+    static constexpr std::array<std::string_view, kFaults> kNames = {"request lost",
+                                                                     "request late",
+                                                                     "answer lost",
+                                                                     "answer late",
+                                                                     "answer doubled",
+                                                                     "answer refused",
+                                                                     "watch stalled",
+                                                                     "consumer deleted",
+                                                                     "disconnect",
+                                                                     "server down",
+                                                                     "pause",
+                                                                     "crash",
+                                                                     "leave",
+                                                                     "join",
+                                                                     "callback slow",
+                                                                     "callback never",
+                                                                     "clock skew",
+                                                                     "partitions changed",
+                                                                     "deaf",
+                                                                     "disconnect of leader",
+                                                                     "disconnect of all",
+                                                                     "tail lost: leases",
+                                                                     "tail lost: assignments",
+                                                                     "tail lost: both",
+                                                                     "wiped: leases",
+                                                                     "wiped: assignments",
+                                                                     "wiped: both",
+                                                                     "bucket deleted",
+                                                                     "key deleted",
+                                                                     "record malformed",
+                                                                     "record of the future",
+                                                                     "key foreign",
+                                                                     "callback throws",
+                                                                     "strategy throws",
+                                                                     "instance shared",
+                                                                     "instance changed",
+                                                                     "policy keep",
+                                                                     "everything at once",
+                                                                     "payload limit",
+                                                                     "record replayed",
+                                                                     "frozen",
+                                                                     "drained",
+                                                                     "rebalance asked",
+                                                                     "partitions changed midway",
+                                                                     "token lapsed",
+                                                                     "takeover by trust"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
@@ -64,7 +102,8 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
 
     for (std::size_t i = 0; i < static_cast<std::size_t>(Fault::payload_limit); ++i) plan.on[i] = rng.chance(1, 2);
     // What a store or an operator does to the group is rarer: most runs show what holds without it.
-    for (std::size_t i = static_cast<std::size_t>(Fault::tail_lost_leases); i <= static_cast<std::size_t>(Fault::key_foreign); ++i) {
+    for (std::size_t i = static_cast<std::size_t>(Fault::tail_lost_leases); i <= static_cast<std::size_t>(Fault::key_foreign);
+         ++i) {
         plan.on[i] = rng.chance(1, 6);
     }
     plan.on[static_cast<std::size_t>(Fault::everything)] = rng.chance(1, 8);
@@ -80,7 +119,8 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
     for (const Fault fault : {Fault::frozen, Fault::drained, Fault::rebalance_asked, Fault::record_replayed}) {
         plan.on[static_cast<std::size_t>(fault)] = operators.chance(1, 5);
     }
-    for (const Fault fault : {Fault::partitions_midway, Fault::token_lapsed}) plan.on[static_cast<std::size_t>(fault)] = operators.chance(1, 3);
+    for (const Fault fault : {Fault::partitions_midway, Fault::token_lapsed})
+        plan.on[static_cast<std::size_t>(fault)] = operators.chance(1, 3);
     plan.on[static_cast<std::size_t>(Fault::takeover_trust)] = plan.instances && operators.chance(1, 3);
     plan.draw_operators(operators);
     return plan;
@@ -95,7 +135,8 @@ void SimPlan::draw_operators(base::Rng& rng) {
 void SimPlan::draw_limits(base::Rng& rng) {
     if (!is_on(Fault::payload_limit)) return;
     payload_bytes_max = 700;
-    limits = {static_cast<std::size_t>(rng.between(200, 300)), rng.chance(1, 2) ? 64U : 420U, static_cast<std::size_t>(rng.between(144, 260))};
+    limits = {static_cast<std::size_t>(rng.between(200, 300)), rng.chance(1, 2) ? 64U : 420U,
+              static_cast<std::size_t>(rng.between(144, 260))};
 }
 
 void SimPlan::draw_rates(base::Rng& rng) {
@@ -159,8 +200,8 @@ std::string SimPlan::describe() const {
     std::string out = "seed " + std::to_string(seed) + ": " + std::to_string(workers) + " workers in " +
                       std::to_string(processes) + " processes, " + std::to_string(partitions) + " partitions, " +
                       std::string(make_strategy()->name()) + (in_steps() ? " in steps" : "") + ", ttl " +
-                      std::to_string(config.timing.ttl.count() / kMilli) +
-                      " ms, numbers to " + std::to_string(config.number_max) + (instances ? ", instances" : "") + ", faults:";
+                      std::to_string(config.timing.ttl.count() / kMilli) + " ms, numbers to " +
+                      std::to_string(config.number_max) + (instances ? ", instances" : "") + ", faults:";
     for (std::size_t i = 0; i < kFaults; ++i) {
         if (on[i]) out += " [" + std::string(to_string(static_cast<Fault>(i))) + "]";
     }

@@ -90,7 +90,7 @@ struct SimPlan {
     std::uint32_t callback_slow = 0;  // per million of revoke callbacks
     std::uint32_t callback_never = 0;
     std::uint32_t callback_throws = 0;
-    std::uint32_t strategy_throws = 0;  // per million of plans
+    std::uint32_t strategy_throws = 0;    // per million of plans
     std::uint32_t partitions_midway = 0;  // per million of records that revoke
     std::uint32_t token_lapsed = 0;       // per million of renewals
     Nanos safety_phase = 8 * 60 * kSecond;

@@ -226,7 +226,8 @@ void SimScenario::run_for(Nanos duration) {
     while (!reached && !shared_->over() && shared_->scheduler.step()) {
     }
     if (shared_->judge.violation()) {
-        line("judge", std::string(to_string(shared_->judge.violation()->promise)) + " broken: " + shared_->judge.violation()->text);
+        line("judge",
+             std::string(to_string(shared_->judge.violation()->promise)) + " broken: " + shared_->judge.violation()->text);
     }
 }
 

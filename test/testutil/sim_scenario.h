@@ -1,9 +1,10 @@
 // SimScenario: a few workers, a script, and what happened as lines that a human reads.
 //
-// Role      The simulated world without chance: a process a worker, one latency, no fault that the script does not ask for; judged by the
-//           same invariants. test/simulation/transcripts compares the lines.
-// Model     A line is virtual time, who, what: what a worker tells its user (numbers, ownership, leadership, warnings), and what the
-//           store was told beyond renewals ("store"). Partitions are single letters: "owns abc". The script's own lines begin with "--".
+// Role      The simulated world without chance: a process a worker, one latency, no fault that the script does not ask for;
+//           judged by the same invariants. test/simulation/transcripts compares the lines.
+// Model     A line is virtual time, who, what: what a worker tells its user (numbers, ownership, leadership, warnings), and what
+//           the store was told beyond renewals ("store"). Partitions are single letters: "owns abc". The script's own lines begin
+//           with "--".
 // Lifetime  Everything ends with the object.
 // Threads   One.
 #pragma once
@@ -22,11 +23,11 @@ namespace parti::testutil {
 class SimScenario {
 public:
     struct Options {
-        std::uint32_t partitions = 6;             // named a, b, c, ...
-        Config config{};                          // default timing
-        bool instances = false;                   // a worker's name is its instance name too
+        std::uint32_t partitions = 6;  // named a, b, c, ...
+        Config config{};               // default timing
+        bool instances = false;        // a worker's name is its instance name too
         std::function<void(Config&)> adjust = {};
-        std::string history = {};                 // a folder: see SimHistory
+        std::string history = {};  // a folder: see SimHistory
     };
     explicit SimScenario(Options options);
     ~SimScenario();
@@ -40,7 +41,7 @@ public:
     void pause(const std::string& name, Nanos duration);
     void cut_off(const std::string& name, Nanos duration);
     void callbacks_take(const std::string& name, Nanos duration) { delays_[name] = duration; }
-    void control(const ControlRecord& record);  // as an operator writes it
+    void control(const ControlRecord& record);           // as an operator writes it
     void remove(Bucket bucket, const std::string& key);  // as an operator does: a marker
     // What this worker puts under this key from now on waits on its way until let_go(), whatever becomes of the worker.
     void hold(const std::string& name, Bucket bucket, const std::string& key);

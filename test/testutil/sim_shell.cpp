@@ -30,9 +30,7 @@ RecordValue SimCodec::decode(Bucket bucket, const Key& key, std::string_view byt
     return slot.value;
 }
 
-std::string SimCodec::encode(const RecordValue& record) {
-    return wire::encode(record);
-}
+std::string SimCodec::encode(const RecordValue& record) { return wire::encode(record); }
 
 // ---- shared -----------------------------------------------------------------------------------------------------------------
 
@@ -83,12 +81,14 @@ void SimStrategy::judge_movement(const StrategyInput& input, const std::vector<s
         least += loads[w] > share ? loads[w] - share : 0;
     }
     if (moved > least) {
-        shared_.judge.report(shared_.scheduler.now(), Promise::p6_movement,
-                             "a plan moves " + std::to_string(moved) + " owned partitions, balance demands " + std::to_string(least));
+        shared_.judge.report(
+            shared_.scheduler.now(), Promise::p6_movement,
+            "a plan moves " + std::to_string(moved) + " owned partitions, balance demands " + std::to_string(least));
     }
 }
 
-// P-6: a new leader begins with what its predecessor's records say. Its first plan takes nothing for free that a living member has.
+// P-6: a new leader begins with what its predecessor's records say. Its first plan takes nothing for free that a living member
+// has.
 void SimStrategy::judge_inheritance(const StrategyInput& input, const std::vector<std::int32_t>& plan) const {
     const Nanos now = shared_.scheduler.now();
     if (shared_.stepping == nullptr) return;
@@ -138,11 +138,7 @@ Nanos SimClock::true_time(core::Instant at) const {
 // ---- worker -----------------------------------------------------------------------------------------------------------------
 
 SimWorker::SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot, const Config& config, std::string name)
-    : shared_(shared),
-      process_(process),
-      slot_(slot),
-      name_(std::move(name)),
-      id_(shared.judge.worker_made(name_)),
+    : shared_(shared), process_(process), slot_(slot), name_(std::move(name)), id_(shared.judge.worker_made(name_)),
       core_(std::make_unique<core::WorkerCore>(config, shared.strategy, shared.rng.next(), process.identity())) {}
 
 void SimWorker::start() {
@@ -215,8 +211,10 @@ void SimWorker::feed(const core::Event& event) {
 
 void SimWorker::write_history(const core::Effect& effect) {
     Nanos deadline = 0;
-    if (const auto* started = std::get_if<core::SessionStarted>(&effect)) deadline = process_.clock().true_time(started->deadline);
-    if (const auto* extended = std::get_if<core::LeaseExtended>(&effect)) deadline = process_.clock().true_time(extended->deadline);
+    if (const auto* started = std::get_if<core::SessionStarted>(&effect))
+        deadline = process_.clock().true_time(started->deadline);
+    if (const auto* extended = std::get_if<core::LeaseExtended>(&effect))
+        deadline = process_.clock().true_time(extended->deadline);
     shared_.history->effect(shared_.scheduler.now(), process_.name(), id_, effect, deadline);
 }
 
@@ -298,15 +296,13 @@ void SimWorker::revoke(const std::vector<std::uint64_t>& grants) {
         shared_.count(Fault::callback_slow);
         delay = shared_.rng.between(100 * kMilli, shared_.plan.config.timing.drain_timeout.count() * 3 / 2);
     }
-    shared_.scheduler.after(delay, process_.lane(),
-                            [self = shared_from_this(), grants] {
-                                self->shared_.judge.released(self->id_, grants);
-                                if (self->shared_.history && !self->ended()) {
-                                    self->shared_.history->released(self->shared_.scheduler.now(), self->process_.name(), self->id_,
-                                                                    grants);
-                                }
-                                self->feed(core::ReleaseDone{grants});
-                            });
+    shared_.scheduler.after(delay, process_.lane(), [self = shared_from_this(), grants] {
+        self->shared_.judge.released(self->id_, grants);
+        if (self->shared_.history && !self->ended()) {
+            self->shared_.history->released(self->shared_.scheduler.now(), self->process_.name(), self->id_, grants);
+        }
+        self->feed(core::ReleaseDone{grants});
+    });
 }
 
 // Policy keep: tokens outlive the lease, a number does not, and who goes on without one says so.
@@ -328,7 +324,8 @@ void SimWorker::judge_queues(Nanos now) {
     const std::size_t numbers = shared_.plan.config.number_max + 1;
     const auto bounded = [&](const char* what, std::size_t is, std::size_t most) {
         if (is <= most) return;
-        shared_.judge.report(now, Promise::work, name_ + ": " + what + " " + std::to_string(is) + ", at most " + std::to_string(most));
+        shared_.judge.report(now, Promise::work,
+                             name_ + ": " + what + " " + std::to_string(is) + ", at most " + std::to_string(most));
     };
     bounded("core's backlog", core_->backlog(), 64 + 4 * numbers);
     // What came while the process was paused is there at once when it goes on.
@@ -336,14 +333,15 @@ void SimWorker::judge_queues(Nanos now) {
     bounded("pending requests", process_.client().stats().pending_requests, 64 + 32 * numbers);
 }
 
-// A write that gets nowhere is tried again at the pace of its attempts, and not in circles: as long as the key stays what it is, a few
-// writes at once (each may have been decided on news) and then two for every attempt's time.
+// A write that gets nowhere is tried again at the pace of its attempts, and not in circles: as long as the key stays what it is,
+// a few writes at once (each may have been decided on news) and then two for every attempt's time.
 void SimWorker::judge_work(Nanos now, const core::Put& put) {
     constexpr std::uint64_t kAtOnce = 24;
     const Duration attempt = std::max<Duration>(shared_.plan.config.timing.heartbeat / 4, std::chrono::milliseconds(10));
     const std::string bucket = put.bucket == Bucket::lease ? runtime::lease_bucket_name(shared_.plan.config.group)
                                                            : runtime::assignment_bucket_name(shared_.plan.config.group);
-    const SimMessage* last = shared_.store.find(bucket) == nullptr ? nullptr : shared_.store.last(bucket, wire::to_string(put.key));
+    const SimMessage* last =
+        shared_.store.find(bucket) == nullptr ? nullptr : shared_.store.last(bucket, wire::to_string(put.key));
     const std::uint64_t revision = last == nullptr ? 0 : last->revision;
     Tries& tries = tries_[{put.bucket, put.key}];
     if (tries.count == 0 || tries.revision != revision) tries = {revision, now, 0};
@@ -351,8 +349,8 @@ void SimWorker::judge_work(Nanos now, const core::Put& put) {
     const auto most = kAtOnce + 2 * static_cast<std::uint64_t>((now - tries.since) / attempt.count());
     if (tries.count <= most) return;
     shared_.judge.report(now, Promise::work,
-                         name_ + " writes " + wire::to_string(put.key) + " for the " + std::to_string(tries.count) + "th time in " +
-                             std::to_string((now - tries.since) / kMilli) + " ms, and nothing has come of it");
+                         name_ + " writes " + wire::to_string(put.key) + " for the " + std::to_string(tries.count) +
+                             "th time in " + std::to_string((now - tries.since) / kMilli) + " ms, and nothing has come of it");
 }
 
 void SimWorker::judge(const core::Event& event) {
@@ -409,11 +407,8 @@ void SimWorker::tick(std::uint64_t generation) {
 // ---- process ----------------------------------------------------------------------------------------------------------------
 
 SimProcess::SimProcess(SimShared& shared, std::string name, std::function<void(SimProcess&, std::uint32_t)> on_stopped)
-    : shared_(shared),
-      name_(std::move(name)),
-      lane_(shared.scheduler.add_lane()),
-      clock_(SimClock::draw(shared.rng, shared.plan.clock_ppm)),
-      identity_(shared.rng.next()),
+    : shared_(shared), name_(std::move(name)), lane_(shared.scheduler.add_lane()),
+      clock_(SimClock::draw(shared.rng, shared.plan.clock_ppm)), identity_(shared.rng.next()),
       on_stopped_(std::move(on_stopped)) {
     if (shared.plan.clock_ppm != 0) shared.count(Fault::clock_skew);
     jetstream::ClientOptions options;

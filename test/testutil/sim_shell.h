@@ -23,7 +23,8 @@
 
 namespace parti::testutil {
 
-// The real codec, with a memory of records by their bytes: every record is parsed, but not once more by every process that reads it.
+// The real codec, with a memory of records by their bytes: every record is parsed, but not once more by every process that reads
+// it.
 class SimCodec {
 public:
     RecordValue decode(Bucket bucket, const Key& key, std::string_view bytes);
@@ -155,7 +156,7 @@ private:
     bool draining_ = false;
     std::uint64_t own_steps_ = 0;
     core::Instant lease_told_{};  // policy keep: the deadline that the judge knows
-    struct Tries {  // of writes of one key that has not changed meanwhile
+    struct Tries {                // of writes of one key that has not changed meanwhile
         std::uint64_t revision = 0;
         Nanos since = 0;
         std::uint64_t count = 0;

@@ -87,9 +87,7 @@ void SimStore::overwrite(const std::string& bucket, const std::string& key, std:
     store(stream->second, key, std::move(bytes));
 }
 
-void SimStore::mark(const std::string& bucket, const std::string& key) {
-    overwrite(bucket, key, nullptr);
-}
+void SimStore::mark(const std::string& bucket, const std::string& key) { overwrite(bucket, key, nullptr); }
 
 void SimStore::erase(const std::string& bucket, const std::string& key) {
     const auto stream = streams_.find(bucket);

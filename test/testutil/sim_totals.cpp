@@ -18,9 +18,12 @@ void SimTotals::add(const SimTotals& other) {
 }
 
 std::vector<SimTotals::Sum> SimTotals::sums(bool standard) const {
-    std::vector<Sum> out = {{"grants", grants},         {"handoffs", handoffs},
-                            {"leader changes", leader_changes}, {"claims", claims},
-                            {"fences", fences},         {"drain timeouts", drain_timeouts},
+    std::vector<Sum> out = {{"grants", grants},
+                            {"handoffs", handoffs},
+                            {"leader changes", leader_changes},
+                            {"claims", claims},
+                            {"fences", fences},
+                            {"drain timeouts", drain_timeouts},
                             {"doubles after a loss", doubles}};
     const SimPlan plan = SimPlan::standard(1);  // which faults are on does not depend on its seed
     for (std::size_t i = 0; i < kFaults; ++i) {

@@ -16,15 +16,9 @@ struct Overload : F... {
 template <class... F>
 Overload(F...) -> Overload<F...>;
 
-std::string num(std::uint64_t value) {
-    return std::to_string(value);
-}
-std::string short_of(const SessionId& id) {
-    return id.empty() ? std::string("-") : parti::to_string(id).substr(0, 6);
-}
-std::string ms(core::Instant at) {
-    return num(static_cast<std::uint64_t>(at.time_since_epoch().count() / 1'000'000)) + "ms";
-}
+std::string num(std::uint64_t value) { return std::to_string(value); }
+std::string short_of(const SessionId& id) { return id.empty() ? std::string("-") : parti::to_string(id).substr(0, 6); }
+std::string ms(core::Instant at) { return num(static_cast<std::uint64_t>(at.time_since_epoch().count() / 1'000'000)) + "ms"; }
 std::string list(const std::vector<Partition>& partitions) {
     std::string out = "[";
     for (const Partition& p : partitions) out += (out.size() > 1 ? " " : "") + p.id();
@@ -39,12 +33,8 @@ std::string name_of(LeaseState state) {
     static constexpr const char* kNames[] = {"live", "draining", "released", "dead", "evicted"};
     return kNames[static_cast<std::size_t>(state)];
 }
-std::string place(Bucket bucket, const Key& key) {
-    return (bucket == Bucket::lease ? "L/" : "A/") + wire::to_string(key);
-}
-std::string token_of(const core::WriteToken& token) {
-    return "#" + num(token.operation) + "." + num(token.attempt);
-}
+std::string place(Bucket bucket, const Key& key) { return (bucket == Bucket::lease ? "L/" : "A/") + wire::to_string(key); }
+std::string token_of(const core::WriteToken& token) { return "#" + num(token.operation) + "." + num(token.attempt); }
 
 }  // namespace
 

@@ -66,7 +66,9 @@ void WatchState::create_consumer(std::uint64_t generation) {
         [weak = weak_from_this()] {
             if (const auto self = weak.lock()) self->consumer_dies("the stream is gone");
         });
-    deliver([id = "simulated-" + std::to_string(stream->identity), last = stream->last_sequence](WatchState& w) { w.begin(id, last); });
+    deliver([id = "simulated-" + std::to_string(stream->identity), last = stream->last_sequence](WatchState& w) {
+        w.begin(id, last);
+    });
     std::vector<std::string> present;
     for (auto& [key, message] : network.store.matching(bucket, pattern)) {
         present.push_back(key);

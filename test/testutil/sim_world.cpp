@@ -1,5 +1,5 @@
-#include "testutil/sim_records.h"
 #include "testutil/sim_world.h"
+#include "testutil/sim_records.h"
 
 #include <algorithm>
 #include <array>
@@ -48,7 +48,8 @@ void SimWorld::Impl::build() {
         }
         const auto parsed = wire::parse_key(bucket, key);
         if (parsed && bucket == Bucket::lease && (message.marker() || operator_at_work)) shared.judge.lease_void(parsed->number);
-        if (parsed && bucket == Bucket::assignment && parsed->kind == Key::Kind::worker && (message.marker() || operator_at_work)) {
+        if (parsed && bucket == Bucket::assignment && parsed->kind == Key::Kind::worker &&
+            (message.marker() || operator_at_work)) {
             shared.judge.record_void(parsed->number);
         }
         if (!parsed || message.marker() || operator_at_work) return;
@@ -77,8 +78,9 @@ void SimWorld::Impl::build() {
         if (record == nullptr && torn.contains(key) && torn.at(key) == *message.bytes) return;  // likewise
         if (record == nullptr) {
             const auto* bad = std::get_if<UnreadablePtr>(&value);
-            shared.judge.report(scheduler.now(), Promise::other,
-                                "a record of " + key + " was written that cannot be read: " + (bad ? (*bad)->error.detail : "not there"));
+            shared.judge.report(
+                scheduler.now(), Promise::other,
+                "a record of " + key + " was written that cannot be read: " + (bad ? (*bad)->error.detail : "not there"));
             return;
         }
         shared.judge.stored(scheduler.now(), parsed->number, message.revision, **record);
@@ -194,7 +196,8 @@ void SimWorld::Impl::heal() {
         if (!(control() == ControlRecord{})) write_control({});
         // Two of one name would take each other's number for ever.
         const bool trust = shared.plan.config.instance_takeover == InstanceTakeover::trust;
-        for (std::size_t slot = 0; trust && slot < instances.size(); ++slot) instances[slot] = "pod-" + std::to_string(slot) + "-healed";
+        for (std::size_t slot = 0; trust && slot < instances.size(); ++slot)
+            instances[slot] = "pod-" + std::to_string(slot) + "-healed";
         for (Place& place : places) {
             if (place.process) place.process->client().connect();
         }
@@ -346,11 +349,7 @@ SimReport SimWorld::Impl::run() {
 
 SimWorld::SimWorld(const SimOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 SimWorld::~SimWorld() = default;
-const SimPlan& SimWorld::plan() const {
-    return impl_->shared.plan;
-}
-SimReport SimWorld::run() {
-    return impl_->run();
-}
+const SimPlan& SimWorld::plan() const { return impl_->shared.plan; }
+SimReport SimWorld::run() { return impl_->run(); }
 
 }  // namespace parti::testutil

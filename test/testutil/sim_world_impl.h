@@ -73,17 +73,17 @@ struct SimWorld::Impl {
     SimScheduler& scheduler;
     std::vector<Place> places;
     std::uint32_t next_slot = 0;
-    std::vector<std::string> instances;                         // by slot
+    std::vector<std::string> instances;       // by slot
     std::map<std::string, std::string> torn;  // assignment records that lost their chunks with the store's memory, by key
     struct Junk {
         Revision revision = 0;
         std::string bytes;
     };
-    std::map<std::pair<std::string, std::string>, Junk> junk;  // written by an operator, by bucket and key
-    std::map<Bucket, std::uint64_t> identities;                 // of the streams, as last written to
+    std::map<std::pair<std::string, std::string>, Junk> junk;                 // written by an operator, by bucket and key
+    std::map<Bucket, std::uint64_t> identities;                               // of the streams, as last written to
     std::map<std::string, std::shared_ptr<const std::string>> older_records;  // of assignments, by key
     bool operator_at_work = false;
-    std::set<Bucket> lost_while_down;  // it can be noticed when the server is up again
+    std::set<Bucket> lost_while_down;        // it can be noticed when the server is up again
     std::map<Bucket, std::uint64_t> losses;  // so far
     bool done = false;
     Nanos healed_at = 0;

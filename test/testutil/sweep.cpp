@@ -121,7 +121,8 @@ std::vector<LeftoverProcess> orphans() {
         const std::string environ = '\0' + environ_of(pid, patience);
         const std::string entry = std::string(1, '\0') + test_tag_variable + "=";
         if (environ.find(entry) == std::string::npos) continue;
-        if (proc::read_text(proc::path_of(pid, "comm")).value_or("") == "nats-watcher\n") continue;  // nobody's child on purpose; ends by itself
+        // nobody's child on purpose; ends by itself
+        if (proc::read_text(proc::path_of(pid, "comm")).value_or("") == "nats-watcher\n") continue;
         found.push_back({pid, command_of(pid), false});
     }
     return found;

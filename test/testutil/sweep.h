@@ -1,9 +1,9 @@
 // sweep: proves that nothing of this test survived.
 //
 // Role      The last oracle of every test: no process, listening port or temp folder left behind.
-// Model     Every child carries PARTI_TEST_TAG=<tag of this test process> in its environment and hands it on to its own children, so
-//           /proc/*/environ tells who is ours, whoever is its parent now; a direct child is ours with or without it. Temp folders carry the tag in
-//           their name: parti-<what>-<tag>-<random>. Consumers on a server: server_monitor.h.
+// Model     Every child carries PARTI_TEST_TAG=<tag of this test process> in its environment and hands it on to its own children,
+//           so /proc/*/environ tells who is ours, whoever is its parent now; a direct child is ours with or without it. Temp
+//           folders carry the tag in their name: parti-<what>-<tag>-<random>. Consumers on a server: server_monitor.h.
 // Errors    A process that ends while it is looked at is no leftover.
 // Threads   Free functions, any thread.
 // Lifetime  The sweep only looks; it kills nothing and removes nothing. TempFolder removes its folder when it goes, and
@@ -39,11 +39,11 @@ struct Leftovers {
     std::string describe() const;
 };
 
-Leftovers leftovers();                                        // now
-Leftovers leftovers_after(std::chrono::milliseconds timeout); // as soon as there are none, else what is left at the end
+Leftovers leftovers();                                         // now
+Leftovers leftovers_after(std::chrono::milliseconds timeout);  // as soon as there are none, else what is left at the end
 // Processes of any test that ended without them: they carry a tag, and process 1 has adopted them.
 std::vector<LeftoverProcess> orphans();
-std::vector<std::uint16_t> listening_ports(pid_t pid);        // TCP, IPv4 and IPv6
+std::vector<std::uint16_t> listening_ports(pid_t pid);  // TCP, IPv4 and IPv6
 
 // $TMPDIR or /tmp; where the folders are made and looked for (and /dev/shm).
 std::string temp_root();

@@ -155,10 +155,10 @@ bool RawNats::needs_more() const {
 Outcome<void> RawNats::introduce(Milliseconds timeout) {
     if (introduced_) return {};
     introduced_ = true;
-    return connection_.send(
-        R"(CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"name":"parti-probe","lang":"raw","version":"1"})"
-        "\r\n",
-        timeout);
+    return connection_.send(R"(CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,)"
+                            R"("name":"parti-probe","lang":"raw","version":"1"})"
+                            "\r\n",
+                            timeout);
 }
 
 Outcome<void> RawNats::ping(Milliseconds timeout) {

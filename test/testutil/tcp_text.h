@@ -1,8 +1,8 @@
 // TcpText, RawNats, http_get: blocking text over loopback TCP, with a deadline for every step.
 //
 // Role      How the launcher and the tests talk with a nats-server without the client library that is under test.
-// Model     TcpText is one connection. RawNats speaks the NATS core protocol: CONNECT, PING, PUB, one request at a time. http_get is
-//           one HTTP/1.0 exchange with the server's monitor.
+// Model     TcpText is one connection. RawNats speaks the NATS core protocol: CONNECT, PING, PUB, one request at a time. http_get
+//           is one HTTP/1.0 exchange with the server's monitor.
 // Units     Timeouts in milliseconds, per call.
 // Errors    Outcome. After any error the connection is useless.
 // Threads   One thread at a time per object.
@@ -56,8 +56,8 @@ public:
     // Reads INFO only; login() or ping() make it a NATS client.
     static Outcome<RawNats> connect(const std::string& url, std::chrono::milliseconds timeout);
 
-    const std::string& info() const { return info_; }   // the server's INFO as JSON
-    bool needs_more() const;                             // TLS or credentials, which this client does not have
+    const std::string& info() const { return info_; }  // the server's INFO as JSON
+    bool needs_more() const;                           // TLS or credentials, which this client does not have
     Outcome<void> ping(std::chrono::milliseconds timeout);
     Outcome<void> publish(const std::string& subject, const std::string& payload, std::chrono::milliseconds timeout);
     // The payload of the first answer; "503" without a payload (no responders) is an error.

@@ -58,9 +58,11 @@ std::string conditions(const Trend& t, const TrendRule& rule) {
     } else if (!(t.growth > t.floor)) {
         std::snprintf(text, sizeof text, "growth %.0f is not above the floor %.0f", t.growth, t.floor);
     } else if (!(t.lower * t.growth / t.slope > t.floor / 2)) {
-        std::snprintf(text, sizeof text, "certain growth %.0f is not above half of the floor %.0f", t.lower * t.growth / t.slope, t.floor);
+        std::snprintf(text, sizeof text, "certain growth %.0f is not above half of the floor %.0f", t.lower * t.growth / t.slope,
+                      t.floor);
     } else if (!(t.first_half > t.slope / 2 && t.second_half > t.slope / 2)) {
-        std::snprintf(text, sizeof text, "not steady: slopes of the halves %.3g and %.3g, of all %.3g", t.first_half, t.second_half, t.slope);
+        std::snprintf(text, sizeof text, "not steady: slopes of the halves %.3g and %.3g, of all %.3g", t.first_half,
+                      t.second_half, t.slope);
     } else {
         return {};
     }
@@ -150,7 +152,8 @@ Trend judge_trend(std::span<const Point> points, const TrendRule& rule, double s
     trend.suspect = trend.why.empty();
     if (trend.suspect) {
         char text[128];
-        std::snprintf(text, sizeof text, "grows by %.0f in %.0f s (certainly by %.0f), z %.2f", trend.growth, time, trend.lower * time, trend.z);
+        std::snprintf(text, sizeof text, "grows by %.0f in %.0f s (certainly by %.0f), z %.2f", trend.growth, time,
+                      trend.lower * time, trend.z);
         trend.why = text;
     }
     return trend;

@@ -83,7 +83,8 @@ Threshold default_threshold(const Metric& metric) {
     return threshold;
 }
 
-Judgement judge(const Metric& metric, const Threshold& threshold, std::span<const double> baseline, std::span<const double> current) {
+Judgement judge(const Metric& metric, const Threshold& threshold, std::span<const double> baseline,
+                std::span<const double> current) {
     if (metric.kind == Kind::exact) return judge_exact(metric, baseline, current);
 
     Judgement result;
@@ -91,7 +92,7 @@ Judgement judge(const Metric& metric, const Threshold& threshold, std::span<cons
     const bool lower_is_better = metric.direction == Direction::lower;
     // How much worse, as a positive fraction of the baseline: growth, or loss where more is better.
     const auto worse = [&](double log_ratio) { return lower_is_better ? std::expm1(log_ratio) : -std::expm1(log_ratio); };
-    const auto certain = lower_is_better ? effect.lower : effect.upper;  // it is at least this much worse
+    const auto certain = lower_is_better ? effect.lower : effect.upper;   // it is at least this much worse
     const auto possible = lower_is_better ? effect.upper : effect.lower;  // and at most this much
     const double before = median(baseline);
     const double moved = std::fabs(median(current) - before);
@@ -104,7 +105,8 @@ Judgement judge(const Metric& metric, const Threshold& threshold, std::span<cons
     const std::string detectable = "smallest detectable change " + percent(smallest_detectable(limit, noise, n));
     if (n < kFewestLaunches || !certain) {
         result.verdict = Verdict::inconclusive;
-        result.note = "n = " + std::to_string(n) + " launches, at least " + std::to_string(kFewestLaunches) + " are needed; " + detectable;
+        result.note =
+            "n = " + std::to_string(n) + " launches, at least " + std::to_string(kFewestLaunches) + " are needed; " + detectable;
         return result;
     }
     const double effect_size = worse(effect.estimate);

@@ -75,7 +75,8 @@ private:
                 return failure("'" + std::string(event) + "' counts " + std::to_string(milestone->workers) + " workers; " +
                                std::to_string(running) + " run");
             }
-            if (!(milestone->ms > 0)) return failure("'" + std::string(event) + "' lacks 'ms', the time since the command, above 0");
+            if (!(milestone->ms > 0))
+                return failure("'" + std::string(event) + "' lacks 'ms', the time since the command, above 0");
         }
         return {};
     }
@@ -93,13 +94,15 @@ private:
             leaders += w.leader ? 1U : 0U;
         }
         if (status->workers.size() != kWorkers || status->stable != kWorkers) {
-            return failure("'status' lists " + std::to_string(status->workers.size()) + " workers, " + std::to_string(status->stable) +
-                           " of them stable; " + std::to_string(kWorkers) + " are");
+            return failure("'status' lists " + std::to_string(status->workers.size()) + " workers, " +
+                           std::to_string(status->stable) + " of them stable; " + std::to_string(kWorkers) + " are");
         }
         if (ids.size() != kWorkers || ids.count("") != 0 || numbers.size() != kWorkers) {
             return failure("'status' must give every stable worker an 'id' and a 'number' of its own");
         }
-        if (owned != kPartitions) return failure("'owned' of all workers add up to " + std::to_string(owned) + " instead of " + std::to_string(kPartitions));
+        if (owned != kPartitions)
+            return failure("'owned' of all workers add up to " + std::to_string(owned) + " instead of " +
+                           std::to_string(kPartitions));
         if (leaders != 1) return failure("'leader' is true for " + std::to_string(leaders) + " workers instead of one");
         return {};
     }
@@ -109,13 +112,17 @@ private:
         if (!all) return failure(all.error());
         std::multiset<std::string> names;
         for (const WorkerOwnership& one : *all) names.insert(one.partitions.begin(), one.partitions.end());
-        if (all->size() != workers) return failure("'ownership' lists " + std::to_string(all->size()) + " workers; " + std::to_string(workers) + " run");
+        if (all->size() != workers)
+            return failure("'ownership' lists " + std::to_string(all->size()) + " workers; " + std::to_string(workers) + " run");
         for (std::uint32_t i = 0; i < kPartitions; ++i) {
             char name[16];
             std::snprintf(name, sizeof name, "part.%05u", i);
-            if (names.count(name) != 1) return failure("'ownership' names " + std::string(name) + " " + std::to_string(names.count(name)) + " times instead of once");
+            if (names.count(name) != 1)
+                return failure("'ownership' names " + std::string(name) + " " + std::to_string(names.count(name)) +
+                               " times instead of once");
         }
-        if (names.size() != kPartitions) return failure("'ownership' names partitions there are not; they are part.00000 .. part.00019");
+        if (names.size() != kPartitions)
+            return failure("'ownership' names partitions there are not; they are part.00000 .. part.00019");
         return {};
     }
 
@@ -131,7 +138,8 @@ private:
             const std::uint64_t now = stats->at("renewals");
             if (!first) first = now;
             if (now > *first) return {};
-            if (std::chrono::steady_clock::now() > deadline) return failure("'renewals' of 'stats' stands still: nothing can be measured in renewals");
+            if (std::chrono::steady_clock::now() > deadline)
+                return failure("'renewals' of 'stats' stands still: nothing can be measured in renewals");
             worker.listen_for(Milliseconds(50));
         }
     }
@@ -159,8 +167,9 @@ private:
         if (exit->code != 0) return failure("after 'quit' it ended with " + exit->text() + " instead of exit 0");
         // A line that breaks the contract was reported when it came.
         const auto errors = worker.error_events();
-        const auto other = std::find_if(errors.begin(), errors.end(),
-                                        [](const std::string& e) { return e.find("breaks the worker contract") == std::string::npos; });
+        const auto other = std::find_if(errors.begin(), errors.end(), [](const std::string& e) {
+            return e.find("breaks the worker contract") == std::string::npos;
+        });
         if (other != errors.end()) return failure("it reported " + *other);
         return {};
     }
@@ -189,7 +198,9 @@ private:
         ProcessOptions process;
         process.path = program_;
         process.stderr_file = folder_ + "/" + label + ".log";
-        process.args = {"--url", url_, "--group", label, "--workers", "1", "--partitions", "1", "--history", folder_ + "/" + label + ".history", "--label", label};
+        process.args = {"--url",   url_,           "--group", label,       "--workers",
+                        "1",       "--partitions", "1",       "--history", folder_ + "/" + label + ".history",
+                        "--label", label};
         process.args.insert(process.args.end(), more.begin(), more.end());
         return ChildProcess::start(std::move(process));
     }
@@ -207,7 +218,8 @@ private:
             keep("bad_option", failure(std::string("an unknown option must end it with exit 104; it ") +
                                        (exit ? "ended with " + exit->text() : std::string("goes on")) +
                                        (read.text.empty() ? "" : ", after: " + read.text)));
-        } else if (!json.is_object() || json.value("event", "") != "error" || read.text.find(kUnknownOption) == std::string::npos) {
+        } else if (!json.is_object() || json.value("event", "") != "error" ||
+                   read.text.find(kUnknownOption) == std::string::npos) {
             keep("bad_option", failure("an unknown option must be named by an 'error' event; it said: '" + read.text + "'"));
         } else {
             keep("bad_option", {});
@@ -239,8 +251,11 @@ private:
             if (auto sent = process.send_line(command); !sent) return sent;
             const LineRead read = process.read_line(deadlines_.answer);
             const Json json = Json::parse(read.text, nullptr, false);
-            const bool right = json.is_object() && json.value("event", "") == event && (std::string(event) != "error" || json.contains("error"));
-            if (!right) return failure("'" + std::string(command) + "' must be answered by '" + event + "'; it said: '" + read.text + "'");
+            const bool right =
+                json.is_object() && json.value("event", "") == event && (std::string(event) != "error" || json.contains("error"));
+            if (!right)
+                return failure("'" + std::string(command) + "' must be answered by '" + event + "'; it said: '" + read.text +
+                               "'");
         }
         return {};
     }
@@ -252,7 +267,8 @@ private:
 
 }  // namespace
 
-std::vector<ContractFinding> check_worker_contract(const std::string& program, const std::string& url, ContractDeadlines deadlines) {
+std::vector<ContractFinding> check_worker_contract(const std::string& program, const std::string& url,
+                                                   ContractDeadlines deadlines) {
     auto folder = TempFolder::make("contract");
     if (!folder) return {{"ready", folder.error()}};
     return Check(program, url, folder->path(), deadlines).run();
@@ -264,7 +280,8 @@ bool keeps_contract(const std::vector<ContractFinding>& findings) {
 
 std::string describe(const std::vector<ContractFinding>& findings) {
     std::string text;
-    for (const auto& f : findings) text += (f.broken.empty() ? "kept    " : "BROKEN  ") + f.rule + (f.broken.empty() ? "" : ": " + f.broken) + "\n";
+    for (const auto& f : findings)
+        text += (f.broken.empty() ? "kept    " : "BROKEN  ") + f.rule + (f.broken.empty() ? "" : ": " + f.broken) + "\n";
     return text;
 }
 

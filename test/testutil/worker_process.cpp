@@ -45,7 +45,8 @@ std::string breach_of_ready(const Json& json, std::int64_t pid) {
     if (*contract != kWorkerContract) {
         return "it speaks version " + contract->dump() + ", this suite speaks version " + std::to_string(kWorkerContract);
     }
-    if (get<std::int64_t>(json, "pid", 0) != pid) return "its 'ready' must name its pid, which is measured, and names another: " + json.dump();
+    if (get<std::int64_t>(json, "pid", 0) != pid)
+        return "its 'ready' must name its pid, which is measured, and names another: " + json.dump();
     return {};
 }
 
@@ -79,8 +80,12 @@ Outcome<WorkerProcess> WorkerProcess::start(const std::string& url, const std::s
     process.env.emplace("LC_ALL", "C");
     const std::string history = folder + "/" + options.label + ".history";
     process.stderr_file = folder + "/" + options.label + ".log";
-    process.args = {"--url",     url,           "--group", group,        "--workers", std::to_string(options.workers), "--partitions",
-                    std::to_string(options.partitions), "--history", history, "--label",   options.label};
+    process.args = {"--url",        url,
+                    "--group",      group,
+                    "--workers",    std::to_string(options.workers),
+                    "--partitions", std::to_string(options.partitions),
+                    "--history",    history,
+                    "--label",      options.label};
     const auto add = [&process](const char* name, const std::string& value) {
         process.args.emplace_back(name);
         process.args.push_back(value);

@@ -25,15 +25,15 @@ std::int64_t boot_now_ns();
 std::string worker_program();
 
 struct WorkerProcessOptions {
-    std::string label = "host";           // also the name of its files
+    std::string label = "host";  // also the name of its files
     std::uint32_t workers = 1;
     std::uint32_t partitions = 0;
-    std::uint32_t expected_workers = 0;   // 0: not set
-    std::string strategy{};                 // empty: the program's default
-    std::string config{};                   // JSON merged over the fast test timing; empty: none
+    std::uint32_t expected_workers = 0;  // 0: not set
+    std::string strategy{};              // empty: the program's default
+    std::string config{};                // JSON merged over the fast test timing; empty: none
     Milliseconds callback_delay{0};
-    std::string inject_memory{};            // "15%"; empty: none
-    std::vector<std::string> args{};        // further ones of the program, as they are
+    std::string inject_memory{};      // "15%"; empty: none
+    std::vector<std::string> args{};  // further ones of the program, as they are
     std::map<std::string, std::string> env{};
 };
 
@@ -92,8 +92,8 @@ public:
     // One whole life of all its workers, which must not run; the live heap afterwards, once it has not changed for `rest`.
     Outcome<std::uint64_t> cycle(Milliseconds rest, Milliseconds timeout);
     Outcome<std::string> consumed(Milliseconds timeout = Milliseconds(5000));  // the event as it came
-    // "all_stable": every running worker is Stable. "covered": and all partitions are owned in this process. Each is reported once after
-    // every `start`; a report that came earlier and was not taken yet counts.
+    // "all_stable": every running worker is Stable. "covered": and all partitions are owned in this process. Each is reported
+    // once after every `start`; a report that came earlier and was not taken yet counts.
     Outcome<Milestone> wait_milestone(const std::string& event, Milliseconds timeout);
     // Reads events for so long: how a poll waits between two questions.
     void listen_for(Milliseconds duration);
@@ -102,7 +102,7 @@ public:
     // Graceful end in two steps, so that several can leave together.
     Outcome<void> request_quit();
     Outcome<ExitStatus> wait_exit(Milliseconds timeout);
-    ExitStatus kill();                     // SIGKILL, reaped
+    ExitStatus kill();  // SIGKILL, reaped
     Outcome<void> pause() { return child_.pause(); }
     Outcome<void> resume() { return child_.resume(); }
 

@@ -127,8 +127,10 @@ TEST(FixedLog, IsTheLogarithm) {
     base::Rng rng(strategy_seed());
     for (int i = 0; i < 20'000; ++i) {
         const std::uint64_t x = rng.next() >> rng.below(64);
-        const long double exact = x == 0 ? 44.361419555836499802L : -std::log(static_cast<long double>(x) / 18446744073709551616.0L);
-        EXPECT_NEAR(static_cast<double>(neg_log(x)) * kUnit, static_cast<double>(exact), 1e-14 * (1 + static_cast<double>(exact))) << x;
+        const long double exact =
+            x == 0 ? 44.361419555836499802L : -std::log(static_cast<long double>(x) / 18446744073709551616.0L);
+        EXPECT_NEAR(static_cast<double>(neg_log(x)) * kUnit, static_cast<double>(exact), 1e-14 * (1 + static_cast<double>(exact)))
+            << x;
     }
     // Never below 1 - u: rendezvous skips by that.
     for (int i = 0; i < 20'000; ++i) {

@@ -34,13 +34,17 @@ protected:
         record.session = id.writer;
         return std::make_shared<const LeaseRecord>(record);
     }
-    static Entry entry(Revision revision, WriteId id) { return {Bucket::lease, worker_key(WorkerNumber{3}), revision, lease(id)}; }
+    static Entry entry(Revision revision, WriteId id) {
+        return {Bucket::lease, worker_key(WorkerNumber{3}), revision, lease(id)};
+    }
     static Entry absent() { return {Bucket::lease, worker_key(WorkerNumber{3}), 0, Absent{}}; }
     std::size_t puts() const {
-        return static_cast<std::size_t>(std::count_if(out.begin(), out.end(), [](const Effect& e) { return std::holds_alternative<Put>(e); }));
+        return static_cast<std::size_t>(
+            std::count_if(out.begin(), out.end(), [](const Effect& e) { return std::holds_alternative<Put>(e); }));
     }
     std::size_t fetches() const {
-        return static_cast<std::size_t>(std::count_if(out.begin(), out.end(), [](const Effect& e) { return std::holds_alternative<Fetch>(e); }));
+        return static_cast<std::size_t>(
+            std::count_if(out.begin(), out.end(), [](const Effect& e) { return std::holds_alternative<Fetch>(e); }));
     }
     auto answer(std::uint32_t attempt, WriteResult result, Revision revision) {
         return write.on_answer(env, {{1, attempt}, result, revision, {}});

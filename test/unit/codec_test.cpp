@@ -22,12 +22,8 @@ std::string replay(std::uint64_t seed) {
            info->name();
 }
 
-SessionId session(std::uint64_t n) {
-    return {n, ~n};
-}
-Partition partition(const std::string& id, std::int64_t weight = 1) {
-    return Partition::from_id(id, weight).value();
-}
+SessionId session(std::uint64_t n) { return {n, ~n}; }
+Partition partition(const std::string& id, std::int64_t weight = 1) { return Partition::from_id(id, weight).value(); }
 
 LeaseRecord sample_lease() {
     return {.id = {session(7), 12},
@@ -60,9 +56,7 @@ AssignmentRecord sample_assignment() {
             .partitions = {partition("orders.eu.1"), partition("orders.eu.2", 17)},
             .revoking = {partition("orders.\"q\\uote\".\xC3\xA9")}};
 }
-ControlRecord sample_control() {
-    return {.frozen = true, .drain = {"pod-a", "two words \"\t"}, .rebalance = 3};
-}
+ControlRecord sample_control() { return {.frozen = true, .drain = {"pod-a", "two words \"\t"}, .rebalance = 3}; }
 
 template <class Record>
 RecordValue value(Record record) {
@@ -219,7 +213,8 @@ TEST(Codec, RefusesANewerMajorAsFuture) {
 // What a worker that reads more says, takes and writes.
 TEST(Codec, ReadsAsFarAsItIsTold) {
     const std::string bytes = with(encode(value(sample_assignment())), R"("v":1)", R"("v":3)");
-    EXPECT_NE(refusal(Bucket::assignment, worker_key({7}), bytes).find("'v' is 3; this version of parti reads up to 1"), std::string::npos);
+    EXPECT_NE(refusal(Bucket::assignment, worker_key({7}), bytes).find("'v' is 3; this version of parti reads up to 1"),
+              std::string::npos);
     const RecordValue refused = decode_up_to(2, Bucket::assignment, worker_key({7}), bytes);
     ASSERT_TRUE(std::holds_alternative<UnreadablePtr>(refused));
     EXPECT_TRUE(std::get<UnreadablePtr>(refused)->future);
@@ -241,9 +236,9 @@ TEST(Codec, LeasesAreWrittenForEverybodyAndSayWhatTheirWorkerReads) {
     EXPECT_NE(bytes.find(R"("speaks":7)"), std::string::npos) << bytes;
     EXPECT_EQ(as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), bytes))->speaks, 7U);
     EXPECT_EQ(as<LeaseRecord>(decode(Bucket::lease, worker_key({7}), encode(value(sample_lease()))))->speaks, kRecordMajorOldest);
-    for (const auto& [junk, says] : {std::pair{R"("speaks":0)", "'speaks' is 0; it must be in 1.."},
-                                     std::pair{R"("speaks":4294967296)", "'speaks' is 4294967296"},
-                                     std::pair{R"("speaks":"7")", "'speaks' is a string"}}) {
+    for (const auto& [junk, says] :
+         {std::pair{R"("speaks":0)", "'speaks' is 0; it must be in 1.."},
+          std::pair{R"("speaks":4294967296)", "'speaks' is 4294967296"}, std::pair{R"("speaks":"7")", "'speaks' is a string"}}) {
         const std::string why = refusal(Bucket::lease, worker_key({7}), with(bytes, R"("speaks":7)", junk));
         EXPECT_NE(why.find(says), std::string::npos) << why;
     }
@@ -262,8 +257,10 @@ TEST(Codec, CountsRequestsInControlAndHead) {
     const auto read = as<ControlRecord>(decode(Bucket::assignment, control_key(), R"({"v":1,"refresh":4})"));
     EXPECT_EQ(read->refresh, 4U);
     EXPECT_EQ(read->rebalance, 0U);
-    EXPECT_NE(refusal(Bucket::assignment, control_key(), R"({"v":1,"refresh":-4})").find("'refresh' is a negative number"), std::string::npos);
-    EXPECT_NE(refusal(Bucket::assignment, head_key(), with(encode(value(head)), R"("rebalanced":1)", R"("rebalanced":"x","y":1)")).find("'rebalanced' is a string"),
+    EXPECT_NE(refusal(Bucket::assignment, control_key(), R"({"v":1,"refresh":-4})").find("'refresh' is a negative number"),
+              std::string::npos);
+    EXPECT_NE(refusal(Bucket::assignment, head_key(), with(encode(value(head)), R"("rebalanced":1)", R"("rebalanced":"x","y":1)"))
+                  .find("'rebalanced' is a string"),
               std::string::npos);
 }
 
@@ -277,7 +274,8 @@ TEST(Codec, HoldsTenThousandNamesToDrainAndNoMore) {
     longest.drain = {std::string(128, 'x')};
     expect_round_trip(Bucket::assignment, control_key(), value(longest));
     longest.drain = {std::string(129, 'x')};
-    EXPECT_NE(refusal(Bucket::assignment, control_key(), encode(value(longest))).find("strings of 1..128 bytes"), std::string::npos);
+    EXPECT_NE(refusal(Bucket::assignment, control_key(), encode(value(longest))).find("strings of 1..128 bytes"),
+              std::string::npos);
 }
 
 struct Junk {
@@ -421,21 +419,11 @@ TEST(Codec, SurvivesMutatedRecords) {
             const std::size_t at = rng.below(bytes.size());
             const char c = kAlphabet[rng.below(kAlphabet.size())];
             switch (rng.below(5)) {
-                case 0:
-                    bytes[at] = c;
-                    break;
-                case 1:
-                    bytes.insert(at, 1, c);
-                    break;
-                case 2:
-                    bytes.erase(at, 1 + rng.below(8));
-                    break;
-                case 3:
-                    bytes.resize(at);
-                    break;
-                default:
-                    bytes.insert(at, bytes.substr(rng.below(bytes.size()), rng.below(24)));
-                    break;
+                case 0: bytes[at] = c; break;
+                case 1: bytes.insert(at, 1, c); break;
+                case 2: bytes.erase(at, 1 + rng.below(8)); break;
+                case 3: bytes.resize(at); break;
+                default: bytes.insert(at, bytes.substr(rng.below(bytes.size()), rng.below(24))); break;
             }
         }
         const RecordValue decoded = decode(sample.bucket, sample.key, bytes);

@@ -25,9 +25,7 @@ std::string problem(const Result<void>& result) {
     EXPECT_EQ(result.error().code, Errc::invalid_config);
     return result.error().detail;
 }
-std::string problem(const Config& config) {
-    return problem(config.validate());
-}
+std::string problem(const Config& config) { return problem(config.validate()); }
 std::string json_problem(std::string_view json) {
     const auto config = Config::from_json(json);
     if (config) return "(valid)";
@@ -252,7 +250,8 @@ TEST(Config, ListsEveryBrokenRule) {
 }
 
 TEST(Config, PresetsAreValidAndKeepTheirOrder) {
-    const std::pair<Timing, Duration> presets[] = {{conservative_timing(), 16500ms}, {balanced_timing(), 6600ms}, {aggressive_timing(), 3300ms}};
+    const std::pair<Timing, Duration> presets[] = {
+        {conservative_timing(), 16500ms}, {balanced_timing(), 6600ms}, {aggressive_timing(), 3300ms}};
     for (const auto& [timing, noticed_after] : presets) {
         Config config = valid_config();
         config.timing = timing;
@@ -284,7 +283,8 @@ TEST(Config, AlertLevelsAscendStrictly) {
 }
 
 TEST(Config, TrustNeedsAnInstanceName) {
-    expect_rules({{"trust", [](Config& c) { c.instance_takeover = InstanceTakeover::trust, c.instance = "pod-0"; },
+    expect_rules({{"trust",
+                   [](Config& c) { c.instance_takeover = InstanceTakeover::trust, c.instance = "pod-0"; },
                    [](Config& c) { c.instance_takeover = InstanceTakeover::trust; },
                    {"instance_takeover is 'trust' and instance is empty"}}});
 }
@@ -297,7 +297,8 @@ TEST(Config, WarnsOfWhatIsAllowedAndRarelyMeant) {
         {[](Config& c) { c.cold_start = ColdStart::wait; }, "cold_start is 'wait' and expected_workers is 0"},
         {[](Config& c) { c.timing.heartbeat = 999ms; }, "timing.heartbeat (999ms) is below a sixth of timing.ttl (6s)"},
         {[](Config& c) { c.timing.grant_timeout = 9999ms; }, "timing.grant_timeout (9999ms) is below timing.drain_timeout (10s)"},
-        {[](Config& c) { c.timing.cold_start_window = 9999ms; }, "timing.cold_start_window (9999ms) is below timing.planned_scale_window (10s)"},
+        {[](Config& c) { c.timing.cold_start_window = 9999ms; },
+         "timing.cold_start_window (9999ms) is below timing.planned_scale_window (10s)"},
         {[](Config& c) {
              c.timing.ttl = 999ms, c.timing.heartbeat = 300ms, c.timing.margin = 100ms, c.timing.stop_budget = 200ms;
          },
@@ -321,8 +322,9 @@ TEST(Config, WarnsOfWhatIsAllowedAndRarelyMeant) {
 }
 
 TEST(ConfigJson, AppliesAPresetFirstWhereverItStands) {
-    for (const std::string_view timing : {R"({"preset":"aggressive","ttl":"2900ms"})", R"({"ttl":"2900ms","preset":"aggressive"})",
-                                          R"({"drain_timeout":"10s","ttl":"2900ms","preset":"aggressive"})"}) {
+    for (const std::string_view timing :
+         {R"({"preset":"aggressive","ttl":"2900ms"})", R"({"ttl":"2900ms","preset":"aggressive"})",
+          R"({"drain_timeout":"10s","ttl":"2900ms","preset":"aggressive"})"}) {
         const auto read = Config::from_json(R"({"group":"orders","timing":)" + std::string(timing) + "}");
         ASSERT_TRUE(read) << read.error().message();
         Config expected = valid_config();
@@ -333,10 +335,12 @@ TEST(ConfigJson, AppliesAPresetFirstWhereverItStands) {
     EXPECT_EQ(Config::from_json(R"({"group":"orders","timing":{"preset":"conservative"}})")->timing.ttl, 15s);
     EXPECT_EQ(Config::from_json(R"({"group":"orders","timing":{"preset":"balanced"}})")->to_json(), valid_config().to_json());
     const std::pair<std::string_view, std::string_view> bad[] = {
-        {R"({"group":"o","timing":{"preset":"quick"}})", "timing.preset is 'quick'; it must be conservative, balanced or aggressive"},
+        {R"({"group":"o","timing":{"preset":"quick"}})",
+         "timing.preset is 'quick'; it must be conservative, balanced or aggressive"},
         {R"({"group":"o","timing":{"preset":3}})", "timing.preset is a number"},
         {R"({"group":"o","timing":{"preset":"balanced","preset":"aggressive"}})", "timing.preset occurs twice"},
-        {R"({"group":"o","timing":{"pre_set":"balanced"}})", "unknown key 'timing.pre_set'; the nearest known key is 'timing.preset'"},
+        {R"({"group":"o","timing":{"pre_set":"balanced"}})",
+         "unknown key 'timing.pre_set'; the nearest known key is 'timing.preset'"},
         {R"({"group":"o","instance_takeover":"force"})", "instance_takeover is 'force'; it must be wait or trust"},
     };
     for (const auto& [json, says] : bad) {

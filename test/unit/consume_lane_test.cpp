@@ -8,7 +8,8 @@
 namespace parti::consume {
 namespace {
 
-// A lane without a connection: what it tries to send shows in the counters and errors (link_down: it tried; lease_lost: it did not).
+// A lane without a connection: what it tries to send shows in the counters and errors (link_down: it tried; lease_lost: it did
+// not).
 class LaneTest : public ::testing::Test {
 protected:
     static void SetUpTestSuite() { ASSERT_EQ(nats_Open(-1), NATS_OK); }  // nats.c's messages need it
@@ -25,7 +26,9 @@ protected:
         shop_->ready = [this](const std::shared_ptr<Lane>&) { ++ready_; };
         shop_->idle = [this](std::uint64_t) { ++idle_; };
         shop_->report = [this](Error error) { errors_.push_back(std::move(error)); };
-        shop_->dead_letter = [this](std::shared_ptr<Delivery> delivery, std::string why) { dead_.emplace_back(std::move(delivery), std::move(why)); };
+        shop_->dead_letter = [this](std::shared_ptr<Delivery> delivery, std::string why) {
+            dead_.emplace_back(std::move(delivery), std::move(why));
+        };
         flow_->set_limits({100, 0});
         lane_ = std::make_shared<Lane>(1, state_, flow_, shop_);
     }
@@ -39,7 +42,8 @@ protected:
         lane_->give_back();
     }
 
-    std::shared_ptr<runtime::SessionTokens> session_ = std::make_shared<runtime::SessionTokens>(runtime::boot_now() + std::chrono::hours(1));
+    std::shared_ptr<runtime::SessionTokens> session_ =
+        std::make_shared<runtime::SessionTokens>(runtime::boot_now() + std::chrono::hours(1));
     std::shared_ptr<runtime::OwnershipState> state_ =
         std::make_shared<runtime::OwnershipState>(*Partition::from_id("orders.eu"), Fence{{1}, 1}, session_);
     std::shared_ptr<Flow> flow_ = std::make_shared<Flow>([] {});

@@ -26,8 +26,8 @@ TEST(SubjectTemplate, NamesThePartitionThatHasTooFewKeys) {
 }
 
 TEST(SubjectTemplate, RefusesWhatIsNoSubject) {
-    for (const char* bad : {"", "orders", "orders.", ".{0}", "a..{0}", "a.*.{0}", "a.>.{0}", "a b.{0}", "a.{x}", "a.{}", "a.{0", "a.0}", "a.{64}",
-                            "$JS.{0}", "a.{-1}"}) {
+    for (const char* bad : {"", "orders", "orders.", ".{0}", "a..{0}", "a.*.{0}", "a.>.{0}", "a b.{0}", "a.{x}", "a.{}", "a.{0",
+                            "a.0}", "a.{64}", "$JS.{0}", "a.{-1}"}) {
         EXPECT_FALSE(SubjectTemplate::parse(bad)) << bad;
     }
     EXPECT_TRUE(SubjectTemplate::parse("dead", "dead_letter_subject", true));
@@ -46,7 +46,8 @@ TEST(Subjects, CoverAsNatsMatches) {
 }
 
 TEST(DurableNames, AreDifferentForDifferentPartitionsAndLegal) {
-    const std::vector<std::string> ids = {"a.b", "a_b", "a-b", "a=5Fb", "a.5Fb", "ab", "a/b", "a\\b", "\xc3\xa4.b", "A.b", "a.b.c", "a.b_c", "a_b.c"};
+    const std::vector<std::string> ids = {"a.b",  "a_b",        "a-b", "a=5Fb", "a.5Fb", "ab",   "a/b",
+                                          "a\\b", "\xc3\xa4.b", "A.b", "a.b.c", "a.b_c", "a_b.c"};
     std::set<std::string> names;
     for (const std::string& id : ids) {
         const auto name = partition_durable("p", partition(id));
@@ -59,8 +60,8 @@ TEST(DurableNames, AreDifferentForDifferentPartitionsAndLegal) {
 
 // nats-server 2.9.10, once it has lost its place at the first message twice.
 TEST(DurableStates, ACountThatWentBelowZeroIsNone) {
-    const auto state = jetstream::parse_durable(
-        R"({"config":{},"ack_floor":{"stream_seq":18446744073709551615},"delivered":{"stream_seq":18446744073709551614},"num_ack_pending":0})");
+    const auto state = jetstream::parse_durable(R"({"config":{},"ack_floor":{"stream_seq":18446744073709551615},)"
+                                                R"("delivered":{"stream_seq":18446744073709551614},"num_ack_pending":0})");
     ASSERT_TRUE(state);
     EXPECT_EQ(state->ack_floor, 0U);
     EXPECT_EQ(state->delivered, 0U);
@@ -75,8 +76,9 @@ TEST(ServerTimes, AreReadToTheNanosecondOrNotAtAll) {
     EXPECT_EQ(parse_utc("1970-01-02T00:00:01Z"), 86'401'000'000'000);
     EXPECT_EQ(parse_utc("2026-11-28T14:57:17.25Z"), 1'795'877'837'250'000'000);
     EXPECT_EQ(parse_utc("2026-11-28T14:57:17.000000001Z"), 1'795'877'837'000'000'001);
-    for (const char* text : {"", "2026-11-28", "2026-11-28T14:57:17", "2026-11-28T14:57:17+01:00", "2026-02-30T00:00:00Z", "2026-11-28T24:00:00Z",
-                             "2026-11-28T14:57:17.Z", "2026-11-28T14:57:17.1234567890Z", "2026-11-28T14:57:17.2xZ", "0001-01-01T00:00:00Z"}) {
+    for (const char* text :
+         {"", "2026-11-28", "2026-11-28T14:57:17", "2026-11-28T14:57:17+01:00", "2026-02-30T00:00:00Z", "2026-11-28T24:00:00Z",
+          "2026-11-28T14:57:17.Z", "2026-11-28T14:57:17.1234567890Z", "2026-11-28T14:57:17.2xZ", "0001-01-01T00:00:00Z"}) {
         EXPECT_EQ(parse_utc(text), 0) << text;
     }
 }

@@ -53,7 +53,9 @@ protected:
         flow->arrived(number, 1);
         lane->push(make_delivery(lane, number));
     }
-    bool entered(std::uint64_t number) { return calls_.at(number - 1).entered.get_future().wait_for(kLong) == std::future_status::ready; }
+    bool entered(std::uint64_t number) {
+        return calls_.at(number - 1).entered.get_future().wait_for(kLong) == std::future_status::ready;
+    }
     void let_go(std::uint64_t number) { calls_.at(number - 1).go_on.set_value(); }
     // The watchdog's two looks, kTimeout later each.
     void look_twice() {
@@ -91,8 +93,10 @@ protected:
                                 std::make_shared<runtime::Logger>(LogSink())};
     std::atomic<int> stuck_{0};
     const std::shared_ptr<jetstream::Outlet> outlet_ = std::make_shared<jetstream::Outlet>(nullptr);
-    std::shared_ptr<Runner> runner_ = std::make_shared<Runner>(executor_, outlet_, kTimeout, [this](Duration, bool) { ++stuck_; });
-    std::shared_ptr<runtime::SessionTokens> session_ = std::make_shared<runtime::SessionTokens>(runtime::boot_now() + std::chrono::hours(1));
+    std::shared_ptr<Runner> runner_ =
+        std::make_shared<Runner>(executor_, outlet_, kTimeout, [this](Duration, bool) { ++stuck_; });
+    std::shared_ptr<runtime::SessionTokens> session_ =
+        std::make_shared<runtime::SessionTokens>(runtime::boot_now() + std::chrono::hours(1));
     std::shared_ptr<Shop> shop_ = std::make_shared<Shop>();
     std::vector<Call> calls_{4};
 };

@@ -1,6 +1,7 @@
 // CoreBench: a few cores around one store, in one queue of virtual time, without faults unless a test asks for one.
 //
-// Role      For unit tests of stories: what a test says happens, and nothing else. The simulation (test/simulation) is for the rest.
+// Role      For unit tests of stories: what a test says happens, and nothing else. The simulation (test/simulation) is for the
+//           rest.
 // Model     Every put, answer and delivery takes `latency`. Watches are perfect: every core hears what it asked for, in order.
 // Threads   One.
 #pragma once
@@ -73,18 +74,19 @@ public:
         std::vector<std::string> notes;
         std::vector<AlertLevel> alerts;
         int refreshes = 0;
-        std::uint32_t speaks = kRecordMajor;          // records of a higher major reach it as unreadable
+        std::uint32_t speaks = kRecordMajor;            // records of a higher major reach it as unreadable
         std::map<std::uint64_t, std::string> tokens;    // grant -> partition, valid ones
         std::map<std::uint64_t, std::string> draining;  // revoked, and not released by its user yet
         std::vector<State> states;
-        std::vector<Bucket> created;                  // buckets it wanted to be made again
+        std::vector<Bucket> created;  // buckets it wanted to be made again
         bool dead = false;
-        bool cut = false;                             // neither hears nor is heard
+        bool cut = false;  // neither hears nor is heard
         bool release_at_once = true;
         std::vector<std::uint64_t> unreleased;
 
         bool said(std::string_view what) const {
-            return std::any_of(notes.begin(), notes.end(), [what](const std::string& note) { return note.find(what) != std::string::npos; });
+            return std::any_of(notes.begin(), notes.end(),
+                               [what](const std::string& note) { return note.find(what) != std::string::npos; });
         }
     };
 
@@ -99,8 +101,8 @@ public:
         nodes_.push_back(std::make_unique<Node>());
         Node& node = *nodes_.back();
         node.speaks = speaks;
-        node.core =
-            std::make_unique<core::WorkerCore>(config, std::make_shared<FirstFit>(), seed_ * 1000 + nodes_.size(), nodes_.size(), speaks);
+        node.core = std::make_unique<core::WorkerCore>(config, std::make_shared<FirstFit>(), seed_ * 1000 + nodes_.size(),
+                                                       nodes_.size(), speaks);
         const std::size_t index = nodes_.size() - 1;
         feed(index, core::PartitionsChanged{partitions_});
         feed(index, core::Start{});
@@ -157,7 +159,8 @@ public:
             later(latency, [this, i] { feed(i, core::SnapshotDone{nodes_[i]->interest.id}); });
         }
     }
-    // How many workers hold the partition that most of them hold: by a valid token, or because their user has not let go of it yet.
+    // How many workers hold the partition that most of them hold: by a valid token, or because their user has not let go of it
+    // yet.
     int owners_most() const {
         std::map<std::string, int> owners;
         int most = 0;
@@ -258,7 +261,6 @@ public:
     std::function<bool(std::size_t node, const Entry&)> let_hear;
 
 private:
-
     void later(Duration after, std::function<void()> action) { queue_.emplace(now_ + after, std::move(action)); }
 
     bool step(core::Instant end) {
@@ -321,12 +323,14 @@ private:
         Node& node = *nodes_[index];
         if (const auto* put = std::get_if<core::Put>(&effect)) {
             ++puts_;
-            if (!node.cut && (!let_put || let_put(index, *put))) later(latency, [this, index, copy = *put] { arrive(index, copy); });
+            if (!node.cut && (!let_put || let_put(index, *put)))
+                later(latency, [this, index, copy = *put] { arrive(index, copy); });
         } else if (const auto* fetch = std::get_if<core::Fetch>(&effect)) {
             if (node.cut) return;
             later(latency, [this, index, copy = *fetch] {
                 const auto it = store_.find({copy.bucket, copy.key});
-                const Entry entry = read_by(*nodes_[index], it != store_.end() ? it->second : Entry{copy.bucket, copy.key, 0, Absent{}});
+                const Entry entry =
+                    read_by(*nodes_[index], it != store_.end() ? it->second : Entry{copy.bucket, copy.key, 0, Absent{}});
                 later(latency, [this, index, copy, entry] { feed(index, core::FetchAnswered{copy.token, entry}); });
             });
         } else if (const auto* interest = std::get_if<core::SetInterest>(&effect)) {
@@ -343,7 +347,8 @@ private:
             for (const std::uint64_t grant : revoked->grants) {
                 if (auto token = node.tokens.extract(grant)) node.draining.insert(std::move(token));
             }
-            if (node.release_at_once) later(latency, [this, index, copy = revoked->grants] { feed(index, core::ReleaseDone{copy}); });
+            if (node.release_at_once)
+                later(latency, [this, index, copy = revoked->grants] { feed(index, core::ReleaseDone{copy}); });
             else node.unreleased.insert(node.unreleased.end(), revoked->grants.begin(), revoked->grants.end());
         } else if (std::get_if<core::SessionEnded>(&effect) != nullptr) {
             node.tokens.clear();

@@ -1,4 +1,5 @@
-// Stories of a store that loses what it acknowledged: what workers keep, what leaders wait for, and who makes a bucket again.
+// Stories of a store that loses what it acknowledged: what workers keep, what leaders wait for, and who makes a bucket
+// again.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -31,7 +32,8 @@ TEST(CoreLoss, ARolledBackAssignmentBucketMakesNobodyOwnWhatAnotherHolds) {
     ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(2).tokens.size() == 8; }, 10s));
     const Epoch before = bench.core(0).epoch();
     bench.roll_back(before_third);  // its records give the first two what the third holds now
-    expect_single_owners_until(bench, [&] { return bench.leaders() == 1 && bench.core(0).applied().epoch > before; }, 20s);
+    expect_single_owners_until(
+        bench, [&] { return bench.leaders() == 1 && bench.core(0).applied().epoch > before; }, 20s);
     EXPECT_TRUE(bench.node(0).said("lost its history"));
     bench.run_for(5s);
     EXPECT_TRUE(bench.covered());
@@ -44,7 +46,8 @@ TEST(CoreLoss, AnEmptyAssignmentBucketStartsAboveEveryEpochThatWorkersKnow) {
     ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(2).tokens.size() == 4; }, 10s));
     const Epoch before = bench.core(0).epoch();
     bench.roll_back({Bucket::assignment, {}, 0});
-    expect_single_owners_until(bench, [&] { return bench.leaders() == 1 && bench.core(1).applied().epoch > before; }, 20s);
+    expect_single_owners_until(
+        bench, [&] { return bench.leaders() == 1 && bench.core(1).applied().epoch > before; }, 20s);
     for (std::size_t i = 0; i < 3; ++i) EXPECT_GT(bench.core(i).applied().epoch, before) << i;
 }
 

@@ -17,12 +17,8 @@ Config config() {
     return out;
 }
 
-std::uint64_t plans_by(const WorkerStats& stats, PlanReason reason) {
-    return stats.plans_by[static_cast<std::size_t>(reason)];
-}
-std::uint64_t entered(const WorkerStats& stats, State state) {
-    return stats.states_entered[static_cast<std::size_t>(state)];
-}
+std::uint64_t plans_by(const WorkerStats& stats, PlanReason reason) { return stats.plans_by[static_cast<std::size_t>(reason)]; }
+std::uint64_t entered(const WorkerStats& stats, State state) { return stats.states_entered[static_cast<std::size_t>(state)]; }
 
 bool settled(CoreBench& bench) {
     for (std::size_t i = 0; i < bench.size(); ++i) {
@@ -119,7 +115,8 @@ TEST(CoreMetrics, HeartbeatsAndStatesAndTroubleAreCounted) {
     bench.run_for(3s);
     WorkerStats stats = bench.core(0).stats();
     EXPECT_GE(stats.renewals, 9U);
-    EXPECT_EQ(stats.renewal_time, static_cast<std::int64_t>(stats.renewals) * stats.renewal_time_max) << "every one takes the same here";
+    EXPECT_EQ(stats.renewal_time, static_cast<std::int64_t>(stats.renewals) * stats.renewal_time_max)
+        << "every one takes the same here";
     EXPECT_GE(stats.renewal_time_max, 10ms);
     EXPECT_EQ(stats.records_confirmed > 0, true);
     EXPECT_GE(stats.publish_time, static_cast<std::int64_t>(stats.records_confirmed) * 10ms);
@@ -148,7 +145,8 @@ TEST(CoreMetrics, ARefreshIsHeardAfterTheCounterWentBack) {
     bench.add();
     ASSERT_TRUE(bench.run_until([&] { return settled(bench); }, 5s));
     const auto ask = [&](std::uint64_t refresh) {
-        bench.scribble(Bucket::assignment, control_key(), std::make_shared<const ControlRecord>(ControlRecord{.refresh = refresh}));
+        bench.scribble(Bucket::assignment, control_key(),
+                       std::make_shared<const ControlRecord>(ControlRecord{.refresh = refresh}));
         bench.run_for(100ms);
         return bench.node(0).refreshes;
     };

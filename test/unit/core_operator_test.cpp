@@ -85,7 +85,8 @@ TEST(CoreFreeze, AnUnreadableControlRecordChangesNothingAndIsReported) {
     EXPECT_EQ(bench.core(0).phase(), LeaderPhase::frozen);
     EXPECT_TRUE(bench.node(0).said("control is not JSON"));
     bench.scribble(Bucket::assignment, control_key(), Absent{});
-    EXPECT_TRUE(bench.run_until([&] { return bench.core(0).phase() == LeaderPhase::idle; }, 5s)) << "a deleted record asks for nothing";
+    EXPECT_TRUE(bench.run_until([&] { return bench.core(0).phase() == LeaderPhase::idle; }, 5s))
+        << "a deleted record asks for nothing";
 }
 
 TEST(CoreDrain, EmptiesASessionKeepsTheOthersWhereTheyAreAndTakesItBackAfterwards) {
@@ -97,7 +98,8 @@ TEST(CoreDrain, EmptiesASessionKeepsTheOthersWhereTheyAreAndTakesItBackAfterward
     ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(2).tokens.empty(); }, 5s));
     EXPECT_EQ(bench.core(2).state(), State::stable);
     EXPECT_TRUE(bench.node(2).said("operators drain this worker"));
-    for (const auto& [grant, partition] : kept_before) EXPECT_TRUE(bench.node(0).tokens.contains(grant)) << partition << " was touched";
+    for (const auto& [grant, partition] : kept_before)
+        EXPECT_TRUE(bench.node(0).tokens.contains(grant)) << partition << " was touched";
     bench.run_for(5s);
     EXPECT_TRUE(bench.node(2).tokens.empty());
     control(bench, {});
@@ -196,12 +198,13 @@ TEST_P(CoreMassFailure, DelaysDeathsOnlyWhenMoreThanHalfAndAtLeastFourGoTogether
     const Duration crash = config_with_grace.timing.ttl + config_with_grace.timing.margin + 500ms;
     EXPECT_EQ(bench.run_until([&] { return bench.covered(); }, crash), !c.grace);
     EXPECT_EQ(bench.node(chief).said("went silent together"), c.grace);
-    EXPECT_TRUE(bench.run_until([&] { return bench.covered(); }, config_with_grace.timing.recovery_grace + 1s)) << "the grace ends";
+    EXPECT_TRUE(bench.run_until([&] { return bench.covered(); }, config_with_grace.timing.recovery_grace + 1s))
+        << "the grace ends";
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, CoreMassFailure,
-                         ::testing::Values(MassCase{8, 1, false}, MassCase{8, 4, false}, MassCase{8, 5, true}, MassCase{8, 7, true},
-                                           MassCase{4, 3, false}, MassCase{5, 4, true}),
+                         ::testing::Values(MassCase{8, 1, false}, MassCase{8, 4, false}, MassCase{8, 5, true},
+                                           MassCase{8, 7, true}, MassCase{4, 3, false}, MassCase{5, 4, true}),
                          [](const auto& test) {
                              return std::to_string(test.param.lost) + "of" + std::to_string(test.param.workers);
                          });
@@ -232,7 +235,8 @@ TEST(CoreMassFailureReturn, ThoseWhoComeBackWithinTheGraceKeepTheirSessions) {
         EXPECT_EQ(bench.core(i).stats().sessions_lost, 0u) << i << notes;
     }
     bench.node((chief + 1) % 6).dead = true;
-    EXPECT_TRUE(bench.run_until([&] { return bench.covered(); }, c.timing.ttl + c.timing.margin + 500ms)) << "the guard is armed anew, and off";
+    EXPECT_TRUE(bench.run_until([&] { return bench.covered(); }, c.timing.ttl + c.timing.margin + 500ms))
+        << "the guard is armed anew, and off";
 }
 
 // Three workers: too few for the guard. Whoever is back first must not declare the others dead for an outage of the store.
@@ -269,7 +273,8 @@ TEST(CoreAlert, RisesWithTimeAndEndsWithTheNextLease) {
     ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 5s));
     bench.cut(0);
     bench.run_for(11min);
-    EXPECT_EQ(bench.node(0).alerts, (std::vector<AlertLevel>{AlertLevel::info, AlertLevel::warning, AlertLevel::error, AlertLevel::critical}));
+    EXPECT_EQ(bench.node(0).alerts,
+              (std::vector<AlertLevel>{AlertLevel::info, AlertLevel::warning, AlertLevel::error, AlertLevel::critical}));
     EXPECT_EQ(bench.core(0).alert(), AlertLevel::critical);
     bench.heal(0);
     ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 5s));
@@ -290,7 +295,8 @@ TEST(CoreTakeover, TrustTakesTheNumberAtOnceAndTheOldProcessStops) {
     ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 5s));
     const auto number = bench.core(0).number();
     const std::size_t next = bench.add(named(InstanceTakeover::trust));
-    ASSERT_TRUE(bench.run_until([&] { return bench.core(next).state() == State::stable && bench.core(0).state() == State::stopped; }, 500ms));
+    ASSERT_TRUE(bench.run_until(
+        [&] { return bench.core(next).state() == State::stable && bench.core(0).state() == State::stopped; }, 500ms));
     EXPECT_EQ(bench.core(next).number(), number);
     EXPECT_TRUE(bench.node(0).said("taken over by another process with instance name 'pod-a'"));
     ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 5s));
@@ -343,8 +349,10 @@ TEST(CoreUpgrade, TheRecordMajorFollowsTheOldestLivingWorkerUpAndDown) {
         EXPECT_TRUE(record == nullptr || (*record)->major == 2u);
     }
     const std::size_t old_again = bench.add(config(), 1);
-    ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(old_again).tokens.size() == 10 &&
-                                             bench.node(first_new).tokens.size() == 10; }, 10s)) << "an old one joins: back to 1";
+    ASSERT_TRUE(bench.run_until(
+        [&] { return bench.covered() && bench.node(old_again).tokens.size() == 10 && bench.node(first_new).tokens.size() == 10; },
+        10s))
+        << "an old one joins: back to 1";
     EXPECT_EQ(bench.head().major, 1u);
     EXPECT_EQ(bench.core(first_new).stats().sessions_lost, 0u);
 }

@@ -64,7 +64,8 @@ TEST(CoreStory, AJoinerIsServedWithoutTouchingWhatDoesNotMove) {
     const auto before = bench.node(0).tokens;
     bench.add();
     ASSERT_TRUE(bench.run_until([&] { return bench.covered() && bench.node(1).tokens.size() == 10; }, 5s));
-    for (const auto& [grant, partition] : bench.node(0).tokens) EXPECT_TRUE(before.contains(grant)) << partition << " was granted anew";
+    for (const auto& [grant, partition] : bench.node(0).tokens)
+        EXPECT_TRUE(before.contains(grant)) << partition << " was granted anew";
     EXPECT_EQ(bench.node(0).tokens.size(), 10U);
 }
 
@@ -215,7 +216,8 @@ TEST(CoreStory, AnEvictedSessionStops) {
 
 TEST(CoreStory, AnUnreadableHeadIsReportedAndNeverOverwritten) {
     CoreBench bench(story_config(), 4);
-    bench.scribble(Bucket::assignment, head_key(), std::make_shared<const Unreadable>(Unreadable{{Errc::malformed_record, "junk"}, false}));
+    bench.scribble(Bucket::assignment, head_key(),
+                   std::make_shared<const Unreadable>(Unreadable{{Errc::malformed_record, "junk"}, false}));
     bench.add();
     bench.run_for(10s);
     EXPECT_EQ(bench.leaders(), 0U);

@@ -58,12 +58,8 @@ struct FakeClock {
     void advance(Duration d) { ns += d.count(); }
 };
 
-std::shared_ptr<Logger> silent() {
-    return std::make_shared<Logger>(LogSink{});
-}
-CallbackTask task(std::function<void()> run) {
-    return {"on_test", std::move(run), nullptr};
-}
+std::shared_ptr<Logger> silent() { return std::make_shared<Logger>(LogSink{}); }
+CallbackTask task(std::function<void()> run) { return {"on_test", std::move(run), nullptr}; }
 
 TEST(Executor, RunsTheTasksOfOneQueueInOrderAndOneAtATime) {
     Executor executor(4, boot_now, silent());

@@ -6,16 +6,13 @@
 namespace parti::runtime {
 namespace {
 
-SessionId session(std::uint64_t n) {
-    return {n, ~n};
-}
-std::string hex(std::uint64_t n) {
-    return to_string(session(n));
-}
+SessionId session(std::uint64_t n) { return {n, ~n}; }
+std::string hex(std::uint64_t n) { return to_string(session(n)); }
 
 class Records {
 public:
-    Records& lease(std::uint32_t number, std::uint64_t id, Fence applied, LeaseState state = LeaseState::live, const std::string& instance = {}) {
+    Records& lease(std::uint32_t number, std::uint64_t id, Fence applied, LeaseState state = LeaseState::live,
+                   const std::string& instance = {}) {
         LeaseRecord record;
         record.id = {session(id), 1};
         record.incarnation = {1};
@@ -128,13 +125,16 @@ TEST(GroupStatus, UnreadableKeysAreListedAndNothingIsGuessed) {
 
 TEST(DrainList, TakesSessionsInstancesAndNumbers) {
     const GroupStatus s = healthy().status();
-    const auto drained = [&](std::string_view name, DrainScope scope = DrainScope::present) { return with_drained({}, {}, s, name, scope); };
+    const auto drained = [&](std::string_view name, DrainScope scope = DrainScope::present) {
+        return with_drained({}, {}, s, name, scope);
+    };
     EXPECT_EQ(drained(hex(20)).value(), List{hex(20)});
     EXPECT_EQ(drained("pod-b").value(), List{"pod-b"});
     EXPECT_EQ(drained("2").value(), List{hex(20)});
     EXPECT_EQ(drained("pod-z", DrainScope::in_advance).value(), List{"pod-z"});
     EXPECT_EQ(with_drained({"pod-b"}, {}, s, "pod-b", DrainScope::present).value(), List{"pod-b"}) << "once";
-    for (const std::string_view unknown : {"pod-z", "3", "01x"}) EXPECT_EQ(drained(unknown).error().code, Errc::not_found) << unknown;
+    for (const std::string_view unknown : {"pod-z", "3", "01x"})
+        EXPECT_EQ(drained(unknown).error().code, Errc::not_found) << unknown;
     EXPECT_EQ(drained(hex(77), DrainScope::in_advance).error().code, Errc::not_found) << "a session cannot come later";
     for (const std::string& bad : {std::string(), std::string("a b"), std::string(129, 'x'), std::string("a\n")}) {
         EXPECT_EQ(drained(bad, DrainScope::in_advance).error().code, Errc::invalid_argument) << bad;

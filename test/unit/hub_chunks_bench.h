@@ -57,9 +57,7 @@ inline AssignmentPtr record(WriteId id, std::size_t count, std::uint64_t seed) {
     return out;
 }
 
-inline RecordValue stored(const SimStore& store) {
-    return testutil::stored_assignment(store, kAssignment, kKey);
-}
+inline RecordValue stored(const SimStore& store) { return testutil::stored_assignment(store, kAssignment, kKey); }
 
 // One process: a client, a hub, a member that hears of everything.
 struct Process {
@@ -177,7 +175,8 @@ protected:
 
 inline void expect_record(const RecordValue& value, const AssignmentRecord& wanted) {
     const auto* found = std::get_if<AssignmentPtr>(&value);
-    ASSERT_NE(found, nullptr) << (std::holds_alternative<UnreadablePtr>(value) ? std::get<UnreadablePtr>(value)->error.detail : "");
+    ASSERT_NE(found, nullptr) << (std::holds_alternative<UnreadablePtr>(value) ? std::get<UnreadablePtr>(value)->error.detail
+                                                                               : "");
     EXPECT_EQ(**found, wanted);
 }
 

@@ -113,9 +113,7 @@ TEST_F(HubTurns, AnAnswerOvertakesWhatManyMembersAreStillOwed) {
     put.record = record(kRecords + 1, 1);
     hub_->put(ids_.back(), put);
     hub_->fetch(ids_.front(), {{6, 1}, Bucket::lease, worker_key({1})});
-    run_until([&] {
-        return !all<core::WriteAnswered>(kMembers - 1).empty() && !all<core::FetchAnswered>(0).empty();
-    });
+    run_until([&] { return !all<core::WriteAnswered>(kMembers - 1).empty() && !all<core::FetchAnswered>(0).empty(); });
     EXPECT_EQ(all<core::WriteAnswered>(kMembers - 1)[0].result, core::WriteResult::done);
     EXPECT_GT(hub_->queued(), kMembers * kRecords / 4) << "the answers waited for the news";
     // Nobody misses anything for it.

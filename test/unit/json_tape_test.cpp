@@ -18,18 +18,12 @@ using Kind = Tape::Kind;
 
 nlohmann::json to_dom(Tape::Value value) {
     switch (value.kind()) {
-        case Kind::null:
-            return nullptr;
-        case Kind::boolean:
-            return value.boolean();
-        case Kind::unsigned_number:
-            return value.number();
-        case Kind::negative_number:
-            return std::bit_cast<std::int64_t>(value.number());
-        case Kind::real_number:
-            return value.real();
-        case Kind::text:
-            return std::string(value.text());
+        case Kind::null: return nullptr;
+        case Kind::boolean: return value.boolean();
+        case Kind::unsigned_number: return value.number();
+        case Kind::negative_number: return std::bit_cast<std::int64_t>(value.number());
+        case Kind::real_number: return value.real();
+        case Kind::text: return std::string(value.text());
         case Kind::array: {
             nlohmann::json out = nlohmann::json::array();
             for (auto item = value.begin(); item != value.end(); item = item.next()) out.push_back(to_dom(item));
@@ -153,18 +147,10 @@ TEST(JsonTape, ReadsMutatedTextAsNlohmannReads) {
             const std::size_t at = rng.below(bytes.size());
             const char c = kAlphabet[rng.below(kAlphabet.size())];
             switch (rng.below(4)) {
-                case 0:
-                    bytes[at] = c;
-                    break;
-                case 1:
-                    bytes.insert(at, 1, c);
-                    break;
-                case 2:
-                    bytes.erase(at, 1 + rng.below(6));
-                    break;
-                default:
-                    bytes.insert(at, bytes.substr(rng.below(bytes.size()), rng.below(24)));
-                    break;
+                case 0: bytes[at] = c; break;
+                case 1: bytes.insert(at, 1, c); break;
+                case 2: bytes.erase(at, 1 + rng.below(6)); break;
+                default: bytes.insert(at, bytes.substr(rng.below(bytes.size()), rng.below(24))); break;
             }
         }
         expect_as_nlohmann(bytes);

@@ -24,7 +24,8 @@ protected:
         for (std::uint64_t s = 1; s <= 10; ++s) add(0, s, static_cast<int>(s) * 100 + 5);
     }
 
-    void add(std::size_t process, std::uint64_t sequence, int begin_ms, int end_ms = 0, HandlingResult result = HandlingResult::success) {
+    void add(std::size_t process, std::uint64_t sequence, int begin_ms, int end_ms = 0,
+             HandlingResult result = HandlingResult::success) {
         Handling h;
         h.partition = "p";
         h.sequence = h.stream_sequence = sequence;
@@ -49,9 +50,9 @@ protected:
     using Classes = std::map<std::string, std::uint64_t>;
     static Classes classes(const LedgerReport& report) {
         const LedgerCounts& c = report.counts;
-        Classes out = {{"lost", c.lost},         {"unacked", c.unacked},     {"replayed", c.replayed},   {"late", c.late_starts},
-                       {"dup", c.duplicates},    {"reordered", c.reordered}, {"overlap", c.overlaps},    {"not_owned", c.not_owned},
-                       {"foreign", c.foreign},   {"twice", c.published_twice}, {"stale", c.stale}};
+        Classes out = {{"lost", c.lost},       {"unacked", c.unacked},       {"replayed", c.replayed}, {"late", c.late_starts},
+                       {"dup", c.duplicates},  {"reordered", c.reordered},   {"overlap", c.overlaps},  {"not_owned", c.not_owned},
+                       {"foreign", c.foreign}, {"twice", c.published_twice}, {"stale", c.stale}};
         std::erase_if(out, [](const auto& item) { return item.second == 0; });
         return out;
     }
@@ -289,8 +290,9 @@ TEST_F(LedgerTest, LinesSurviveWritingAndReading) {
 TEST_F(LedgerTest, AMalformedLineIsNamed) {
     const std::string good = "H 1 2 p 1 1 1 1 1 s\n";
     ASSERT_TRUE(parse_handlings("h", good, false));
-    for (const std::string bad : {"H 1 2 p 1 1 1 1 1\n", "H 1 2 p 1 1 1 1 1 s s\n", "H 2 1 p 1 1 1 1 1 s\n", "H 1 2 p x 1 1 1 1 s\n",
-                                  "H 1 2 p 1 1 1 1 1 y\n", "h 1 2 p 1 1 1 1 1 s\n", "H 1 2  1 1 1 1 1 s\n", "\n", "H 1 2 p 1 1"}) {
+    for (const std::string bad :
+         {"H 1 2 p 1 1 1 1 1\n", "H 1 2 p 1 1 1 1 1 s s\n", "H 2 1 p 1 1 1 1 1 s\n", "H 1 2 p x 1 1 1 1 s\n",
+          "H 1 2 p 1 1 1 1 1 y\n", "h 1 2 p 1 1 1 1 1 s\n", "H 1 2  1 1 1 1 1 s\n", "\n", "H 1 2 p 1 1"}) {
         const auto read = parse_handlings("h", good + bad, false);
         ASSERT_FALSE(read) << bad;
         EXPECT_NE(read.error().find("h:2:"), std::string::npos) << read.error();
@@ -317,7 +319,7 @@ TEST(OwnersOfATimeline, SayWhoseLeaseEndedBeforeTheRelease) {
     };
     ProcessHistory process;
     process.label = "one";
-    process.events = {event(Kind::session, 10),      event(Kind::grant, 20, "p.a"),   event(Kind::grant, 20, "p.b"),
+    process.events = {event(Kind::session, 10),       event(Kind::grant, 20, "p.a"),   event(Kind::grant, 20, "p.b"),
                       event(Kind::revoke, 30, "p.a"), event(Kind::release, 40, "p.a"), event(Kind::session_end, 50),
                       event(Kind::revoke, 60, "p.b"), event(Kind::release, 70, "p.b")};
     const Owners owners = owners_of(check_history({process}));

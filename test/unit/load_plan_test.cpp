@@ -30,7 +30,8 @@ LoadPlan plan_of(Weights weights, std::vector<LoadPhase> phases, std::uint32_t p
 TEST(LoadSchedule, ASteadyRateIsEvenlySpaced) {
     const auto due = all(plan_of(Weights::uniform, {{2000ms, 500, 500}}));
     ASSERT_EQ(due.size(), 1000U);
-    for (std::size_t i = 0; i < due.size(); ++i) EXPECT_NEAR(static_cast<double>(due[i].offset_ns), static_cast<double>(i) * 2e6, 2);
+    for (std::size_t i = 0; i < due.size(); ++i)
+        EXPECT_NEAR(static_cast<double>(due[i].offset_ns), static_cast<double>(i) * 2e6, 2);
 }
 
 TEST(LoadSchedule, ARampHasItsIntegralAndItsOrder) {
@@ -43,7 +44,7 @@ TEST(LoadSchedule, ARampHasItsIntegralAndItsOrder) {
     const auto before = [&](std::int64_t ms) {
         return std::count_if(due.begin(), due.end(), [&](const DueMessage& d) { return d.offset_ns < ms * 1'000'000; });
     };
-    EXPECT_NEAR(static_cast<double>(before(500)), 125, 1);   // t^2 / 2
+    EXPECT_NEAR(static_cast<double>(before(500)), 125, 1);  // t^2 / 2
     EXPECT_NEAR(static_cast<double>(before(1000)), 500, 1);
     EXPECT_NEAR(static_cast<double>(before(2000)), 1500, 1);
     EXPECT_NEAR(static_cast<double>(before(2500)), 1875, 1);
@@ -57,7 +58,9 @@ TEST(LoadSchedule, FractionsOfPhasesAddUp) {
 
 TEST(LoadSchedule, OneSeedIsOneSchedule) {
     LoadPlan plan = plan_of(Weights::zipf, {{1000ms, 100, 2000}});
-    const auto same = [](const DueMessage& a, const DueMessage& b) { return a.offset_ns == b.offset_ns && a.partition == b.partition; };
+    const auto same = [](const DueMessage& a, const DueMessage& b) {
+        return a.offset_ns == b.offset_ns && a.partition == b.partition;
+    };
     const auto first = all(plan), second = all(plan);
     EXPECT_TRUE(std::equal(first.begin(), first.end(), second.begin(), second.end(), same));
     plan.seed = 43;
@@ -116,7 +119,8 @@ TEST(LoadPayload, IsReadAndRefused) {
     ASSERT_TRUE(payload);
     EXPECT_EQ(payload->sequence, 17U);
     EXPECT_EQ(payload->intended_ns, 123456789);
-    for (const char* bad : {"", "17", "17 ", "17 5", "0 5 .", "x 5 .", "17 x .", " 17 5 ."}) EXPECT_FALSE(parse_load_payload(bad)) << bad;
+    for (const char* bad : {"", "17", "17 ", "17 5", "0 5 .", "x 5 .", "17 x .", " 17 5 ."})
+        EXPECT_FALSE(parse_load_payload(bad)) << bad;
 }
 
 }  // namespace

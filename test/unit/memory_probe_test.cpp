@@ -7,7 +7,8 @@ namespace parti::test {
 namespace {
 
 const char* const status_text =
-    "Name:\tworker-host\nState:\tS (sleeping)\nVmHWM:\t   9000 kB\nVmRSS:\t    8000 kB\nRssAnon:\t    1234 kB\nRssFile:\t 6766 kB\n"
+    "Name:\tworker-host\nState:\tS (sleeping)\nVmHWM:\t   9000 kB\nVmRSS:\t    8000 kB\nRssAnon:\t    1234 kB\nRssFile:\t 6766 "
+    "kB\n"
     "Threads:\t7\nvoluntary_ctxt_switches:\t42\nnonvoluntary_ctxt_switches:\t3\n";
 
 TEST(MemoryProbe, ReadsStatus) {
@@ -32,9 +33,10 @@ TEST(MemoryProbe, RefusesAStatusWithoutMemory) {
 
 TEST(MemoryProbe, ReadsRollup) {
     MemorySample sample;
-    ASSERT_TRUE(parse_rollup("5500-7ffe ---p 00000000 00:00 0    [rollup]\nRss:  100 kB\nPss:   60 kB\nPss_Dirty: 40 kB\n"
-                             "Pss_Anon:  30 kB\nPrivate_Clean: 5 kB\nPrivate_Dirty:  25 kB\n",
-                             sample));
+    ASSERT_TRUE(
+        parse_rollup("5500-7ffe ---p 00000000 00:00 0    [rollup]\nRss:  100 kB\nPss:   60 kB\nPss_Dirty: 40 kB\n"
+                     "Pss_Anon:  30 kB\nPrivate_Clean: 5 kB\nPrivate_Dirty:  25 kB\n",
+                     sample));
     EXPECT_EQ(sample.pss.value_or(0), 60U * 1024);
     EXPECT_EQ(sample.pss_anon.value_or(0), 30U * 1024);
     EXPECT_EQ(sample.private_dirty.value_or(0), 25U * 1024);
@@ -62,7 +64,8 @@ TEST(MemoryProbe, ReadsTheCpuTimeOfOneThread) {
 }
 
 TEST(MemoryProbe, ReadsPressure) {
-    const auto pressure = parse_pressure("some avg10=1.50 avg60=2.25 avg300=0.00 total=123456\nfull avg10=0.10 avg60=0.20 avg300=0.30 total=99\n");
+    const auto pressure =
+        parse_pressure("some avg10=1.50 avg60=2.25 avg300=0.00 total=123456\nfull avg10=0.10 avg60=0.20 avg300=0.30 total=99\n");
     ASSERT_TRUE(pressure) << pressure.error();
     EXPECT_DOUBLE_EQ(pressure->some.avg10, 1.5);
     EXPECT_DOUBLE_EQ(pressure->some.avg60, 2.25);

@@ -8,9 +8,7 @@
 namespace parti::runtime {
 namespace {
 
-core::Instant at(std::int64_t ns) {
-    return core::Instant(Duration(ns));
-}
+core::Instant at(std::int64_t ns) { return core::Instant(Duration(ns)); }
 
 class OwnershipTest : public ::testing::Test {
 protected:

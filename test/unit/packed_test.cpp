@@ -90,7 +90,8 @@ TEST(Packed, ARecordComesBackFromEachOfItsForms) {
 
 TEST(Packed, IdsThatAreAlikePackToLittle) {
     AssignmentRecord r = record(0);
-    for (int i = 0; i < 20'000; ++i) r.partitions.push_back(Partition::from_id("orders.eu." + std::to_string(100'000 + i)).value());
+    for (int i = 0; i < 20'000; ++i)
+        r.partitions.push_back(Partition::from_id("orders.eu." + std::to_string(100'000 + i)).value());
     const std::size_t plain = encode(std::make_shared<const AssignmentRecord>(r)).size();
     EXPECT_LT(packed(r).size() * 4, plain);
 }
@@ -122,8 +123,9 @@ TEST(Packed, ChunksNameTheirWriteAndPlace) {
     EXPECT_EQ(back->id, chunk.id);
     EXPECT_EQ(back->index, chunk.index);
     EXPECT_EQ(back->piece, chunk.piece);
-    for (const std::string bad : {"", "\n", "x", "{}\nabc", R"({"v":2,"w":"00000000000000010000000000000002","s":3,"chunk":0})"
-                                                            "\nabc",
+    for (const std::string bad : {"", "\n", "x", "{}\nabc",
+                                  R"({"v":2,"w":"00000000000000010000000000000002","s":3,"chunk":0})"
+                                  "\nabc",
                                   R"({"v":1,"w":"00000000000000010000000000000002","s":3,"chunk":65536})"
                                   "\nabc",
                                   R"({"v":1,"w":"00000000000000010000000000000002","s":3,"chunk":0})"}) {

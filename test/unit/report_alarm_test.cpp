@@ -8,8 +8,8 @@ namespace parti::report {
 namespace {
 
 constexpr int kTrials = 3000;
-constexpr double kNoise = 0.01;          // between the launches of one run, as measured for anonymous memory
-constexpr double kBetweenRuns = 0.003;   // between runs: another order of launches, another address layout
+constexpr double kNoise = 0.01;         // between the launches of one run, as measured for anonymous memory
+constexpr double kBetweenRuns = 0.003;  // between runs: another order of launches, another address layout
 
 struct Counts {
     int fail = 0, warn = 0, improved = 0, inconclusive = 0, pass = 0;
@@ -44,7 +44,8 @@ protected:
 
 TEST_F(Alarm, IsSilentWhenNothingChanged) {
     const auto counts = trials(memory_, 1100, 1.0, kNoise, test_seed());
-    EXPECT_EQ(counts.pass, kTrials) << counts.fail << " FAIL, " << counts.warn << " WARN, " << counts.inconclusive << " INCONCLUSIVE";
+    EXPECT_EQ(counts.pass, kTrials) << counts.fail << " FAIL, " << counts.warn << " WARN, " << counts.inconclusive
+                                    << " INCONCLUSIVE";
 }
 
 TEST_F(Alarm, FindsFifteenPercentOfEverySizeWeMeasure) {
@@ -56,7 +57,8 @@ TEST_F(Alarm, FindsFifteenPercentOfEverySizeWeMeasure) {
 
 TEST_F(Alarm, DoesNotFailAtFivePercent) {
     const std::uint64_t seed = test_seed();
-    for (const double kilobytes : {1100.0, 4000.0}) EXPECT_EQ(trials(memory_, kilobytes, 1.05, kNoise, seed).fail, 0) << kilobytes;
+    for (const double kilobytes : {1100.0, 4000.0})
+        EXPECT_EQ(trials(memory_, kilobytes, 1.05, kNoise, seed).fail, 0) << kilobytes;
 }
 
 TEST_F(Alarm, SaysInconclusiveInsteadOfGuessingOnANoisyMachine) {

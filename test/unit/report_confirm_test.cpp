@@ -91,23 +91,29 @@ TEST(Confirm, AVanishedMetricMustVanishAgain) {
     EXPECT_EQ(row(report, "threads").verdict, Verdict::warn);
 }
 
-TEST(Confirm, NothingFailedNothingIsRepeated) { EXPECT_TRUE(tests_to_repeat(compared(three_runs({usual_result()}), {usual_result()})).empty()); }
+TEST(Confirm, NothingFailedNothingIsRepeated) {
+    EXPECT_TRUE(tests_to_repeat(compared(three_runs({usual_result()}), {usual_result()})).empty());
+}
 
 // Five runs or more of a baseline show how far runs lie apart on this machine; three times that is the least limit.
 TEST(HistoricalNoise, RaisesTheLimitFromFiveRunsOn) {
     const auto baseline = [](const std::vector<double>& factors) {
         std::vector<PromoteSource> sources;
-        for (std::size_t i = 0; i < factors.size(); ++i) sources.push_back({std::to_string(i), std::to_string(i), {usual_result(kTest, factors[i])}, {}});
+        for (std::size_t i = 0; i < factors.size(); ++i)
+            sources.push_back({std::to_string(i), std::to_string(i), {usual_result(kTest, factors[i])}, {}});
         return promote(sources, std::nullopt, "test", false)->baseline;
     };
-    const auto limit = [&](const std::vector<double>& factors) { return row(compared(baseline(factors), {usual_result(kTest, 1.13)}), "rss_anon"); };
-    EXPECT_EQ(limit({0.95, 1.0, 1.05, 1.0}).limit, 0.10);                 // four runs say nothing
-    EXPECT_EQ(limit({1.0, 1.001, 0.999, 1.0, 1.0}).limit, 0.10);          // quiet ones neither
+    const auto limit = [&](const std::vector<double>& factors) {
+        return row(compared(baseline(factors), {usual_result(kTest, 1.13)}), "rss_anon");
+    };
+    EXPECT_EQ(limit({0.95, 1.0, 1.05, 1.0}).limit, 0.10);         // four runs say nothing
+    EXPECT_EQ(limit({1.0, 1.001, 0.999, 1.0, 1.0}).limit, 0.10);  // quiet ones neither
     EXPECT_EQ(limit({1.0, 1.001, 0.999, 1.0, 1.0}).verdict, Verdict::fail);
     const Row raised = limit({0.95, 1.0, 1.05, 0.96, 1.04});
     EXPECT_NEAR(raised.limit, 3 * 1.4826 * 0.04, 0.001);
     EXPECT_NE(raised.verdict, Verdict::fail);
-    EXPECT_NE(raised.note.find("limit raised to 17.8 %: 3 x the spread of the baseline's 5 runs"), std::string::npos) << raised.note;
+    EXPECT_NE(raised.note.find("limit raised to 17.8 %: 3 x the spread of the baseline's 5 runs"), std::string::npos)
+        << raised.note;
 }
 
 TestResult many_times(double factor, double one_more = 1) {
@@ -217,7 +223,8 @@ TEST(AB, AnotherCompilerGatesAndIsARemark) {
     for (TestResult& result : b) result.fingerprint.set("compiler", "clang");
     const Report report = builds(single_launches(1), b);
     EXPECT_EQ(report.exit, ExitCode::regression);
-    EXPECT_NE(std::find_if(report.remarks.begin(), report.remarks.end(), [](const std::string& r) { return r.find("compiler differs") == 0; }),
+    EXPECT_NE(std::find_if(report.remarks.begin(), report.remarks.end(),
+                           [](const std::string& r) { return r.find("compiler differs") == 0; }),
               report.remarks.end());
 }
 
@@ -252,7 +259,8 @@ TEST(AB, AFailedTestOfBFailsAndOneOfAIsLeftOut) {
 }
 
 TEST(SideBySide, MediansAndRatiosToTheFirstColumn) {
-    const auto table = side_by_side({{"file", {usual_result()}, false}, {"memory", {usual_result(kTest, 1.5)}, false}, {"none", {}, false}}, "*", "rss*");
+    const auto table = side_by_side(
+        {{"file", {usual_result()}, false}, {"memory", {usual_result(kTest, 1.5)}, false}, {"none", {}, false}}, "*", "rss*");
     ASSERT_TRUE(table.has_value()) << table.error().text;
     ASSERT_EQ(table->rows.size(), 2U);
     const SideRow& anon = table->rows[1];
@@ -264,11 +272,13 @@ TEST(SideBySide, MediansAndRatiosToTheFirstColumn) {
     EXPECT_FALSE(anon.cells[2].median);
     const std::string text = render_text(*table);
     EXPECT_NE(text.find("x1.50"), std::string::npos) << text;
-    EXPECT_NE(render_markdown(*table).find("| TestScale_Small/3w | rss_anon | 2000 kB"), std::string::npos) << render_markdown(*table);
+    EXPECT_NE(render_markdown(*table).find("| TestScale_Small/3w | rss_anon | 2000 kB"), std::string::npos)
+        << render_markdown(*table);
 }
 
 TEST(SideBySide, DifferentTestsAndSeveralRunsOfOne) {
-    const auto table = side_by_side({{"one", {usual_result("Fleet/1p"), usual_result("Fleet/1p")}, true}, {"three", {usual_result("Fleet/3p", 1.2)}, true}});
+    const auto table = side_by_side(
+        {{"one", {usual_result("Fleet/1p"), usual_result("Fleet/1p")}, true}, {"three", {usual_result("Fleet/3p", 1.2)}, true}});
     ASSERT_TRUE(table.has_value());
     ASSERT_EQ(table->rows.size(), 7U);
     EXPECT_EQ(table->rows.front().cells[0].n, 10U);
@@ -278,7 +288,8 @@ TEST(SideBySide, DifferentTestsAndSeveralRunsOfOne) {
 }
 
 TEST(SideBySide, NoiseIsNotCalledADifference) {
-    const auto table = side_by_side({{"a", {usual_result()}, false}, {"b", {usual_result(kTest, 1.001)}, false}}, "*", "rss_anon");
+    const auto table =
+        side_by_side({{"a", {usual_result()}, false}, {"b", {usual_result(kTest, 1.001)}, false}}, "*", "rss_anon");
     ASSERT_TRUE(table.has_value());
     EXPECT_FALSE(table->rows.front().cells[1].certain);
     EXPECT_NE(render_text(*table).find("x1.00 ~"), std::string::npos) << render_text(*table);

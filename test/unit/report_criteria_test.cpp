@@ -51,11 +51,13 @@ TEST(Expression, AMetricMayHaveDotsAndLookLikeAnAggregate) {
 
 TEST(Expression, MalformedTextIsRefusedWithItselfAndTheRule) {
     const std::vector<std::pair<std::string, std::string>> cases{
-        {"", "no comparison"},          {"rss", "no comparison"},      {"<5", "must stand before"},    {"rss<", "must be a number"},
-        {"rss<abc", "must be a number"}, {"rss<5XB", "unknown unit"},   {"rss<5mb", "unknown unit"},    {"rss<<5", "must be a number"},
-        {"rss=5", "one of < <="},       {"rss!5", "one of < <="},      {"p(101)<5", "p(0) to p(100)"}, {"p(x)<5", "p(0) to p(100)"},
-        {"rss.p()<5", "p(0) to p(100)"}, {"r s<5", "must consist of"}, {"rss<1e999", "unknown unit"}, {"rss<nan", "must be a number"},
-        {"rss<5 MB 3", "unknown unit"}, {"rss<--5", "must be a number"}, {"p(95<5", "p(0) to p(100)"}};
+        {"", "no comparison"},           {"rss", "no comparison"},        {"<5", "must stand before"},
+        {"rss<", "must be a number"},    {"rss<abc", "must be a number"}, {"rss<5XB", "unknown unit"},
+        {"rss<5mb", "unknown unit"},     {"rss<<5", "must be a number"},  {"rss=5", "one of < <="},
+        {"rss!5", "one of < <="},        {"p(101)<5", "p(0) to p(100)"},  {"p(x)<5", "p(0) to p(100)"},
+        {"rss.p()<5", "p(0) to p(100)"}, {"r s<5", "must consist of"},    {"rss<1e999", "unknown unit"},
+        {"rss<nan", "must be a number"}, {"rss<5 MB 3", "unknown unit"},  {"rss<--5", "must be a number"},
+        {"p(95<5", "p(0) to p(100)"}};
     for (const auto& [text, rule] : cases) {
         const auto parsed = parse_expression(text);
         ASSERT_FALSE(parsed.has_value()) << text;
@@ -110,7 +112,8 @@ TEST(Expression, UnitsConvertWithinTheirKindOnly) {
 }
 
 TEST(Pattern, StarsAndQuestionMarks) {
-    EXPECT_TRUE(matches("*", "") && matches("*", "a/b") && matches("a*c", "abbc") && matches("a?c", "abc") && matches("*_*w", "x_10w"));
+    EXPECT_TRUE(matches("*", "") && matches("*", "a/b") && matches("a*c", "abbc") && matches("a?c", "abc") &&
+                matches("*_*w", "x_10w"));
     EXPECT_FALSE(matches("a*c", "abcd") || matches("a?c", "ac") || matches("", "a") || matches("a", ""));
 }
 
@@ -119,8 +122,8 @@ class CriteriaFile : public ::testing::Test {
 protected:
     Outcome<Criteria> read(const std::string& criteria, const std::string& bands = "", const std::string& metrics = "") {
         const auto file = folder_ / "criteria.json";
-        spill(file, R"({"schema": "parti-stress-criteria/1", "metrics": {)" + metrics + R"(}, "criteria": [)" + criteria + R"(], "bands": [)" +
-                        bands + "]}");
+        spill(file, R"({"schema": "parti-stress-criteria/1", "metrics": {)" + metrics + R"(}, "criteria": [)" + criteria +
+                        R"(], "bands": [)" + bands + "]}");
         return read_criteria(file);
     }
     // What begin says: the problem's text, empty when all is known.
@@ -129,14 +132,16 @@ protected:
         if (!file) return file.error().text;
         Known known;
         known.tests = {"TestScale_Small/3w", "TestScenario_Load"};
-        known.metrics["TestScale_Small/3w"] = {{"rss_anon", Unit::kB}, {"startup", Unit::ms}, {"moves", Unit::ratio}, {"wait_p95", Unit::us}};
+        known.metrics["TestScale_Small/3w"] = {
+            {"rss_anon", Unit::kB}, {"startup", Unit::ms}, {"moves", Unit::ratio}, {"wait_p95", Unit::us}};
         const auto checked = check_known(*file, known);
         if (!checked) {
             EXPECT_EQ(checked.error().code, ExitCode::bad_input);
         }
         return checked ? "" : checked.error().text;
     }
-    static std::string one(const std::string& expression, const std::string& more = "", const std::string& tests = "TestScale_*") {
+    static std::string one(const std::string& expression, const std::string& more = "",
+                           const std::string& tests = "TestScale_*") {
         return R"({"tests": ")" + tests + R"(", "expression": ")" + expression + R"(", "why": "a test")" + more + "}";
     }
     static void says(const std::string& problem, const std::vector<std::string>& parts) {
@@ -162,8 +167,10 @@ TEST_F(CriteriaFile, UnknownTestsMetricsAndUnitsAreRefusedAtTheStart) {
     says(begin(one("rss_anon<40ms")), {"unit 'ms' does not fit", "measured in kB", "B kB MB GB"});
     says(begin(one("rss_anon<40")), {"a unit is missing", "measured in kB"});
     says(begin(one("rate<1%", R"(, "metric": "startup")")), {"rate is of a metric in unit ratio", "'startup' is in ms"});
-    says(begin("", R"({"tests": "*", "metric": "nothing", "healthy": "<1MB", "warning": "<2MB", "why": "x"})"), {"bands[0]", "'nothing'", "unknown"});
-    says(begin("", R"({"tests": "*", "metric": "startup", "healthy": "<1MB", "warning": "<2MB", "why": "x"})"), {"bands[0]", "does not fit"});
+    says(begin("", R"({"tests": "*", "metric": "nothing", "healthy": "<1MB", "warning": "<2MB", "why": "x"})"),
+         {"bands[0]", "'nothing'", "unknown"});
+    says(begin("", R"({"tests": "*", "metric": "startup", "healthy": "<1MB", "warning": "<2MB", "why": "x"})"),
+         {"bands[0]", "does not fit"});
 }
 
 TEST_F(CriteriaFile, MalformedEntriesNameTheirPlace) {
@@ -186,8 +193,14 @@ TEST_F(CriteriaFile, MalformedEntriesNameTheirPlace) {
     const auto band = [](const std::string& healthy, const std::string& warning) {
         return R"({"tests": "*", "metric": "m", "healthy": ")" + healthy + R"(", "warning": ")" + warning + R"(", "why": "x"})";
     };
-    for (const auto& [healthy, warning] : std::vector<std::pair<std::string, std::string>>{
-             {"<2MB", "<1MB"}, {"<1MB", "<1MB"}, {"<1MB", ">2MB"}, {"<1MB", "<=2MB"}, {">1/s", ">2/s"}, {"<1MB", "<2s"}, {"1MB", "<2MB"}, {"<", "<2"}}) {
+    for (const auto& [healthy, warning] : std::vector<std::pair<std::string, std::string>>{{"<2MB", "<1MB"},
+                                                                                           {"<1MB", "<1MB"},
+                                                                                           {"<1MB", ">2MB"},
+                                                                                           {"<1MB", "<=2MB"},
+                                                                                           {">1/s", ">2/s"},
+                                                                                           {"<1MB", "<2s"},
+                                                                                           {"1MB", "<2MB"},
+                                                                                           {"<", "<2"}}) {
         EXPECT_FALSE(read("", band(healthy, warning)).has_value()) << healthy << " " << warning;
     }
     EXPECT_TRUE(read("", band(">=10/s", ">=5/s")).has_value());
@@ -241,7 +254,8 @@ TEST_F(CriteriaFile, ABrokenCriterionIs99AndAFailedTestComesFirst) {
     auto report = compare(std::nullopt, {result});
     ASSERT_TRUE(apply_criteria(*report, *criteria, {result}).has_value());
     EXPECT_EQ(report->exit, ExitCode::criterion);
-    EXPECT_NE(report->conclusion.find("CRITERION BROKEN: TestScale_Small/3w rss_anon<1MB"), std::string::npos) << report->conclusion;
+    EXPECT_NE(report->conclusion.find("CRITERION BROKEN: TestScale_Small/3w rss_anon<1MB"), std::string::npos)
+        << report->conclusion;
     result.status = TestStatus::failed;
     report = compare(std::nullopt, {result});
     ASSERT_TRUE(apply_criteria(*report, *criteria, {result}).has_value());
@@ -252,7 +266,9 @@ TEST_F(CriteriaFile, AbortsOnlyWhatItShallAndOnlyAfterItsGrace) {
     const auto criteria = read(one("rss_anon<1MB", R"(, "abort_on_fail": true, "grace": "3s")") + "," + one("startup<1ms"));
     ASSERT_TRUE(criteria.has_value());
     const auto metrics = usual_result().metrics;
-    const auto live = [&](const std::string& test, double seconds) { return evaluate_live(*criteria, test, metrics, std::chrono::duration<double>(seconds)).size(); };
+    const auto live = [&](const std::string& test, double seconds) {
+        return evaluate_live(*criteria, test, metrics, std::chrono::duration<double>(seconds)).size();
+    };
     EXPECT_EQ(live("TestScale_Small/3w", 2.9), 0U);
     EXPECT_EQ(live("TestScale_Small/3w", 3.0), 1U);
     EXPECT_EQ(live("Other", 9), 0U);
@@ -277,7 +293,9 @@ TEST_F(CriteriaFile, BandsTouchAndEveryValueIsInExactlyOne) {
 }
 
 TEST(Criteria, ListedTestsAreNamedAsTheirResultFiles) {
-    const std::string listing = "Running main() from gtest_main.cc\nTestMemory.\n  Launches/1w_100p  # GetParam() = 1w_100p\n  Launches/5w_100p  # GetParam() = a/b\nTestScale.\n  Slope\n";
+    const std::string listing =
+        "Running main() from gtest_main.cc\nTestMemory.\n  Launches/1w_100p  # GetParam() = 1w_100p\n  Launches/5w_100p  # "
+        "GetParam() = a/b\nTestScale.\n  Slope\n";
     EXPECT_EQ(listed_tests(listing), (std::vector<std::string>{"TestMemory/1w_100p", "TestMemory/5w_100p", "TestScale"}));
 }
 

@@ -28,7 +28,8 @@ struct CtestTest {
 constexpr std::array kSuiteLabels{"stress", "soak", "ladder", "matrix"};
 
 std::vector<CtestTest> registered(const std::filesystem::path& build) {
-    const Ended ended = run_command("cd " + shell_quoted(build.string()) + " && " + shell_quoted(CTEST_PROGRAM) + " --show-only=json-v1");
+    const Ended ended =
+        run_command("cd " + shell_quoted(build.string()) + " && " + shell_quoted(CTEST_PROGRAM) + " --show-only=json-v1");
     EXPECT_EQ(ended.exit, 0) << ended.output;
     const Json listing = Json::parse(ended.output, nullptr, false);
     EXPECT_TRUE(listing.is_object()) << ended.output;
@@ -36,7 +37,8 @@ std::vector<CtestTest> registered(const std::filesystem::path& build) {
     if (!listing.is_object()) return tests;
     for (const Json& test : listing.at("tests")) {
         CtestTest entry{test.at("name").get<std::string>(), {}};
-        for (const Json& property : test.value("properties", Json::array())) entry.properties[property.at("name")] = property.at("value");
+        for (const Json& property : test.value("properties", Json::array()))
+            entry.properties[property.at("name")] = property.at("value");
         tests.push_back(std::move(entry));
     }
     return tests;
@@ -51,7 +53,8 @@ void check_stress_tests(const std::vector<CtestTest>& tests, std::size_t& cases)
             EXPECT_EQ(matches, label == "stress") << test.name << ": ctest -L stress would also find label " << label;
         }
         const bool fixture = test.name == "stress_begin" || test.name == "stress_diff";
-        const auto labels = std::count_if(kSuiteLabels.begin(), kSuiteLabels.end(), [&](const char* label) { return test.has_label(label); });
+        const auto labels =
+            std::count_if(kSuiteLabels.begin(), kSuiteLabels.end(), [&](const char* label) { return test.has_label(label); });
         if (labels == 0) {
             EXPECT_FALSE(fixture) << test.name;
             continue;
@@ -92,10 +95,11 @@ protected:
         ASSERT_EQ(configured.exit, 0) << configured.output;
     }
     Ended configure(const std::string& more) {
-        return run_command(shell_quoted(CMAKE_PROGRAM) + " -S " + shell_quoted(STRESS_PROJECT) + " -B " + shell_quoted(build_) + " -G " +
-                        shell_quoted(CMAKE_GENERATOR_NAME) + " -DFAKE_STRESS=" + shell_quoted(FAKE_STRESS) + " -DSTRESS_FIXTURES=" +
-                        shell_quoted(STRESS_FIXTURES) + " -DPARTI_STRESS_REPORT=" + shell_quoted(STRESS_REPORT) + " -DPARTI_STRESS_BASELINES=" +
-                        shell_quoted(folder_ / "baselines") + " -DPARTI_STRESS_RESULTS=" + shell_quoted(results_) + " " + more);
+        return run_command(shell_quoted(CMAKE_PROGRAM) + " -S " + shell_quoted(STRESS_PROJECT) + " -B " + shell_quoted(build_) +
+                           " -G " + shell_quoted(CMAKE_GENERATOR_NAME) + " -DFAKE_STRESS=" + shell_quoted(FAKE_STRESS) +
+                           " -DSTRESS_FIXTURES=" + shell_quoted(STRESS_FIXTURES) + " -DPARTI_STRESS_REPORT=" +
+                           shell_quoted(STRESS_REPORT) + " -DPARTI_STRESS_BASELINES=" + shell_quoted(folder_ / "baselines") +
+                           " -DPARTI_STRESS_RESULTS=" + shell_quoted(results_) + " " + more);
     }
     // Names with their TIMEOUT, without the fixtures; every one keeps the rules.
     std::map<std::string, Json> timeouts() {
@@ -110,10 +114,12 @@ protected:
         return out;
     }
     Ended ctest(const std::string& arguments, const std::string& environment = "") {
-        return run_command("cd " + shell_quoted(build_) + " && env -u PARTI_STRESS_RUN_DIR " + environment + " " + shell_quoted(CTEST_PROGRAM) + " -j 4 " + arguments);
+        return run_command("cd " + shell_quoted(build_) + " && env -u PARTI_STRESS_RUN_DIR " + environment + " " +
+                           shell_quoted(CTEST_PROGRAM) + " -j 4 " + arguments);
     }
     void make_baseline() {
-        std::string command = shell_quoted(STRESS_REPORT) + " promote --reason test --baseline " + shell_quoted(folder_ / "baselines");
+        std::string command =
+            shell_quoted(STRESS_REPORT) + " promote --reason test --baseline " + shell_quoted(folder_ / "baselines");
         for (int i = 0; i < 3; ++i) {
             const Ended ended = ctest("-L stress");
             ASSERT_EQ(ended.exit, 0) << ended.output;
@@ -151,7 +157,8 @@ TEST_F(CtestFixtures, EveryCaseIsATestWithItsLabelsTimeoutAndLock) {
     EXPECT_EQ(cases, 4U);
     for (const CtestTest& test : tests) {
         if (test.get("FIXTURES_REQUIRED") != Json({"stress_run"})) continue;
-        EXPECT_EQ(test.get("ENVIRONMENT"), Json({"PARTI_STRESS_RUN_DIR=" + results_, "PARTI_STRESS_PROFILE=standard", "FAKE_MARK=1"}))
+        EXPECT_EQ(test.get("ENVIRONMENT"),
+                  Json({"PARTI_STRESS_RUN_DIR=" + results_, "PARTI_STRESS_PROFILE=standard", "FAKE_MARK=1"}))
             << test.name;
         EXPECT_EQ(test.has_label("ladder"), test.name == "TestScenario_FakeLadder.Climbs") << test.name;
     }
@@ -159,13 +166,19 @@ TEST_F(CtestFixtures, EveryCaseIsATestWithItsLabelsTimeoutAndLock) {
 
 TEST_F(CtestFixtures, AProfileHasTheTestsThatDeclareABudgetForItAndTheirTimeouts) {
     using Map = std::map<std::string, Json>;
-    EXPECT_EQ(timeouts(), (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 75}, {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 75},
-                               {"TestScale_Fake.Small", 60}, {"TestScenario_FakeLadder.Climbs", 60}}));
+    EXPECT_EQ(timeouts(), (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 75},
+                               {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 75},
+                               {"TestScale_Fake.Small", 60},
+                               {"TestScenario_FakeLadder.Climbs", 60}}));
     ASSERT_EQ(configure("-DPARTI_STRESS_PROFILE=nightly").exit, 0);
-    EXPECT_EQ(timeouts(), (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 500}, {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 500},
-                               {"TestScale_Fake.Small", 75}, {"TestScenario_FakeLadder.Climbs", 60}, {"TestScenario_FakeSoak.Lasts", 2250}}));
+    EXPECT_EQ(timeouts(), (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 500},
+                               {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 500},
+                               {"TestScale_Fake.Small", 75},
+                               {"TestScenario_FakeLadder.Climbs", 60},
+                               {"TestScenario_FakeSoak.Lasts", 2250}}));
     ASSERT_EQ(configure("-DPARTI_STRESS_PROFILE=smoke").exit, 0);
-    EXPECT_EQ(timeouts(), (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 60}, {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 60}}));
+    EXPECT_EQ(timeouts(),
+              (Map{{"Sizes/TestMemoryBenchmark_Fake.Fleet/1w_100p", 60}, {"Sizes/TestMemoryBenchmark_Fake.Fleet/5w_100p", 60}}));
     ASSERT_EQ(configure("-DPARTI_STRESS_PROFILE=soak").exit, 0);
     EXPECT_EQ(timeouts(), (Map{{"TestScenario_FakeSoak.Lasts", 9000}}));
 }
@@ -231,7 +244,8 @@ TEST_F(CtestFixtures, AFailIsRepeatedAndOnlyAConfirmedOneFailsTheRun) {
     const Ended again = ctest("-R TestScale_Fake", "FAKE_MEMORY_PERCENT=115");
     EXPECT_NE(again.exit, 0) << again.output;
     contains(diff(), "confirmed by fresh launches: 2300 kB (+15.0 %)");
-    const Ended once = ctest("-R TestScale_Fake", "FAKE_MEMORY_PERCENT=115 FAKE_SECOND_PERCENT=100 FAKE_MARKS=" + folder_.path().string());
+    const Ended once =
+        ctest("-R TestScale_Fake", "FAKE_MEMORY_PERCENT=115 FAKE_SECOND_PERCENT=100 FAKE_MARKS=" + folder_.path().string());
     EXPECT_EQ(once.exit, 0) << once.output;
     contains(diff(), "WARN");
     contains(diff(), "not confirmed: fresh launches 2000 kB");
@@ -241,8 +255,9 @@ TEST_F(CtestFixtures, CriteriaAreCheckedFirstAndJudgedLast) {
     make_baseline();
     ASSERT_FALSE(HasFatalFailure());
     const auto with = [&](const std::string& expression) {
-        spill(folder_ / "limits.json", R"({"schema": "parti-stress-criteria/1", "bands": [], "criteria": [{"tests": "TestScale_*", "expression": ")" +
-                                           expression + R"(", "why": "a test"}]})");
+        spill(folder_ / "limits.json",
+              R"({"schema": "parti-stress-criteria/1", "bands": [], "criteria": [{"tests": "TestScale_*", "expression": ")" +
+                  expression + R"(", "why": "a test"}]})");
         const Ended configured = configure("-DPARTI_STRESS_CRITERIA=" + shell_quoted(folder_ / "limits.json"));
         EXPECT_EQ(configured.exit, 0) << configured.output;
         return ctest("-R TestScale_Fake --output-on-failure");
@@ -278,7 +293,10 @@ TEST_F(CtestFixtures, ASanitizerBuildPassesAndSaysThatMemoryWasNotMeasured) {
 }
 
 TEST_F(CtestFixtures, AProgramThatIsNotBuiltFailsAmongTheStressTests) {
-    ASSERT_EQ(run_command("sed -i 's|" + std::string(FAKE_STRESS) + "|/no/such/program|g' " + shell_quoted(build_) + "/fake_stress_stress_tests.cmake").exit, 0);
+    ASSERT_EQ(run_command("sed -i 's|" + std::string(FAKE_STRESS) + "|/no/such/program|g' " + shell_quoted(build_) +
+                          "/fake_stress_stress_tests.cmake")
+                  .exit,
+              0);
     const Ended ended = ctest("-L stress");
     EXPECT_NE(ended.exit, 0) << ended.output;
     contains(ended.output, "fake_stress_NOT_BUILT");

@@ -38,7 +38,8 @@ void expect_refused(const std::vector<std::string>& parts, const std::function<v
     const auto outcome = read_edited(edit);
     ASSERT_FALSE(outcome.has_value()) << parts.front();
     EXPECT_EQ(outcome.error().code, ExitCode::bad_input);
-    for (const auto& part : parts) EXPECT_NE(outcome.error().text.find(part), std::string::npos) << part << "\n" << outcome.error().text;
+    for (const auto& part : parts)
+        EXPECT_NE(outcome.error().text.find(part), std::string::npos) << part << "\n" << outcome.error().text;
 }
 
 TEST(ResultDetails, ReadBackAsWritten) {
@@ -68,7 +69,8 @@ TEST(ResultDetails, AbsentPartsAreEmpty) {
     EXPECT_TRUE(none->details.empty());
     const TempFolder folder;
     ASSERT_TRUE(write_result(folder / "r.json", usual_result()));
-    EXPECT_EQ(slurp(folder / "r.json").find("details"), std::string::npos) << "a result without details is what it was before there were any";
+    EXPECT_EQ(slurp(folder / "r.json").find("details"), std::string::npos)
+        << "a result without details is what it was before there were any";
 }
 
 TEST(ResultDetails, EachBrokenRuleNamesFileKeyAndRule) {
@@ -79,17 +81,23 @@ TEST(ResultDetails, EachBrokenRuleNamesFileKeyAndRule) {
     expect_refused({"details.series[0].unit", "'MB'"}, [](Json& d) { d["series"][0]["unit"] = "MB"; });
     expect_refused({"details.series[0]: name", "blank"}, [](Json& d) { d["series"][0]["name"] = "with blank"; });
     expect_refused({"details.series[0]: values: 2 values for 3 times"}, [](Json& d) { d["series"][0]["values"] = {1, 2}; });
-    expect_refused({"details.series[0]: times: 5 comes after 100", "ascend"}, [](Json& d) { d["series"][0]["times"] = {0, 100, 5}; });
+    expect_refused({"details.series[0]: times: 5 comes after 100", "ascend"}, [](Json& d) {
+        d["series"][0]["times"] = {0, 100, 5};
+    });
     expect_refused({"details.series[0].values", "numbers only"}, [](Json& d) { d["series"][0]["values"][1] = nullptr; });
-    expect_refused({"details.series[1]: name: 'rss_anon' must be unique"}, [](Json& d) { d["series"].push_back(Json(d["series"][0])); });
+    expect_refused({"details.series[1]: name: 'rss_anon' must be unique"},
+                   [](Json& d) { d["series"].push_back(Json(d["series"][0])); });
     expect_refused({"details.fits[0].points", "[1]"}, [](Json& d) { d["fits"][0]["points"][0] = {1}; });
     expect_refused({"details.fits[0]: points: 1 points"}, [](Json& d) { d["fits"][0]["points"] = Json{{1, 2}}; });
     expect_refused({"details.fits[0].slope", "missing"}, [](Json& d) { d["fits"][0].erase("slope"); });
     expect_refused({"details.fits[0]: bound: -1"}, [](Json& d) { d["fits"][0]["bound"] = -1; });
     expect_refused({"details.fits[0]: x: must say"}, [](Json& d) { d["fits"][0]["x"] = ""; });
-    expect_refused({"details.distributions[0].percentiles", "'p50'"}, [](Json& d) { d["distributions"][0]["percentiles"]["p50"] = 1; });
-    expect_refused({"details.distributions[0].percentiles.50", "\"1\""}, [](Json& d) { d["distributions"][0]["percentiles"]["50"] = "1"; });
-    expect_refused({"percentiles: p99.9: 1 is below a lower percentile's 300"}, [](Json& d) { d["distributions"][0]["percentiles"]["99.9"] = 1; });
+    expect_refused({"details.distributions[0].percentiles", "'p50'"},
+                   [](Json& d) { d["distributions"][0]["percentiles"]["p50"] = 1; });
+    expect_refused({"details.distributions[0].percentiles.50", "\"1\""},
+                   [](Json& d) { d["distributions"][0]["percentiles"]["50"] = "1"; });
+    expect_refused({"percentiles: p99.9: 1 is below a lower percentile's 300"},
+                   [](Json& d) { d["distributions"][0]["percentiles"]["99.9"] = 1; });
     expect_refused({"p99.9: needs at least 10000 observations, n is 9999"}, [](Json& d) { d["distributions"][0]["n"] = 9999; });
     expect_refused({"details.anomalies[0]: text"}, [](Json& d) { d["anomalies"][0]["text"] = ""; });
     expect_refused({"details.anomalies[0].time", "missing"}, [](Json& d) { d["anomalies"][0].erase("time"); });

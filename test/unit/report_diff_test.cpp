@@ -35,7 +35,8 @@ TEST(Diff, TheSameFiguresPass) {
     EXPECT_EQ(report.exit, ExitCode::pass);
     EXPECT_EQ(report.compared, 6U);
     EXPECT_EQ(report.recorded, 1U);
-    for (const Row& row : report.rows) EXPECT_EQ(row.verdict, row.kind == Kind::advisory ? Verdict::info : Verdict::pass) << row.metric;
+    for (const Row& row : report.rows)
+        EXPECT_EQ(row.verdict, row.kind == Kind::advisory ? Verdict::info : Verdict::pass) << row.metric;
 }
 
 TEST(Diff, FifteenPercentMoreMemoryIsARegression) {

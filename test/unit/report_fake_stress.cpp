@@ -1,6 +1,6 @@
 // A stand-in for the stress tests, for report_ctest_test.cpp: the same shape, made-up figures. FAKE_MEMORY_PERCENT scales them,
-// FAKE_SECOND_PERCENT does so from a case's second run on (a mark is left in FAKE_MARKS), FAKE_SANITIZER names a sanitizer, FAKE_CRASH
-// kills the process in the middle, FAKE_FAIL fails it, with the cause FAKE_CAUSE.
+// FAKE_SECOND_PERCENT does so from a case's second run on (a mark is left in FAKE_MARKS), FAKE_SANITIZER names a sanitizer,
+// FAKE_CRASH kills the process in the middle, FAKE_FAIL fails it, with the cause FAKE_CAUSE.
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -54,7 +54,8 @@ void measure(const std::string& test) {
     threads.launches = {5, 5, 5, 5, 5};
     writer.add_metric(threads);
     if (sanitizer.empty()) {
-        for (const int kilobytes : {2000, 2010, 1990, 2005, 1995}) memory.launches.push_back(static_cast<int>(kilobytes * factor));
+        for (const int kilobytes : {2000, 2010, 1990, 2005, 1995})
+            memory.launches.push_back(static_cast<int>(kilobytes * factor));
         writer.add_metric(memory);
     } else {
         writer.not_measured(memory, "sanitizer build");

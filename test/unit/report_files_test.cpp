@@ -68,7 +68,8 @@ TEST(ResultFile, ACutOffFileIsNamedAtEveryLength) {
 }
 
 TEST(ResultFile, EachBrokenRuleNamesFileKeyAndRule) {
-    expect_problem(read_edited([](Json& j) { j["schema"] = "parti-stress-result/2"; }), {"r.json: schema", "parti-stress-result/1"});
+    expect_problem(read_edited([](Json& j) { j["schema"] = "parti-stress-result/2"; }),
+                   {"r.json: schema", "parti-stress-result/1"});
     expect_problem(read_edited([](Json& j) { j.erase("run"); }), {"r.json: run", "missing"});
     expect_problem(read_edited([](Json& j) { j["status"] = "maybe"; }), {"r.json: status", "maybe", "passed"});
     expect_problem(read_edited([](Json& j) { j["test"] = "with blank"; }), {"r.json: test", "with blank"});
@@ -76,14 +77,18 @@ TEST(ResultFile, EachBrokenRuleNamesFileKeyAndRule) {
     expect_problem(read_edited([](Json& j) { j["fingerprint"]["nproc"] = 2; }), {"fingerprint.nproc", "string"});
     expect_problem(read_edited([](Json& j) { j["protocol"]["seed"] = -1; }), {"protocol.seed", "whole number"});
     expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["unit"] = "MB"; }), {kMemoryKey, "unit", "'MB'", "kB"});
-    expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["unit"] = "ms"; }), {kMemoryKey, "does not fit kind anon-memory"});
-    expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["direction"] = "down"; }), {kMemoryKey, "direction", "'down'"});
+    expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["unit"] = "ms"; }),
+                   {kMemoryKey, "does not fit kind anon-memory"});
+    expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["direction"] = "down"; }),
+                   {kMemoryKey, "direction", "'down'"});
     expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["kind"] = "ram"; }), {kMemoryKey, "kind", "'ram'"});
     expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["gate"] = 1; }), {kMemoryKey, "gate", "true or false"});
-    expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["launches"][0] = 1.5; }), {kMemoryKey, "1.5", "whole number of kB"});
+    expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["launches"][0] = 1.5; }),
+                   {kMemoryKey, "1.5", "whole number of kB"});
     expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["launches"][0] = -1; }), {kMemoryKey, "-1", "negative"});
     expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["launches"][0] = "1"; }), {kMemoryKey, "numbers only"});
-    expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["launches"] = Json::array(); }), {kMemoryKey, "say in its note why"});
+    expect_problem(read_edited([](Json& j) { j["metrics"][kMemoryKey]["launches"] = Json::array(); }),
+                   {kMemoryKey, "say in its note why"});
     expect_problem(read_edited([](Json& j) { j["metrics"]["Other/x"] = j["metrics"][kMemoryKey]; }), {"Other/x", "test's name"});
 }
 
@@ -128,7 +133,8 @@ TEST(RunFolder, APointerOutOfTheFolderIsRefused) {
 // One process has one run, so every test of ResultWriter shares this folder (never removed before the process's end).
 const std::filesystem::path& writer_folder() {
     static const TempFolder folder;
-    static const bool set = ::setenv("PARTI_STRESS_RUN_DIR", folder.path().c_str(), 1) == 0 && begin_run(folder.path()).has_value();
+    static const bool set =
+        ::setenv("PARTI_STRESS_RUN_DIR", folder.path().c_str(), 1) == 0 && begin_run(folder.path()).has_value();
     EXPECT_TRUE(set);
     return folder.path();
 }
@@ -166,7 +172,8 @@ TEST(ResultWriter, WritesIntoTheCurrentRunWithItsCommit) {
     ASSERT_TRUE(writer.finish(true).has_value());
     const auto results = read_run(*run);
     ASSERT_TRUE(results.has_value()) << results.error().text;
-    const auto found = std::find_if(results->tests.begin(), results->tests.end(), [](const auto& t) { return t.test == "TestWriter/run"; });
+    const auto found =
+        std::find_if(results->tests.begin(), results->tests.end(), [](const auto& t) { return t.test == "TestWriter/run"; });
     ASSERT_NE(found, results->tests.end());
     EXPECT_EQ(found->commit, run->commit);
     EXPECT_EQ(found->versions.at("nats_server"), "2.9.10");

@@ -15,8 +15,9 @@ namespace {
 // SUITE.md section 4, written out once more: what must agree before a stored figure of this kind may fail a run.
 const std::set<std::string_view> kMemory{"arch",      "libc",      "page_size",       "compiler", "build_type",
                                          "sanitizer", "allocator", "malloc_tunables", "nats_c",   "schema"};
-const std::set<std::string_view> kTimes{"arch",      "libc",      "page_size",       "compiler", "build_type", "sanitizer",
-                                        "allocator", "malloc_tunables", "nats_c",   "schema",   "cpu_model",  "nproc"};
+const std::set<std::string_view> kTimes{"arch",       "libc",      "page_size", "compiler",
+                                        "build_type", "sanitizer", "allocator", "malloc_tunables",
+                                        "nats_c",     "schema",    "cpu_model", "nproc"};
 
 bool must_agree(Kind kind, std::string_view key) {
     if (kind == Kind::exact) return false;
@@ -46,8 +47,8 @@ TEST(Fingerprint, ItsTextNamesMallocTunables) {
     EXPECT_EQ(local_fingerprint().get("malloc_tunables").find("MALLOC_ARENA_MAX"), std::string_view::npos);
 }
 
-// Every key is changed in turn, and for every kind it is checked what still gates - in the comparison itself, with metrics that are
-// all much worse than the baseline, so that a row that gates is a FAIL.
+// Every key is changed in turn, and for every kind it is checked what still gates - in the comparison itself, with metrics that
+// are all much worse than the baseline, so that a row that gates is a FAIL.
 TEST(Fingerprint, ChangingOneKeyLeavesExactlyTheKindsOfTheTableGating) {
     const Baseline baseline = baseline_of_usual();
     for (const auto key : kFingerprintKeys) {

@@ -42,7 +42,9 @@ inline std::string slurp(const std::filesystem::path& file) {
     content << stream.rdbuf();
     return content.str();
 }
-inline void spill(const std::filesystem::path& file, const std::string& content) { std::ofstream(file, std::ios::binary) << content; }
+inline void spill(const std::filesystem::path& file, const std::string& content) {
+    std::ofstream(file, std::ios::binary) << content;
+}
 
 struct Ended {
     int exit = -1;
@@ -142,15 +144,16 @@ inline TestResult usual_result(std::string test = "TestScale_Small/3w", double m
         for (double& value : values) value = std::round(value * memory_factor);
         return values;
     };
-    return result_of(std::move(test), {
-        metric_of("rss_anon", Kind::anon_memory, Unit::kB, scaled({2000, 2010, 1990, 2004, 1996})),
-        metric_of("threads", Kind::exact, Unit::count, {5, 5, 5, 5, 5}),
-        metric_of("startup", Kind::duration, Unit::ms, {200, 203, 198, 201, 199}),
-        metric_of("publish_p95", Kind::latency, Unit::us, {4000, 4030, 3980, 4010, 3990}),
-        metric_of("rate", Kind::throughput, Unit::per_s, {1000, 1010, 990, 1005, 995}),
-        metric_of("cpu", Kind::cpu_time, Unit::us, {90000, 90500, 89500, 90200, 89800}),
-        metric_of("rss", Kind::advisory, Unit::kB, {9000, 9001, 9002, 9003, 9004}),
-    });
+    return result_of(std::move(test),
+                     {
+                         metric_of("rss_anon", Kind::anon_memory, Unit::kB, scaled({2000, 2010, 1990, 2004, 1996})),
+                         metric_of("threads", Kind::exact, Unit::count, {5, 5, 5, 5, 5}),
+                         metric_of("startup", Kind::duration, Unit::ms, {200, 203, 198, 201, 199}),
+                         metric_of("publish_p95", Kind::latency, Unit::us, {4000, 4030, 3980, 4010, 3990}),
+                         metric_of("rate", Kind::throughput, Unit::per_s, {1000, 1010, 990, 1005, 995}),
+                         metric_of("cpu", Kind::cpu_time, Unit::us, {90000, 90500, 89500, 90200, 89800}),
+                         metric_of("rss", Kind::advisory, Unit::kB, {9000, 9001, 9002, 9003, 9004}),
+                     });
 }
 
 inline Metric& metric_in(TestResult& result, const std::string& name) {

@@ -28,7 +28,8 @@ protected:
     }
     void expect(const Ended& ended, ExitCode code, const std::vector<std::string>& parts) {
         EXPECT_EQ(ended.exit, static_cast<int>(code)) << ended.output;
-        for (const auto& part : parts) EXPECT_NE(ended.output.find(part), std::string::npos) << part << " not in:\n" << ended.output;
+        for (const auto& part : parts)
+            EXPECT_NE(ended.output.find(part), std::string::npos) << part << " not in:\n" << ended.output;
     }
     std::string write(const std::vector<TestResult>& results) { return write_run(root_.path(), results).string(); }
 
@@ -39,8 +40,9 @@ protected:
 
 TEST_F(Program, PromoteThenDiffIsAllPass) {
     make_baseline({usual_result(), usual_result("TestScale_Other/1w")});
-    const auto ended = run({"diff", baseline_, write({usual_result(), usual_result("TestScale_Other/1w")}), "--text",
-                            files_ / "d.txt", "--markdown", files_ / "d.md", "--json", files_ / "d.json", "--summary", files_ / "s.md"});
+    const auto ended =
+        run({"diff", baseline_, write({usual_result(), usual_result("TestScale_Other/1w")}), "--text", files_ / "d.txt",
+             "--markdown", files_ / "d.md", "--json", files_ / "d.json", "--summary", files_ / "s.md"});
     expect(ended, ExitCode::pass, {"rss_anon", "5 vs 15", "PASS: 12 compared, 12 PASS\n"});
     const Json json = Json::parse(slurp(files_ / "d.json"));
     EXPECT_EQ(json.at("exit"), 0);
@@ -66,7 +68,8 @@ TEST_F(Program, AFailedOrCrashedTestIs1EvenBesideARegression) {
            {"TEST FAILED: TestScale_Other/1w"});
     failed.status = TestStatus::started;
     failed.metrics.clear();
-    expect(run({"diff", baseline_, write({failed})}), ExitCode::test_failed, {"DID NOT FINISH", "TestScale_Other/1w (did not finish)"});
+    expect(run({"diff", baseline_, write({failed})}), ExitCode::test_failed,
+           {"DID NOT FINISH", "TestScale_Other/1w (did not finish)"});
 }
 
 TEST_F(Program, AVanishedMetricIs97) {
@@ -105,16 +108,14 @@ TEST_F(Program, ABadBaselineIs104AndIsNeverOverwritten) {
     const std::string run_folder = write({usual_result()});
     std::string other_schema = whole;
     other_schema.replace(other_schema.find("parti-stress-baseline/1"), 23, "parti-stress-baseline/9");
-    const std::vector<std::pair<std::string, std::string>> cases{{whole.substr(0, whole.size() / 2), "cut off"},
-                                                                 {"", "cut off"},
-                                                                 {"[1,2]", "one JSON object"},
-                                                                 {other_schema, "schema"}};
+    const std::vector<std::pair<std::string, std::string>> cases{
+        {whole.substr(0, whole.size() / 2), "cut off"}, {"", "cut off"}, {"[1,2]", "one JSON object"}, {other_schema, "schema"}};
     for (const auto& [content, rule] : cases) {
         spill(baseline_, content);
         expect(run({"diff", baseline_, run_folder}), ExitCode::bad_input, {"baseline.json", rule});
         expect(run({"diff", files_.path(), run_folder}), ExitCode::bad_input, {"baseline.json", rule});
-        expect(run({"promote", "--from", run_folder, "--allow-single", "--baseline", baseline_, "--reason", "x"}), ExitCode::bad_input,
-               {"baseline.json", rule});
+        expect(run({"promote", "--from", run_folder, "--allow-single", "--baseline", baseline_, "--reason", "x"}),
+               ExitCode::bad_input, {"baseline.json", rule});
         EXPECT_EQ(slurp(baseline_), content);
     }
     expect(run({"diff", files_ / "absent.json", run_folder}), ExitCode::bad_input, {"absent.json", "does not exist"});
@@ -144,7 +145,8 @@ TEST_F(Program, ABadCommandLineIs104) {
     expect(run({"compare", write({usual_result()})}), ExitCode::bad_input, {"at least two"});
     expect(run({"history"}), ExitCode::bad_input, {"add RESULT, show or check"});
     expect(run({"ab", "x"}), ExitCode::bad_input, {"two build folders"});
-    expect(run({"diff", baseline_, "x", "--confirm-seconds", "soon"}), ExitCode::bad_input, {"--confirm-seconds", "'soon'", "whole number"});
+    expect(run({"diff", baseline_, "x", "--confirm-seconds", "soon"}), ExitCode::bad_input,
+           {"--confirm-seconds", "'soon'", "whole number"});
     expect(run({"begin", files_ / "r", "--program", "x"}), ExitCode::bad_input, {"--criteria"});
     expect(run({"diff", baseline_}), ExitCode::bad_input, {"diff"});
     expect(run({"diff", baseline_, "x", "--colour"}), ExitCode::bad_input, {"--colour"});
@@ -194,8 +196,9 @@ TEST_F(Program, CriteriaAreCheckedAtTheBeginningAndJudgedAtTheEnd) {
     std::filesystem::rename(baseline_, files_ / "baselines/b.json");
     const std::string file = files_ / "limits.json";
     const auto begin = [&](const std::string& expression, const std::string& tests = "TestScale_*") {
-        spill(file, R"({"schema": "parti-stress-criteria/1", "criteria": [{"tests": ")" + tests + R"(", "expression": ")" + expression +
-                        R"(", "why": "a reason"}], "bands": [{"tests": "*", "metric": "rss_anon", "healthy": "<1MB", "warning": "<9MB", "why": "x"}]})");
+        spill(file, R"({"schema": "parti-stress-criteria/1", "criteria": [{"tests": ")" + tests + R"(", "expression": ")" +
+                        expression + R"(", "why": "a reason"}],)" +
+                        R"( "bands": [{"tests": "*", "metric": "rss_anon", "healthy": "<1MB", "warning": "<9MB", "why": "x"}]})");
         return run({"begin", root_.path(), "--criteria", file, "--baselines", files_ / "baselines", "--program", FAKE_STRESS});
     };
     expect(begin("rss_anom<2MB"), ExitCode::bad_input, {"limits.json", "criteria[0]", "'rss_anom<2MB'", "'rss_anom' is unknown"});
@@ -210,10 +213,12 @@ TEST_F(Program, CriteriaAreCheckedAtTheBeginningAndJudgedAtTheEnd) {
     TestResult result = usual_result();
     result.run = current->id;
     ASSERT_TRUE(write_result(current->folder / result_file_name(result.test), result).has_value());
-    expect(run({"diff", files_ / "baselines", root_.path(), "--markdown", files_ / "d.md", "--json", files_ / "d.json"}), ExitCode::criterion,
-           {"criterion BROKEN: TestScale_Small/3w rss_anon.p50<1MB, is 2000 kB (a reason)", "band warning: TestScale_Small/3w rss_anon",
-            "CRITERION BROKEN: TestScale_Small/3w rss_anon.p50<1MB"});
-    EXPECT_NE(slurp(files_ / "d.md").find("| `rss_anon.p50<1MB` | TestScale_Small/3w | 2000 kB | **BROKEN** | a reason |"), std::string::npos);
+    expect(run({"diff", files_ / "baselines", root_.path(), "--markdown", files_ / "d.md", "--json", files_ / "d.json"}),
+           ExitCode::criterion,
+           {"criterion BROKEN: TestScale_Small/3w rss_anon.p50<1MB, is 2000 kB (a reason)",
+            "band warning: TestScale_Small/3w rss_anon", "CRITERION BROKEN: TestScale_Small/3w rss_anon.p50<1MB"});
+    EXPECT_NE(slurp(files_ / "d.md").find("| `rss_anon.p50<1MB` | TestScale_Small/3w | 2000 kB | **BROKEN** | a reason |"),
+              std::string::npos);
     const Json json = Json::parse(slurp(files_ / "d.json"));
     EXPECT_EQ(json.at("criteria").at(0).at("state"), "BROKEN");
     EXPECT_EQ(json.at("criteria").at(0).at("limit"), 1024);
@@ -222,8 +227,9 @@ TEST_F(Program, CriteriaAreCheckedAtTheBeginningAndJudgedAtTheEnd) {
 TEST_F(Program, CompareIsOneTable) {
     const std::string one = write({usual_result("Fleet/1p"), usual_result("Fleet/3p", 1.5)});
     const std::string two = write({usual_result("Fleet/1p", 1.2)});
-    expect(run({"compare", "old=" + one, "new=" + two, "--test", "Fleet/1p", "--metric", "rss_anon", "--markdown", files_ / "c.md"}), ExitCode::pass,
-           {"Fleet/1p", "2000 kB", "2400 kB", "x1.20", "/ old"});
+    expect(
+        run({"compare", "old=" + one, "new=" + two, "--test", "Fleet/1p", "--metric", "rss_anon", "--markdown", files_ / "c.md"}),
+        ExitCode::pass, {"Fleet/1p", "2000 kB", "2400 kB", "x1.20", "/ old"});
     EXPECT_NE(slurp(files_ / "c.md").find("| test | metric | old | new | / old |"), std::string::npos) << slurp(files_ / "c.md");
     expect(run({"compare", one + "#Fleet/1p", one + "#Fleet/3p", "--metric", "rss_anon"}), ExitCode::pass, {"Fleet/3p", "x1.50"});
     expect(run({"compare", "a=" + one, "b=" + one + "#Fleet/3p"}), ExitCode::bad_input, {"every column or for none"});
@@ -256,7 +262,8 @@ TEST_F(Program, HistoryIsAppendedShownAndChecked) {
     expect(run({"history", "show", "--file", files_.path()}), ExitCode::bad_input, {files_.path(), "is a folder"});
     for (const char* content : {"", "{\n"}) {  // nothing yet; and the first line was cut off
         spill(files_ / "none.ndjson", content);
-        expect(run({"history", "check", "--file", files_ / "none.ndjson"}), ExitCode::setup, {"none.ndjson: holds no run", "history add"});
+        expect(run({"history", "check", "--file", files_ / "none.ndjson"}), ExitCode::setup,
+               {"none.ndjson: holds no run", "history add"});
     }
 }
 
@@ -273,8 +280,9 @@ protected:
         return files_ / name;
     }
     Ended ab(const std::string& b, const std::vector<std::string>& more = {}) {
-        std::vector<std::string> arguments{"ab", build("a", ""), build("b", b), "--program", "fake", "--filter", "TestScale_Fake.*", "--pairs", "4",
-                                           "--work", files_ / "work"};
+        std::vector<std::string> arguments{"ab",   build("a", ""), build("b", b),      "--program",
+                                           "fake", "--filter",     "TestScale_Fake.*", "--pairs",
+                                           "4",    "--work",       files_ / "work"};
         arguments.insert(arguments.end(), more.begin(), more.end());
         return run(arguments);
     }
@@ -290,18 +298,21 @@ TEST_F(Builds, AreMeasuredInTurnsAndJudged) {
         order += static_cast<char>(std::toupper(same.output[at - 1]));
     }
     EXPECT_EQ(order, "ABBAABBA") << same.output;
-    expect(ab("FAKE_MEMORY_PERCENT=115"), ExitCode::regression, {"confirmation, pair 1 of 4", "confirmed by fresh launches", "+15.0 %"});
+    expect(ab("FAKE_MEMORY_PERCENT=115"), ExitCode::regression,
+           {"confirmation, pair 1 of 4", "confirmed by fresh launches", "+15.0 %"});
     expect(ab("FAKE_MEMORY_PERCENT=105"), ExitCode::pass, {"2 compared"});
     expect(ab("FAKE_MEMORY_PERCENT=115", {"--no-confirm"}), ExitCode::regression, {"rss_anon"});
 }
 
 TEST_F(Builds, AFailIsClearedByFreshLaunchesAndAFailedTestIsSaid) {
     // Four launches of B cost more, those that confirm do not.
-    expect(ab("FAKE_MEMORY_PERCENT=115; [ $(ls " + (files_ / "work").string() + "/confirmation 2>/dev/null | wc -l) -gt 0 ] && FAKE_MEMORY_PERCENT=100; export FAKE_MEMORY_PERCENT;"),
+    expect(ab("FAKE_MEMORY_PERCENT=115; [ $(ls " + (files_ / "work").string() +
+              "/confirmation 2>/dev/null | wc -l) -gt 0 ] && FAKE_MEMORY_PERCENT=100; export FAKE_MEMORY_PERCENT;"),
            ExitCode::pass, {"not confirmed: fresh launches"});
     expect(ab("FAKE_FAIL=1"), ExitCode::test_failed, {"TEST FAILED: TestScale_Fake/small"});
     expect(run({"ab", files_ / "a", root_.path()}), ExitCode::bad_input, {"both must be build folders, or both results"});
-    expect(run({"ab", files_.path(), files_.path()}), ExitCode::setup, {files_.path(), "neither a build folder (no CMakeCache.txt) nor a folder of results"});
+    expect(run({"ab", files_.path(), files_.path()}), ExitCode::setup,
+           {files_.path(), "neither a build folder (no CMakeCache.txt) nor a folder of results"});
     const std::string result = write({usual_result()});
     expect(run({"ab", result, result, "--pairs", "3"}), ExitCode::bad_input, {"--pairs: is for two build folders", result});
 }
@@ -318,8 +329,8 @@ TEST_F(Builds, EachIsNamedByTheCommitOfItsOwnSources) {
     };
     const std::string a = build("a", ""), b = build("b", "");
     const std::string commit_a = repository("a"), commit_b = repository("b");
-    expect(run({"ab", a, b, "--program", "fake", "--filter", "TestScale_Fake.*", "--pairs", "4", "--work", files_ / "work"}), ExitCode::pass,
-           {"/a, commit " + commit_a, "/b, commit " + commit_b});
+    expect(run({"ab", a, b, "--program", "fake", "--filter", "TestScale_Fake.*", "--pairs", "4", "--work", files_ / "work"}),
+           ExitCode::pass, {"/a, commit " + commit_a, "/b, commit " + commit_b});
 }
 
 // No result is not "nothing changed": a program that dies before its first test, a filter that no test matches.
@@ -342,8 +353,8 @@ TEST_F(Program, PromoteRefusesFewerThanThreeRunsAndFailedTests) {
     expect(run(command), ExitCode::bad_input, {"TestScale_Small/3w", "at least 3"});
     TestResult failed = usual_result();
     failed.status = TestStatus::failed;
-    expect(run({"promote", "--baseline", baseline_, "--reason", "x", "--allow-single", "--from", write({failed})}), ExitCode::test_failed,
-           {"TestScale_Small/3w", "'failed'"});
+    expect(run({"promote", "--baseline", baseline_, "--reason", "x", "--allow-single", "--from", write({failed})}),
+           ExitCode::test_failed, {"TestScale_Small/3w", "'failed'"});
     EXPECT_FALSE(std::filesystem::exists(baseline_));
     auto single = command;
     single.emplace_back("--allow-single");
@@ -380,7 +391,8 @@ TEST_F(Program, SpreadAndSummaryShowEveryMetric) {
     metric_in(result, "startup").note = "too old a server";
     const std::string first = write({result});
     const std::string second = write({result});
-    expect(run({"spread", first, second}), ExitCode::pass, {"TestScale_Small/3w/rss_anon", " 10 ", "2000 kB", "1990 kB", "2010 kB", "not measured"});
+    expect(run({"spread", first, second}), ExitCode::pass,
+           {"TestScale_Small/3w/rss_anon", " 10 ", "2000 kB", "1990 kB", "2010 kB", "not measured"});
     expect(run({"summary", first}), ExitCode::pass,
            {"### Stress run", "| TestScale_Small/3w | passed | rss_anon | 2000 kB |", "not measured", "too old a server"});
     expect(run({"spread"}), ExitCode::bad_input, {"at least one"});
@@ -395,8 +407,11 @@ TEST_F(Program, AGoogleBenchmarkFileIsComparedAndBecomesPartOfABaseline) {
                         {"parti_fingerprint", to_text(made_up_machine())}}},
                       {"benchmarks", Json::array()}};
         for (int i = 0; i < 5; ++i) {
-            document["benchmarks"].push_back(
-                {{"name", "codec/encode"}, {"run_name", "codec/encode"}, {"run_type", "iteration"}, {"cpu_time", factor * (100 + i)}, {"time_unit", "ns"}});
+            document["benchmarks"].push_back({{"name", "codec/encode"},
+                                              {"run_name", "codec/encode"},
+                                              {"run_type", "iteration"},
+                                              {"cpu_time", factor * (100 + i)},
+                                              {"time_unit", "ns"}});
         }
         const auto file = files_ / name;
         spill(file, document.dump());
@@ -411,13 +426,15 @@ TEST_F(Program, AGoogleBenchmarkFileIsComparedAndBecomesPartOfABaseline) {
 
     std::vector<std::string> command{"promote", "--baseline", baseline_, "--reason", "x"};
     for (int i = 0; i < 3; ++i) {
-        for (const std::string& source : {write({usual_result()}), benchmark(std::string(1, static_cast<char>('p' + i)) + ".json", 1, 20 + i)}) {
+        for (const std::string& source :
+             {write({usual_result()}), benchmark(std::string(1, static_cast<char>('p' + i)) + ".json", 1, 20 + i)}) {
             command.emplace_back("--from");
             command.push_back(source);
         }
     }
     expect(run(command), ExitCode::pass, {"2 tests"});
-    expect(run({"diff", baseline_, write({usual_result()}), slower}), ExitCode::regression, {"rss_anon", "codec/encode/cpu_time", "7 compared"});
+    expect(run({"diff", baseline_, write({usual_result()}), slower}), ExitCode::regression,
+           {"rss_anon", "codec/encode/cpu_time", "7 compared"});
 }
 
 }  // namespace

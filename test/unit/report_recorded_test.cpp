@@ -1,8 +1,10 @@
-// The verdict's accuracy on real launches: 1,000 sets drawn from what test/stress/alarm_proof.py recorded (test/stress/recordings).
+// The verdict's accuracy on real launches: 1,000 sets drawn from what test/stress/alarm_proof.py recorded
+// (test/stress/recordings).
 //
-// Model     A recording holds runs of five launches each, of the unchanged worker-host and of one that wasted 15 % of its memory. A set is
-//           three runs as the baseline, a fourth as the current one and a fifth to confirm it, all different; within each the launches are drawn anew. No
-//           distribution is assumed: level, noise and what lies between runs are those of the machine that recorded.
+// Model     A recording holds runs of five launches each, of the unchanged worker-host and of one that wasted 15 % of its memory.
+//           A set is three runs as the baseline, a fourth as the current one and a fifth to confirm it, all different; within
+//           each the launches are drawn anew. No distribution is assumed: level, noise and what lies between runs are those of
+//           the machine that recorded.
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -83,9 +85,9 @@ Report compared(const Baseline& baseline, const TestResult& result) {
 }
 
 struct Counts {
-    int first = 0;                      // sets with a FAIL before confirmation
-    int failed = 0;                     // after it: the diff exits 97
-    int memory = 0;                     // of these, because of a memory metric
+    int first = 0;                       // sets with a FAIL before confirmation
+    int failed = 0;                      // after it: the diff exits 97
+    int memory = 0;                      // of these, because of a memory metric
     std::map<std::string, int> metrics;  // FAILs before confirmation
 };
 
@@ -104,16 +106,17 @@ Counts many(const Baseline& recorded, const Baseline& current, double factor, st
         if (report.failed == 0) continue;
         confirm(report, compared(baseline, run_of(current, same ? chosen[4] : other[1], factor, draw)), {});
         counts.failed += report.failed > 0 ? 1 : 0;
-        counts.memory += std::any_of(report.rows.begin(), report.rows.end(), [](const Row& row) {
-            return row.verdict == Verdict::fail && row.kind == Kind::anon_memory;
-        }) ? 1 : 0;
+        counts.memory += std::any_of(report.rows.begin(), report.rows.end(),
+                                     [](const Row& row) { return row.verdict == Verdict::fail && row.kind == Kind::anon_memory; })
+                             ? 1
+                             : 0;
     }
     return counts;
 }
 
 std::string text_of(const Counts& counts) {
-    std::string text = std::to_string(counts.first) + " of " + std::to_string(kSets) + " sets failed at first, " + std::to_string(counts.failed) +
-                       " were confirmed; before confirmation";
+    std::string text = std::to_string(counts.first) + " of " + std::to_string(kSets) + " sets failed at first, " +
+                       std::to_string(counts.failed) + " were confirmed; before confirmation";
     for (const auto& [metric, count] : counts.metrics) text += count == 0 ? "" : "; " + metric + " " + std::to_string(count);
     std::printf("%s\n", text.c_str());
     return text;
@@ -130,8 +133,8 @@ protected:
     const Recording recording_ = recording(GetParam());
 };
 
-// Seen in 16 times 1,000 sets: up to 2 before confirmation (a run of which two launches of five had met a storm of other processes, drawn
-// more than once), none after it. Bounds: 10, and 0.
+// Seen in 16 times 1,000 sets: up to 2 before confirmation (a run of which two launches of five had met a storm of other
+// processes, drawn more than once), none after it. Bounds: 10, and 0.
 TEST_P(Recorded, NoFailWhenNothingChanged) {
     const Counts counts = many(recording_.same, recording_.same, 1, test_seed());
     const std::string text = text_of(counts);
@@ -139,8 +142,9 @@ TEST_P(Recorded, NoFailWhenNothingChanged) {
     EXPECT_EQ(counts.failed, 0) << text;
 }
 
-// Seen in 16 times 1,000 sets: up to 23 before confirmation, up to 3 after it (live heap of 10w_100p, whose baseline of three runs both
-// share; 1.6 on average). More than 12 is one in a million: the promise is that +5 % fails in fewer than 1.2 % of all runs.
+// Seen in 16 times 1,000 sets: up to 23 before confirmation, up to 3 after it (live heap of 10w_100p, whose baseline of three
+// runs both share; 1.6 on average). More than 12 is one in a million: the promise is that +5 % fails in fewer than 1.2 % of all
+// runs.
 TEST_P(Recorded, FivePercentMoreMemoryDoesNotFail) {
     const Counts counts = many(recording_.same, recording_.same, 1.05, test_seed());
     const std::string text = text_of(counts);
@@ -160,7 +164,8 @@ TEST_P(Recorded, ARealWasteOfFifteenPercentIsFound) {
     EXPECT_GE(counts.memory, kSets * 97 / 100) << text_of(counts);
 }
 
-INSTANTIATE_TEST_SUITE_P(, Recorded, ::testing::Values("10w_100p", "50w_500p"), [](const auto& one) { return std::string(one.param); });
+INSTANTIATE_TEST_SUITE_P(, Recorded, ::testing::Values("10w_100p", "50w_500p"),
+                         [](const auto& one) { return std::string(one.param); });
 
 }  // namespace
 }  // namespace parti::report

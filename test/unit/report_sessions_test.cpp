@@ -25,16 +25,18 @@ std::vector<double> with_step(Launches& source, double noise, double step, std::
     return values;
 }
 
-// The size at which anonymous memory is noisy between nights (1 %): a step of 6 % after 20 of them. A night beside the step that errs by
-// more than half of it (3 standard deviations) falls to the other side. Of 150 drawn seeds: 992.6 +- 2.8 exact of 1,000, 996.5 +- 1.9 near;
-// the limits are eight standard deviations below.
+// The size at which anonymous memory is noisy between nights (1 %): a step of 6 % after 20 of them. A night beside the step that
+// errs by more than half of it (3 standard deviations) falls to the other side. Of 150 drawn seeds: 992.6 +- 2.8 exact of 1,000,
+// 996.5 +- 1.9 near; the limits are eight standard deviations below.
 TEST(ChangePoints, FindsASixPercentStepAfterTwentyPoints) {
     Launches source(test_seed());
     int exact = 0, near = 0;
     for (int i = 0; i < kSeries; ++i) {
         const auto points = change_points(with_step(source, 0.01, 0.06));
         exact += points.size() == 1 && points.front().index == 20 ? 1 : 0;
-        near += points.size() == 1 && points.front().index >= 19 && points.front().index <= 21 && points.front().change > 0.05 ? 1 : 0;
+        near += points.size() == 1 && points.front().index >= 19 && points.front().index <= 21 && points.front().change > 0.05
+                    ? 1
+                    : 0;
     }
     EXPECT_GE(exact, kSeries * 97 / 100);
     EXPECT_GE(near, kSeries * 98 / 100);
@@ -71,7 +73,10 @@ TEST(ChangePoints, FindsBothEndsOfABumpAndARecentStepBehindALongHistory) {
         const auto back = noisy(source, 15, 2000, 0.01);
         bump.insert(bump.end(), back.begin(), back.end());
         const auto points = change_points(bump);
-        bumps += points.size() == 2 && points[0].index == 20 && points[1].index == 35 && points[0].change > 0 && points[1].change < 0 ? 1 : 0;
+        bumps +=
+            points.size() == 2 && points[0].index == 20 && points[1].index == 35 && points[0].change > 0 && points[1].change < 0
+                ? 1
+                : 0;
         const auto late = change_points(with_step(source, 0.01, 0.06, 300, 8));
         recent += late.size() == 1 && late.front().index >= 299 && late.front().index <= 301 ? 1 : 0;
     }

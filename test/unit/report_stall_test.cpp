@@ -8,8 +8,8 @@ namespace parti::test {
 namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kEvery = 2 * kMs;      // 500 messages a second
-constexpr std::int64_t kMessages = 15'000;    // 30 s
+constexpr std::int64_t kEvery = 2 * kMs;    // 500 messages a second
+constexpr std::int64_t kMessages = 15'000;  // 30 s
 constexpr std::int64_t kStall = 300 * kMs;
 
 // Handling takes 1 ms but for a stall in which nothing is handled; what waited is handled at its end, at once.

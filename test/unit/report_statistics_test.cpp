@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include "testutil/verdict.h"
 #include "report_helpers.h"
+#include "testutil/verdict.h"
 
 namespace parti::report {
 namespace {
@@ -105,8 +105,10 @@ TEST(Verdict, LessThroughputIsWorseAndMoreIsBetter) {
 
 TEST(Verdict, FloorsOfTimes) {
     const Metric duration = metric_of("startup", Kind::duration, Unit::ms, {1});
-    EXPECT_EQ(judge(duration, default_threshold(duration), Values{20, 20, 20, 20, 20}, Values{60, 60, 60, 60, 60}).verdict, Verdict::warn);
-    EXPECT_EQ(judge(duration, default_threshold(duration), Values{20, 20, 20, 20, 20}, Values{80, 80, 80, 80, 80}).verdict, Verdict::fail);
+    EXPECT_EQ(judge(duration, default_threshold(duration), Values{20, 20, 20, 20, 20}, Values{60, 60, 60, 60, 60}).verdict,
+              Verdict::warn);
+    EXPECT_EQ(judge(duration, default_threshold(duration), Values{20, 20, 20, 20, 20}, Values{80, 80, 80, 80, 80}).verdict,
+              Verdict::fail);
     const Metric latency = metric_of("p95", Kind::latency, Unit::us, {1});
     EXPECT_EQ(default_threshold(latency).floor, 1000);
     EXPECT_EQ(judge(latency, default_threshold(latency), Values{100, 160, 90, 100, 130}, Values{190, 110, 300, 180, 210}).verdict,

@@ -1,4 +1,5 @@
-// Trend: slopes, bounds, and the soak's rules against series that are drawn: quiet, warming up, with the allocator's steps, leaking.
+// Trend: slopes, bounds, and the soak's rules against series that are drawn: quiet, warming up, with the allocator's steps,
+// leaking.
 #include "testutil/trend.h"
 
 #include <gtest/gtest.h>
@@ -16,12 +17,12 @@ constexpr std::uint64_t kSeed = 0x50a4'7e57'0000'0001;
 // A process of 16 MB that is sampled once a second.
 struct Series {
     double minutes = 15;
-    double noise = 0.005;        // of the level; autocorrelated
-    double correlation = 0.95;   // from one second to the next
-    double warm_up = 0;          // share of the level that is filled up at first ...
-    double warm_up_minutes = 1;  // ... with this time constant
-    double steps_per_minute = 0; // of the allocator, up and down, each up to 2 % of the level
-    double growth = 0;           // share of the level over the whole time
+    double noise = 0.005;         // of the level; autocorrelated
+    double correlation = 0.95;    // from one second to the next
+    double warm_up = 0;           // share of the level that is filled up at first ...
+    double warm_up_minutes = 1;   // ... with this time constant
+    double steps_per_minute = 0;  // of the allocator, up and down, each up to 2 % of the level
+    double growth = 0;            // share of the level over the whole time
 };
 constexpr double kLevel = 16e6;
 
@@ -61,8 +62,8 @@ Rates count(const char* what, const Series& series, int draws = 300) {
         ++rates.once;
         rates.twice += judge_soak(first, judge_trend(parts[1], rule, 0, false)) == SoakVerdict::leak ? 1 : 0;
     }
-    std::printf("%-28s raw Mann-Kendall %3d, suspected %3d, confirmed %3d of %d (seed 0x%llx)\n", what, rates.raw, rates.once, rates.twice,
-                rates.of, static_cast<unsigned long long>(kSeed));
+    std::printf("%-28s raw Mann-Kendall %3d, suspected %3d, confirmed %3d of %d (seed 0x%llx)\n", what, rates.raw, rates.once,
+                rates.twice, rates.of, static_cast<unsigned long long>(kSeed));
     return rates;
 }
 

@@ -7,13 +7,14 @@
 namespace parti::test {
 namespace {
 
-const std::string varz =
-    R"({"version":"2.9.10","in_msgs":1,"out_msgs":2,"in_bytes":3,"out_bytes":4,"slow_consumers":5,"connections":6,"subscriptions":7,"mem":8,"cpu":1.5})";
+const std::string varz = R"({"version":"2.9.10","in_msgs":1,"out_msgs":2,"in_bytes":3,"out_bytes":4,)"
+                         R"("slow_consumers":5,"connections":6,"subscriptions":7,"mem":8,"cpu":1.5})";
 const std::string jsz = R"({"memory":0,"storage":70,"streams":1,"consumers":2,"messages":3,"api":{"total":9,"errors":1},
   "account_details":[{"name":"$G","reserved_memory":18446744073709551615,"stream_detail":[{"name":"KV_a",
     "state":{"messages":3,"bytes":70,"first_seq":2,"last_seq":4,"consumer_count":2},
     "consumer_detail":[{"name":"c1"},{"name":"c2"}]}]}]})";
-const std::string connz = R"({"connections":[{"cid":4,"name":"parti","pending_bytes":0,"in_msgs":1,"out_msgs":2,"subscriptions":3}]})";
+const std::string connz =
+    R"({"connections":[{"cid":4,"name":"parti","pending_bytes":0,"in_msgs":1,"out_msgs":2,"subscriptions":3}]})";
 
 TEST(ServerMonitor, ReadsTheThreePages) {
     const auto stats = parse_server_stats(varz, jsz, connz);
@@ -60,13 +61,15 @@ TEST(ServerMonitor, AMissingOrMalformedFieldIsNamed) {
 }
 
 TEST(TcpText, AUrlNeedsAHostAndAPort) {
-    for (const char* good : {"nats://127.0.0.1:4222", "127.0.0.1:4222", "http://localhost:4222/varz", "nats://u:p@127.0.0.1:4222"}) {
+    for (const char* good :
+         {"nats://127.0.0.1:4222", "127.0.0.1:4222", "http://localhost:4222/varz", "nats://u:p@127.0.0.1:4222"}) {
         const auto to = parse_url(good);
         ASSERT_TRUE(to) << to.error();
         EXPECT_EQ(to->host, "127.0.0.1");
         EXPECT_EQ(to->port, 4222);
     }
-    for (const char* bad : {"", "nats://", "nats://127.0.0.1", "127.0.0.1:", ":4222", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:42x"}) {
+    for (const char* bad :
+         {"", "nats://", "nats://127.0.0.1", "127.0.0.1:", ":4222", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:42x"}) {
         const auto to = parse_url(bad);
         ASSERT_FALSE(to) << bad;
         EXPECT_NE(to.error().find(std::string("'") + bad + "'"), std::string::npos) << to.error();

@@ -26,9 +26,7 @@ inline std::vector<Partition> partitions_with(const std::vector<std::int64_t>& w
     }
     return out;
 }
-inline std::vector<Partition> equal_partitions(std::size_t count) {
-    return partitions_with(std::vector<std::int64_t>(count, 1));
-}
+inline std::vector<Partition> equal_partitions(std::size_t count) { return partitions_with(std::vector<std::int64_t>(count, 1)); }
 
 // Weights by rank to the power of -exponent, in a seeded order.
 inline std::vector<Partition> zipf_partitions(std::size_t count, double exponent, std::uint64_t seed) {

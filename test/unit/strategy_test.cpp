@@ -1,5 +1,5 @@
-// What holds for every strategy, and what round-robin and the hash ring promise. The bounded hashes: bounded_hash_test.cpp; sticky:
-// sticky_test.cpp.
+// What holds for every strategy, and what round-robin and the hash ring promise. The bounded hashes: bounded_hash_test.cpp;
+// sticky: sticky_test.cpp.
 #include "strategy_cases.h"
 
 #include <functional>
@@ -215,8 +215,8 @@ TEST(Strategy, BalancesAndMovesAsDocumented) {
             left += static_cast<double>(minus.moved_weight + orphaned) / static_cast<double>(orphaned) / kRounds;
             most = std::max(most, minus.max_over_fair);
         }
-        std::cout << "[ figure   ] " << documented.name << (documented.equal ? " equal" : " zipf") << " 1024p/16w: max/mean " << most
-                  << ", +1 moves " << joined << " x the minimum, -1 " << left << " x\n";
+        std::cout << "[ figure   ] " << documented.name << (documented.equal ? " equal" : " zipf") << " 1024p/16w: max/mean "
+                  << most << ", +1 moves " << joined << " x the minimum, -1 " << left << " x\n";
         EXPECT_LE(most, documented.most_over_fair);
         EXPECT_LE(joined, documented.joined);
         EXPECT_LE(left, documented.left);

@@ -8,9 +8,7 @@
 namespace parti::runtime {
 namespace {
 
-WatchedSet set_of(const char* rule) {
-    return WatchedSet(*PartitionRule::make(rule));
-}
+WatchedSet set_of(const char* rule) { return WatchedSet(*PartitionRule::make(rule)); }
 
 std::string text(const WatchedSet& set) {
     const auto built = set.build();

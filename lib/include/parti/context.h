@@ -18,22 +18,22 @@ namespace parti {
 // Every member has a default, so that {.urls = {...}} compiles without -Wmissing-field-initializers.
 struct ConnectOptions {
     std::vector<std::string> urls = {"nats://127.0.0.1:4222"};
-    std::string name = "parti";          // connection name, shown by the server
+    std::string name = "parti";  // connection name, shown by the server
     // At most one way to authenticate.
     std::string user{}, password{};
     std::string token{};
-    std::string credentials_file{};      // .creds
+    std::string credentials_file{};  // .creds
     std::string nkey_public{}, nkey_seed_file{};
     // TLS is used when the URL says tls:// or any of these is set.
     std::string tls_ca_file{};
     std::string tls_certificate_file{}, tls_key_file{};
-    std::string tls_hostname{};          // expected name, when it differs from the URL's
-    bool tls_skip_verify = false;        // for tests only
+    std::string tls_hostname{};    // expected name, when it differs from the URL's
+    bool tls_skip_verify = false;  // for tests only
     Duration connect_timeout = std::chrono::seconds(2);
     Duration ping_interval = std::chrono::seconds(2);  // lost links are noticed after three of these; keep it within ttl / 3
     Duration reconnect_wait = std::chrono::milliseconds(100);  // doubled with jitter; reconnects for ever
-    std::uint32_t callback_threads = 1;  // 1..64
-    LogSink log{};                       // absent = silent
+    std::uint32_t callback_threads = 1;                        // 1..64
+    LogSink log{};                                             // absent = silent
 
     Result<void> validate() const;
 };

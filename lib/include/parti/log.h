@@ -1,9 +1,9 @@
 // LogSink: where a context and its workers send log lines. Absent = silent; there is no global logger.
 //
-// Model     error = a human must act; warning = degraded, parti handles it; info = state transitions (bounded by transitions, never per
-//           message); debug = per event. Lines carry facts and numbers with units, never payloads or credentials.
-// Threads   Called from the io thread and callback threads, one call at a time per context. Must not block for long and must not call
-//           back into parti. An exception from it is swallowed.
+// Model     error = a human must act; warning = degraded, parti handles it; info = state transitions (bounded by transitions,
+//           never per message); debug = per event. Lines carry facts and numbers with units, never payloads or credentials.
+// Threads   Called from the io thread and callback threads, one call at a time per context. Must not block for long and must not
+//           call back into parti. An exception from it is swallowed.
 #pragma once
 
 #include <cstdint>

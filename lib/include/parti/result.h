@@ -1,7 +1,7 @@
 // Result, Error, Errc: how parti reports what may happen.
 //
-// Model     Every fallible call returns Result<T> = tl::expected<T, Error>. No exception leaves the library (allocation failure ends
-//           the process). Errc names the fact; reaction_to(Errc) names what the caller must do about it.
+// Model     Every fallible call returns Result<T> = tl::expected<T, Error>. No exception leaves the library (allocation failure
+//           ends the process). Errc names the fact; reaction_to(Errc) names what the caller must do about it.
 // Errors    Errors are values; `detail` names the offending value and the rule it breaks.
 // Threads   Values: distinct objects from any thread.
 #pragma once

@@ -1,10 +1,10 @@
 // Source: the set of partitions a group shares.
 //
-// Model     A source hands out immutable snapshots. Every worker of a group must use sources that agree; only the leader's is used.
-//           Share one source object between the workers of a process: they then share one snapshot, one listener and each answer.
-//           Sources: StaticSource and function_source here, those that watch NATS in parti/nats_sources.h, or your own.
-// Threads   All functions from any thread. The workers of a context never ask one source twice at the same time. A list() or refresh()
-//           that never returns holds up nobody: workers that run already go on with the set they have; it is reported.
+// Model     A source hands out immutable snapshots. Every worker of a group must use sources that agree; only the leader's is
+//           used. Share one source object between the workers of a process: they then share one snapshot, one listener and each
+//           answer. Sources: StaticSource and function_source here, those that watch NATS in parti/nats_sources.h, or your own.
+// Threads   All functions from any thread. The workers of a context never ask one source twice at the same time. A list() or
+//           refresh() that never returns holds up nobody: workers that run already go on with the set they have; it is reported.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,8 @@ namespace parti {
 // Strictly ascending by id; at most kPartitionsMax, with at most kPartitionBytesMax of ids.
 using PartitionSet = std::vector<Partition>;
 inline constexpr std::size_t kPartitionsMax = 1'000'000;
-inline constexpr std::size_t kPartitionBytesMax = 48'000'000;  // of all ids together: one worker may own them all, and a record ends at 64 MB
+// of all ids together: one worker may own them all, and a record ends at 64 MB
+inline constexpr std::size_t kPartitionBytesMax = 48'000'000;
 
 class Source {
 public:
@@ -29,8 +30,8 @@ public:
     // Sorted, unique. Called on a callback thread (never the io thread) at start. Errors: any; workers that start ask again until
     // startup_timeout. not_ready from a source with listeners is no trouble: it will tell.
     virtual Result<std::shared_ptr<const PartitionSet>> list() = 0;
-    // As list(), for Worker::refresh_partitions(): a source that keeps what it knows looks anew. It may answer with what it has and
-    // tell its listeners when it knows better.
+    // As list(), for Worker::refresh_partitions(): a source that keeps what it knows looks anew. It may answer with what it has
+    // and tell its listeners when it knows better.
     virtual Result<std::shared_ptr<const PartitionSet>> refresh() { return list(); }
     // The listener is called (from any thread) after each change until the returned handle is destroyed. Sources that cannot tell
     // return nullptr.

@@ -1,6 +1,7 @@
 // The nouns of parti: partitions, numbers, incarnations, epochs, versions, states.
 //
-// Units     Durations are std::chrono; raw counts say what they count. Revisions are JetStream stream sequences (0 = "no such key").
+// Units     Durations are std::chrono; raw counts say what they count. Revisions are JetStream stream sequences (0 = "no such
+//           key").
 // Threads   Plain values: distinct objects from any thread.
 // Source    docs/PROTOCOL.md, "Words".
 #pragma once
@@ -60,8 +61,8 @@ Result<SessionId> parse_session(std::string_view hex);
 
 // A partition: ordered keys (["orders","eu","42"]) and a weight.
 //
-// The keys are kept joined with '.', which is also the partition's id: a key is a NATS subject token, so it is not empty and holds no
-// '.', '*', '>', blank or control character. Weight: 1..1'000'000'000, 1 by default. Cost: one string.
+// The keys are kept joined with '.', which is also the partition's id: a key is a NATS subject token, so it is not empty and
+// holds no '.', '*', '>', blank or control character. Weight: 1..1'000'000'000, 1 by default. Cost: one string.
 class Partition {
 public:
     // Errors: invalid_argument naming the key and the rule.

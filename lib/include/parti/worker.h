@@ -1,8 +1,10 @@
 // Worker: one member of a group. Claims a number, leads when it must, owns what it is assigned.
 //
 // Model     start() is asynchronous; wait_for() waits for a state. stop() leaves gracefully: revoke, release, write `released`.
-// Callbacks Serial per worker, parallel between workers, never on the io thread, in the order things happened. An exception is reported
-//           through on_error as callback_failed. Calling stop() from inside a callback is an error (stopping); request_stop() is fine.
+// Callbacks Serial per worker, parallel between workers, never on the io thread, in the order things happened. An exception is
+// reported
+//           through on_error as callback_failed. Calling stop() from inside a callback is an error (stopping); request_stop() is
+//           fine.
 // Threads   All functions from any thread.
 // Lifetime  The destructor stops the worker (as stop()). Ownership objects may outlive it; they are then invalid.
 // Cost      docs/BENCHMARKING.md: memory of the first and of each further worker.
@@ -35,8 +37,8 @@ class Ownership {
 public:
     const Partition& partition() const;
     Fence fence() const;
-    // Lock-free; false for ever once it was false. Ask before every piece of work: it turns false at the lease's deadline even when
-    // this process is cut off. After a true answer the work must be short compared with the margin.
+    // Lock-free; false for ever once it was false. Ask before every piece of work: it turns false at the lease's deadline even
+    // when this process is cut off. After a true answer the work must be short compared with the margin.
     bool valid() const;
 
     explicit Ownership(std::shared_ptr<runtime::OwnershipState> state) : state_(std::move(state)) {}
@@ -55,8 +57,8 @@ struct Callbacks {
     std::function<void(State from, State to)> on_state{};
     std::function<void(bool leader)> on_leader{};
     std::function<void(const Error&)> on_error{};
-    // The alert level changed: rising while the worker has no reliable lease (degraded, fenced or claiming), none when it has one again.
-    // `since`: how long the trouble has lasted.
+    // The alert level changed: rising while the worker has no reliable lease (degraded, fenced or claiming), none when it has one
+    // again. `since`: how long the trouble has lasted.
     std::function<void(AlertLevel level, Duration since)> on_alert{};
 };
 
@@ -70,48 +72,48 @@ enum class PlanReason : std::uint8_t {
 };
 std::string_view to_string(PlanReason reason);
 
-// Counters from Worker::make on, and gauges of this moment. "As leader": counts only while this worker leads; sum the counters over the
-// workers of a group, but take such a gauge from its leader (it is 0 elsewhere).
+// Counters from Worker::make on, and gauges of this moment. "As leader": counts only while this worker leads; sum the counters
+// over the workers of a group, but take such a gauge from its leader (it is 0 elsewhere).
 struct WorkerStats {
-    std::uint64_t renewals = 0;            // confirmed heartbeats
-    std::uint64_t renewal_retries = 0;     // attempts beyond the first
+    std::uint64_t renewals = 0;         // confirmed heartbeats
+    std::uint64_t renewal_retries = 0;  // attempts beyond the first
     std::uint64_t claims_attempted = 0;
     std::uint64_t sessions_lost = 0;
     std::uint64_t leaderships = 0;
-    std::uint64_t plans = 0;               // as leader
-    std::uint64_t moved_partitions = 0;    // as leader: revoked from a live worker
-    std::uint64_t records_written = 0;     // as leader
+    std::uint64_t plans = 0;             // as leader
+    std::uint64_t moved_partitions = 0;  // as leader: revoked from a live worker
+    std::uint64_t records_written = 0;   // as leader
     std::uint64_t partitions_gained = 0;
     std::uint64_t partitions_lost = 0;
     std::uint64_t drain_timeouts = 0;
     std::uint64_t malformed_records = 0;
     std::array<std::uint64_t, 8> states_entered{};  // by State
     std::uint64_t leaderships_lost = 0;
-    std::array<std::uint64_t, 5> plans_by{};        // as leader, by PlanReason
-    std::uint64_t plans_failed = 0;        // as leader: the strategy threw or broke its contract
-    std::uint64_t rebalances = 0;          // as leader: from the first change until everything was owned and acknowledged
-    Duration rebalance_time{};             // of all of them
+    std::array<std::uint64_t, 5> plans_by{};  // as leader, by PlanReason
+    std::uint64_t plans_failed = 0;           // as leader: the strategy threw or broke its contract
+    std::uint64_t rebalances = 0;             // as leader: from the first change until everything was owned and acknowledged
+    Duration rebalance_time{};                // of all of them
     Duration rebalance_time_last{};
-    std::uint64_t workers_joined = 0;      // as leader
-    std::uint64_t workers_lost = 0;        // as leader: left, died, or are drained by operators
-    std::uint64_t deaths_declared = 0;     // by this worker, of others
-    std::uint64_t evictions = 0;           // as leader
-    std::uint64_t mass_failures = 0;       // as leader
+    std::uint64_t workers_joined = 0;   // as leader
+    std::uint64_t workers_lost = 0;     // as leader: left, died, or are drained by operators
+    std::uint64_t deaths_declared = 0;  // by this worker, of others
+    std::uint64_t evictions = 0;        // as leader
+    std::uint64_t mass_failures = 0;    // as leader
     std::uint64_t alerts_raised = 0;
-    Duration unreliable_time{};            // spent without a lease to rely on (claiming, degraded, fenced), once over
-    Duration renewal_time{};               // of confirmed renewals, first attempt to confirmation
+    Duration unreliable_time{};  // spent without a lease to rely on (claiming, degraded, fenced), once over
+    Duration renewal_time{};     // of confirmed renewals, first attempt to confirmation
     Duration renewal_time_max{};
-    std::uint64_t records_confirmed = 0;   // as leader
-    Duration publish_time{};               // as leader: of confirmed records, first attempt to confirmation
+    std::uint64_t records_confirmed = 0;  // as leader
+    Duration publish_time{};              // as leader: of confirmed records, first attempt to confirmation
     // Gauges.
     std::uint32_t owned = 0;
     std::uint32_t draining = 0;
-    std::uint32_t active_workers = 0;      // as leader: who may own partitions
-    std::uint64_t partitions = 0;          // as leader
-    std::uint64_t orphaned = 0;            // as leader: partitions without an owner now
+    std::uint32_t active_workers = 0;  // as leader: who may own partitions
+    std::uint64_t partitions = 0;      // as leader
+    std::uint64_t orphaned = 0;        // as leader: partitions without an owner now
     AlertLevel alert = AlertLevel::none;
-    // Since the last renewal that was confirmed was sent; nothing: no session lives. While degraded this is the age of the assignment
-    // that is gone on with.
+    // Since the last renewal that was confirmed was sent; nothing: no session lives. While degraded this is the age of the
+    // assignment that is gone on with.
     std::optional<Duration> since_renewal;
 };
 
@@ -125,20 +127,21 @@ public:
     Worker& operator=(Worker&&) noexcept;
     ~Worker();
 
-    void start();                                       // at once; a second call does nothing
-    Result<void> wait_for(State state, Duration timeout);  // errors: timeout; stopping (with the fatal error, if one ended the worker)
-    Result<void> stop();                                // blocks at most shutdown_timeout; errors: timeout, stopping
-    void request_stop();                                // as stop(), without waiting
-    void refresh_partitions();                          // asks the source again
+    void start();  // at once; a second call does nothing
+    // errors: timeout; stopping (with the fatal error, if one ended the worker)
+    Result<void> wait_for(State state, Duration timeout);
+    Result<void> stop();        // blocks at most shutdown_timeout; errors: timeout, stopping
+    void request_stop();        // as stop(), without waiting
+    void refresh_partitions();  // asks the source again
 
     std::string group() const;
-    std::optional<WorkerNumber> number() const;         // set while a session lives
-    std::string id() const;                             // "<prefix>-<number>", or empty
+    std::optional<WorkerNumber> number() const;  // set while a session lives
+    std::string id() const;                      // "<prefix>-<number>", or empty
     State state() const;
     bool is_leader() const;
     LeaderPhase leader_phase() const;
     AlertLevel alert_level() const;
-    std::vector<Ownership> assignment() const;          // a snapshot, ascending by partition id
+    std::vector<Ownership> assignment() const;  // a snapshot, ascending by partition id
     WorkerStats stats() const;
     std::optional<Error> last_error() const;
 

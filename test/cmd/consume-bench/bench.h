@@ -1,10 +1,12 @@
 // bench: what consume-bench measures, and how a measured child and its driver talk.
 //
 // Role      The driver (driver.cpp) starts a server, fills a stream, and runs one child process a measurement: the reference
-//           (reference.cpp: nats.c's js_PullSubscribe and Fetch) or parti's Consumer (subject.cpp), alternately, on the same store.
-// Model     Child: connects, says READY; reads "go"; consumes. A throughput child counts over its window, which begins after a warm-up that
-//           begins when every durable is attached, and ends by itself; a latency child ends at "stop <ns>" and judges the messages intended from then on. It answers one line of JSON.
-//           Every measurement starts from the same filled store, set back by the launcher.
+//           (reference.cpp: nats.c's js_PullSubscribe and Fetch) or parti's Consumer (subject.cpp), alternately, on the same
+//           store.
+// Model     Child: connects, says READY; reads "go"; consumes. A throughput child counts over its window, which begins after a
+//           warm-up that begins when every durable is attached, and ends by itself; a latency child ends at "stop <ns>" and
+//           judges the messages intended from then on. It answers one line of JSON. Every measurement starts from the same filled
+//           store, set back by the launcher.
 // Units     Messages/s, microseconds, kB.
 // Threads   Tally: any.
 #pragma once
@@ -32,17 +34,17 @@ std::string partition_name(std::uint32_t index);
 std::string subject_name(std::uint32_t index);
 
 struct ChildOptions {
-    std::string library;            // "reference" or "parti"
+    std::string library;  // "reference" or "parti"
     std::string url;
     std::uint32_t partitions = 1;
-    std::uint32_t pending = 1;      // max_ack_pending of each durable
-    std::uint32_t batch = 1;        // reference only
-    std::uint32_t threads = 1;      // reference: that fetch; parti: callback threads
+    std::uint32_t pending = 1;  // max_ack_pending of each durable
+    std::uint32_t batch = 1;    // reference only
+    std::uint32_t threads = 1;  // reference: that fetch; parti: callback threads
     Milliseconds warmup{300};
     Milliseconds window{2000};
     bool latency = false;
-    std::uint64_t expected = 0;     // messages there are; a window ends early when they are through
-    std::uint32_t server_pid = 0;   // whose processor time is told besides the child's own; 0: neither
+    std::uint64_t expected = 0;    // messages there are; a window ends early when they are through
+    std::uint32_t server_pid = 0;  // whose processor time is told besides the child's own; 0: neither
 };
 
 // What the handlers report.
@@ -81,7 +83,7 @@ std::unique_ptr<Consuming> make_subject();
 int run_child(const ChildOptions& options);
 
 struct DriverOptions {
-    std::string server;  // binary; empty: the machine's
+    std::string server;               // binary; empty: the machine's
     std::vector<std::string> shapes;  // "ordered/1" ...; empty: all
     std::uint64_t seed = 0;
     std::uint32_t repeats = 5;

@@ -20,9 +20,7 @@ std::string number_name(const char* prefix, std::uint32_t index) {
     return text;
 }
 
-void say(const std::string& line) {
-    std::cout << line << std::endl;
-}
+void say(const std::string& line) { std::cout << line << std::endl; }
 
 int complain(const std::string& why) {
     std::cerr << "consume-bench child: " << why << '\n';
@@ -63,9 +61,12 @@ std::string throughput(const ChildOptions& options, const Tally& tally) {
     const bool ran_dry = options.expected != 0 && after >= options.expected;
     const double seconds = static_cast<double>((ran_dry ? tally.last_ns() : test::boot_now_ns()) - begin) / 1e9;
     const double rate = seconds > 0 ? static_cast<double>(after - before) / seconds : 0;
-    const auto each_ns = [&](double total_s) { return std::to_string(total_s * 1e9 / static_cast<double>(std::max<std::uint64_t>(after - before, 1))); };
-    return "\"count\":" + std::to_string(after - before) + ",\"seconds\":" + std::to_string(seconds) + ",\"per_s\":" + std::to_string(rate) +
-           ",\"own_ns\":" + each_ns(at_end.own - at_begin.own) + ",\"server_ns\":" + each_ns(at_end.server - at_begin.server);
+    const auto each_ns = [&](double total_s) {
+        return std::to_string(total_s * 1e9 / static_cast<double>(std::max<std::uint64_t>(after - before, 1)));
+    };
+    return "\"count\":" + std::to_string(after - before) + ",\"seconds\":" + std::to_string(seconds) +
+           ",\"per_s\":" + std::to_string(rate) + ",\"own_ns\":" + each_ns(at_end.own - at_begin.own) +
+           ",\"server_ns\":" + each_ns(at_end.server - at_begin.server);
 }
 
 }  // namespace
@@ -92,10 +93,11 @@ std::string Tally::latencies_json(std::int64_t from_ns) const {
     }
     std::sort(taken.begin(), taken.end());
     const auto at = [&](double q) {
-        return taken.empty() ? std::int64_t{0} : taken[static_cast<std::size_t>(q * static_cast<double>(taken.size() - 1) + 0.5)] / 1000;
+        return taken.empty() ? std::int64_t{0}
+                             : taken[static_cast<std::size_t>(q * static_cast<double>(taken.size() - 1) + 0.5)] / 1000;
     };
-    return "\"n\":" + std::to_string(taken.size()) + ",\"p50\":" + std::to_string(at(0.5)) + ",\"p99\":" + std::to_string(at(0.99)) +
-           ",\"max\":" + std::to_string(at(1));
+    return "\"n\":" + std::to_string(taken.size()) + ",\"p50\":" + std::to_string(at(0.5)) +
+           ",\"p99\":" + std::to_string(at(0.99)) + ",\"max\":" + std::to_string(at(1));
 }
 
 int run_child(const ChildOptions& options) {
@@ -111,7 +113,8 @@ int run_child(const ChildOptions& options) {
     if (options.latency) {
         std::int64_t from = 0;
         say("CONSUMING");
-        if (!std::getline(std::cin, line) || line.rfind("stop ", 0) != 0) return complain("expected 'stop <ns>', was told '" + line + "'");
+        if (!std::getline(std::cin, line) || line.rfind("stop ", 0) != 0)
+            return complain("expected 'stop <ns>', was told '" + line + "'");
         std::from_chars(line.data() + 5, line.data() + line.size(), from);
         result = tally.latencies_json(from);
     } else {

@@ -35,8 +35,10 @@ struct Shape {
     bool latency = false;
 };
 const std::vector<Shape>& shapes() {
-    static const std::vector<Shape> all = {{"ordered/1", 1, 1, {1}, true},         {"pipelined/1", 1, 1000, {1}, true},
-                                           {"ordered/100", 100, 1, {1, 16}, false}, {"pipelined/100", 100, 1000, {1, 16}, false},
+    static const std::vector<Shape> all = {{"ordered/1", 1, 1, {1}, true},
+                                           {"pipelined/1", 1, 1000, {1}, true},
+                                           {"ordered/100", 100, 1, {1, 16}, false},
+                                           {"pipelined/100", 100, 1000, {1, 16}, false},
                                            {"ordered/1000", 1000, 1, {1, 16}, false}};
     return all;
 }
@@ -134,7 +136,8 @@ private:
             const auto partition = static_cast<std::uint32_t>(i % partitions_);
             std::string payload = std::to_string(++sequences[partition]) + ' ' + std::to_string(test::boot_now_ns()) + ' ';
             payload.resize(kMessageBytes, '.');
-            status = js_PublishAsync(js, subject_name(partition).c_str(), payload.data(), static_cast<int>(payload.size()), nullptr);
+            status =
+                js_PublishAsync(js, subject_name(partition).c_str(), payload.data(), static_cast<int>(payload.size()), nullptr);
         }
         if (status == NATS_OK) status = js_PublishAsyncComplete(js, nullptr);
         jsCtx_Destroy(js);
@@ -152,10 +155,16 @@ private:
     Outcome<ChildProcess> start(const ChildOptions& child) {
         test::ProcessOptions process;
         process.path = "/proc/self/exe";
-        process.args = {"child",      child.library, "--url",     child.url, "--partitions", std::to_string(child.partitions), "--pending",
-                        std::to_string(child.pending), "--batch", std::to_string(child.batch), "--threads", std::to_string(child.threads),
-                        "--warmup",   std::to_string(child.warmup.count()), "--window", std::to_string(child.window.count()), "--expected",
-                        std::to_string(child.expected), "--server-pid", std::to_string(child.server_pid)};
+        process.args = {"child",        child.library,
+                        "--url",        child.url,
+                        "--partitions", std::to_string(child.partitions),
+                        "--pending",    std::to_string(child.pending),
+                        "--batch",      std::to_string(child.batch),
+                        "--threads",    std::to_string(child.threads),
+                        "--warmup",     std::to_string(child.warmup.count()),
+                        "--window",     std::to_string(child.window.count()),
+                        "--expected",   std::to_string(child.expected),
+                        "--server-pid", std::to_string(child.server_pid)};
         if (child.latency) process.args.emplace_back("--latency");
         auto started = ChildProcess::start(std::move(process));
         if (!started) return started;
@@ -193,8 +202,8 @@ public:
     explicit Run(const DriverOptions& options) : options_(options), bench_(options), out_("TestBenchmark_Consume") {}
 
     Outcome<void> go() {
-        std::printf("consume-bench: seed %llu, %u repeats of %lld ms\n", static_cast<unsigned long long>(options_.seed), repeats(),
-                    static_cast<long long>(options_.window.count()));
+        std::printf("consume-bench: seed %llu, %u repeats of %lld ms\n", static_cast<unsigned long long>(options_.seed),
+                    repeats(), static_cast<long long>(options_.window.count()));
         std::uint32_t prepared = 0;
         for (const Shape& shape : shapes()) {
             if (!wanted(shape)) continue;
@@ -216,7 +225,8 @@ public:
 private:
     std::uint32_t repeats() const { return options_.quick ? 1 : options_.repeats; }
     bool wanted(const Shape& shape) const {
-        return options_.shapes.empty() || std::find(options_.shapes.begin(), options_.shapes.end(), shape.name) != options_.shapes.end();
+        return options_.shapes.empty() ||
+               std::find(options_.shapes.begin(), options_.shapes.end(), shape.name) != options_.shapes.end();
     }
     ChildOptions child_of(const Shape& shape, const char* library, const Best& best) const {
         ChildOptions child;

@@ -10,10 +10,14 @@
 namespace parti::bench {
 
 const char* const usage =
-    "usage: consume-bench run [--shape NAME ...] [--repeats N] [--window MS] [--seed N] [--server FILE] [--reference-only] [--quick]\n"
-    "Measures throughput and latency of parti's Consumer and of the reference (js_PullSubscribe and Fetch of nats.c with its best batch of\n"
-    "1, 16, 100, 256), alternately on the same store, and prints both and their ratios; results also as a file for stress-report.\n"
-    "  --shape NAME      ordered/1 pipelined/1 ordered/100 pipelined/100 ordered/1000 (max_ack_pending 1 or 1000, partitions); default all\n"
+    "usage: consume-bench run [--shape NAME ...] [--repeats N] [--window MS] [--seed N] [--server FILE] [--reference-only] "
+    "[--quick]\n"
+    "Measures throughput and latency of parti's Consumer and of the reference (js_PullSubscribe and Fetch of nats.c with its "
+    "best batch of\n"
+    "1, 16, 100, 256), alternately on the same store, and prints both and their ratios; results also as a file for "
+    "stress-report.\n"
+    "  --shape NAME      ordered/1 pipelined/1 ordered/100 pipelined/100 ordered/1000 (max_ack_pending 1 or 1000, partitions); "
+    "default all\n"
     "  --server FILE     another nats-server\n"
     "  --quick           one batch, one repeat, a small store: shows that it works, measures nothing\n"
     "Exit codes: 0, 1 something failed, 104 bad option.\n";
@@ -32,7 +36,8 @@ public:
             std::uint64_t out = 0;
             const auto parsed = std::from_chars(value.data(), value.data() + value.size(), out);
             if (parsed.ec != std::errc() || parsed.ptr != value.data() + value.size() || out < low || out > high) {
-                error_ = std::string(name) + " '" + value + "' must be a number in " + std::to_string(low) + ".." + std::to_string(high);
+                error_ = std::string(name) + " '" + value + "' must be a number in " + std::to_string(low) + ".." +
+                         std::to_string(high);
             }
             into = T(out);
         };

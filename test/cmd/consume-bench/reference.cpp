@@ -37,7 +37,8 @@ public:
             natsSubscription* made = nullptr;
             jsErrCode error{};
             status = js_PullSubscribe(&made, js_, subject_name(i).c_str(), durable.c_str(), nullptr, &sub, &error);
-            if (status != NATS_OK) return failure(durable + ": " + natsStatus_GetText(status) + " (" + std::to_string(error) + ")");
+            if (status != NATS_OK)
+                return failure(durable + ": " + natsStatus_GetText(status) + " (" + std::to_string(error) + ")");
             subscriptions_.push_back(made);
         }
         return {};
@@ -67,7 +68,9 @@ private:
             for (std::size_t i = thread; i < subscriptions_.size() && !stopping_; i += options_.threads) {
                 natsMsgList list{};
                 jsErrCode error{};
-                if (natsSubscription_Fetch(&list, subscriptions_[i], static_cast<int>(options_.batch), patience_ms, &error) != NATS_OK) continue;
+                if (natsSubscription_Fetch(&list, subscriptions_[i], static_cast<int>(options_.batch), patience_ms, &error) !=
+                    NATS_OK)
+                    continue;
                 for (int m = 0; m < list.Count; ++m) {
                     tally_->taken({natsMsg_GetData(list.Msgs[m]), static_cast<std::size_t>(natsMsg_GetDataLength(list.Msgs[m]))});
                     natsMsg_Ack(list.Msgs[m], nullptr);

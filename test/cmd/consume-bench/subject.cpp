@@ -56,7 +56,8 @@ public:
         if (auto ok = consumer_->start(); !ok) return failure(ok.error().message());
         const std::int64_t deadline = test::boot_now_ns() + std::chrono::nanoseconds(kAttach).count();
         while (consumer_->stats().consuming < partitions_) {
-            if (test::boot_now_ns() > deadline) return failure("not every durable is attached after " + std::to_string(kAttach.count()) + " s");
+            if (test::boot_now_ns() > deadline)
+                return failure("not every durable is attached after " + std::to_string(kAttach.count()) + " s");
             std::this_thread::sleep_for(Milliseconds(5));  // the pause between two looks
         }
         return {};

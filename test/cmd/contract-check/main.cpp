@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
     const auto findings = check_worker_contract(argv[1], server->url());
     std::printf("%s", describe(findings).c_str());
     const bool kept = keeps_contract(findings);
-    std::printf("%s: %s version %llu of the worker contract\n", argv[1], kept ? "keeps" : "BREAKS", static_cast<unsigned long long>(kWorkerContract));
+    std::printf("%s: %s version %llu of the worker contract\n", argv[1], kept ? "keeps" : "BREAKS",
+                static_cast<unsigned long long>(kWorkerContract));
     return kept ? 0 : 1;
 }

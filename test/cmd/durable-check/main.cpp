@@ -1,8 +1,10 @@
 // durable-check: what nats-server alone forgets of its durable consumers when it is killed; see `usage`.
 //
-// Role      Tells the server's amnesia from the library's faults: plain nats.c pull consumers, every ack confirmed by the server, no parti.
-// Model     Durables with max_ack_pending 1 on one file stream. Each round: threads fetch and acknowledge (confirmed), the server is killed at a
-//           random moment, started again, and asked for every durable before anybody pulls. Against the last confirmed ack it is
+// Role      Tells the server's amnesia from the library's faults: plain nats.c pull consumers, every ack confirmed by the server,
+//           no parti.
+// Model     Durables with max_ack_pending 1 on one file stream. Each round: threads fetch and acknowledge (confirmed), the server
+//           is killed at a random moment, started again, and asked for every durable before anybody pulls. Against the last
+//           confirmed ack it is
 //           exact     it knows that ack
 //           behind    it has forgotten the last acks; the age of the oldest forgotten one, at the kill, is printed
 //           emptied   it knows nothing, though acks older than 2 s (P-9) had been confirmed: it begins at message 1 again
@@ -38,7 +40,8 @@ using test::Outcome;
 
 const char* const usage =
     "usage: durable-check [--kills N] [--durables N] [--messages N] [--threads N] [--server FILE] [--seed N]\n"
-    "Kills a nats-server N times while plain nats.c clients acknowledge messages of durable consumers, each ack confirmed, and counts what the\n"
+    "Kills a nats-server N times while plain nats.c clients acknowledge messages of durable consumers, each ack confirmed, and "
+    "counts what the\n"
     "server has forgotten of them when it is there again.\n"
     "  --kills N      default 20\n"
     "  --durables N   default 100, each with its subject\n"
@@ -62,8 +65,8 @@ struct Durable {
         std::int64_t confirmed_ns = 0;
     };
     std::string name, subject;
-    std::deque<Ack> acks;            // confirmed, ascending
-    std::uint64_t floor = 0;         // the last confirmed
+    std::deque<Ack> acks;     // confirmed, ascending
+    std::uint64_t floor = 0;  // the last confirmed
 };
 
 struct Counts {
@@ -92,11 +95,14 @@ public:
         for (; kills < options_.kills && left() > 0; ++kills) {
             if (auto ok = round(kills + 1); !ok) return ok;
         }
-        std::printf("%llu kills x %zu durables: exact %llu, behind %llu (oldest forgotten ack %lld ms before the kill), EMPTIED %llu, VANISHED %llu\n",
-                    static_cast<unsigned long long>(kills), durables_.size(), static_cast<unsigned long long>(counts_.exact),
-                    static_cast<unsigned long long>(counts_.behind), static_cast<long long>(counts_.oldest_behind_ns / 1'000'000),
-                    static_cast<unsigned long long>(counts_.emptied), static_cast<unsigned long long>(counts_.vanished));
-        if (counts_.exact + counts_.behind + counts_.emptied + counts_.vanished != kills * durables_.size()) return failure("a durable was not counted");
+        std::printf(
+            "%llu kills x %zu durables: exact %llu, behind %llu (oldest forgotten ack %lld ms before the kill), EMPTIED %llu, "
+            "VANISHED %llu\n",
+            static_cast<unsigned long long>(kills), durables_.size(), static_cast<unsigned long long>(counts_.exact),
+            static_cast<unsigned long long>(counts_.behind), static_cast<long long>(counts_.oldest_behind_ns / 1'000'000),
+            static_cast<unsigned long long>(counts_.emptied), static_cast<unsigned long long>(counts_.vanished));
+        if (counts_.exact + counts_.behind + counts_.emptied + counts_.vanished != kills * durables_.size())
+            return failure("a durable was not counted");
         return {};
     }
 
@@ -123,7 +129,10 @@ private:
         auto started = NatsServer::start(std::move(server));
         if (!started) return failure(started.error());
         server_.emplace(std::move(*started));
-        if (auto ok = make(std::string("STREAM.CREATE.") + kStream, {{"name", kStream}, {"subjects", {"check.*"}}, {"storage", "file"}}); !ok) return ok;
+        if (auto ok = make(std::string("STREAM.CREATE.") + kStream,
+                           {{"name", kStream}, {"subjects", {"check.*"}}, {"storage", "file"}});
+            !ok)
+            return ok;
         for (std::size_t i = 0; i < durables_.size(); ++i) {
             durables_[i].name = "d-" + std::to_string(i);
             if (auto ok = make_durable(durables_[i], i); !ok) return ok;
@@ -132,9 +141,11 @@ private:
     }
     Outcome<void> make_durable(Durable& durable, std::size_t index) const {
         durable.subject = "check." + std::to_string(index);
-        const json config = {{"durable_name", durable.name}, {"filter_subject", durable.subject}, {"ack_policy", "explicit"},
-                             {"deliver_policy", "all"},      {"max_ack_pending", 1},             {"ack_wait", 2'000'000'000}};
-        return make(std::string("CONSUMER.DURABLE.CREATE.") + kStream + "." + durable.name, {{"stream_name", kStream}, {"config", config}});
+        const json config = {{"durable_name", durable.name}, {"filter_subject", durable.subject},
+                             {"ack_policy", "explicit"},     {"deliver_policy", "all"},
+                             {"max_ack_pending", 1},         {"ack_wait", 2'000'000'000}};
+        return make(std::string("CONSUMER.DURABLE.CREATE.") + kStream + "." + durable.name,
+                    {{"stream_name", kStream}, {"config", config}});
     }
 
     // A connection that does not come back: a killed server ends every fetch.
@@ -181,7 +192,8 @@ private:
         std::atomic<bool> stopping{false};
         std::vector<std::thread> threads;
         for (std::size_t t = 0; t < options_.threads; ++t) threads.emplace_back([this, t, &stopping] { consume(t, stopping); });
-        std::this_thread::sleep_for(Milliseconds(500 + random_() % 2500));  // the moment of the kill is a time, drawn from the seed
+        // the moment of the kill is a time, drawn from the seed
+        std::this_thread::sleep_for(Milliseconds(500 + random_() % 2500));
         const std::int64_t killed_ns = test::boot_now_ns();
         const auto killed = server_->kill();
         stopping = true;
@@ -206,7 +218,8 @@ private:
             sub.Stream = kStream;
             sub.Consumer = durables_[i].name.c_str();  // bound, never created
             natsSubscription* made = nullptr;
-            if (js_PullSubscribe(&made, js.get(), durables_[i].subject.c_str(), nullptr, nullptr, &sub, nullptr) != NATS_OK) return;
+            if (js_PullSubscribe(&made, js.get(), durables_[i].subject.c_str(), nullptr, nullptr, &sub, nullptr) != NATS_OK)
+                return;
             mine.emplace_back(&durables_[i], made);
         }
         while (!stopping && !natsConnection_IsClosed(connection->get())) {
@@ -250,8 +263,9 @@ private:
             ++counts_.exact;
         } else if (delivered == 0 && oldest_ns > kPromised_ns) {
             ++counts_.emptied;
-            std::printf("  kill %llu: %s EMPTIED at floor %llu, %zu acks, the oldest %lld ms before\n", static_cast<unsigned long long>(round),
-                        durable.name.c_str(), static_cast<unsigned long long>(durable.floor), durable.acks.size(),
+            std::printf("  kill %llu: %s EMPTIED at floor %llu, %zu acks, the oldest %lld ms before\n",
+                        static_cast<unsigned long long>(round), durable.name.c_str(),
+                        static_cast<unsigned long long>(durable.floor), durable.acks.size(),
                         static_cast<long long>(oldest_ns / 1'000'000));
         } else {
             ++counts_.behind;

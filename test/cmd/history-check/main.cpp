@@ -22,8 +22,8 @@ int main(int argc, char** argv) {
     const auto timeline = parti::test::check_history(processes);
     std::size_t ownerships = 0;
     for (const auto& entry : timeline.partitions) ownerships += entry.second.size();
-    std::printf("%zu processes, %zu sessions, %zu partitions, %zu ownerships, %zu violations\n", processes.size(), timeline.sessions.size(),
-                timeline.partitions.size(), ownerships, timeline.violations.size());
+    std::printf("%zu processes, %zu sessions, %zu partitions, %zu ownerships, %zu violations\n", processes.size(),
+                timeline.sessions.size(), timeline.partitions.size(), ownerships, timeline.violations.size());
     if (!timeline.violations.empty()) {
         std::printf("%s\n", parti::test::describe(timeline.violations).c_str());
         return 1;

@@ -1,8 +1,10 @@
-// minimal-worker: the smallest program that keeps the worker contract (docs/WORKER-CONTRACT.md, version 1), over parti's public API alone.
+// minimal-worker: the smallest program that keeps the worker contract (docs/WORKER-CONTRACT.md, version 1), over parti's public
+// API alone.
 //
-// Copy it to start a worker program of your own: what is parti's are `begin`, `let_go` and the three callbacks; the rest is the pipe.
-// History   The public API tells fences, but neither lease deadlines nor incarnations: a session lasts until its end, and the time at which
-//           it began counts the holders of a number.
+// Copy it to start a worker program of your own: what is parti's are `begin`, `let_go` and the three callbacks; the rest is the
+// pipe.
+// History   The public API tells fences, but neither lease deadlines nor incarnations: a session lasts until its end, and the
+//           time at which it began counts the holders of a number.
 #include <fcntl.h>
 #include <malloc.h>
 #include <unistd.h>
@@ -113,8 +115,9 @@ void Slot::begin() {
     const auto number = worker->number();
     if (!session.empty() || !number) return;
     session = std::to_string(::getpid()) + "." + std::to_string(++fleet->sessions);
-    fleet->history.add("session", "\"s\":\"" + session + "\",\"w\":" + std::to_string(index) + ",\"n\":" + std::to_string(number->value) +
-                                      ",\"i\":" + ns() + ",\"until\":" + std::to_string(INT64_MAX));
+    fleet->history.add("session", "\"s\":\"" + session + "\",\"w\":" + std::to_string(index) +
+                                      ",\"n\":" + std::to_string(number->value) + ",\"i\":" + ns() +
+                                      ",\"until\":" + std::to_string(INT64_MAX));
 }
 
 void Slot::end(const std::string& reason) {
@@ -128,8 +131,9 @@ void Slot::gain(std::span<const parti::Ownership> gained) {
     for (const parti::Ownership& o : gained) {
         if (session.empty() || !o.valid()) continue;  // was lost before this callback had its turn
         held[o.partition().id()] = {session, ++grants};
-        fleet->history.add("grant", "\"s\":\"" + session + "\",\"g\":" + std::to_string(grants) + ",\"p\":\"" + o.partition().id() + "\",\"f\":[" +
-                                        std::to_string(o.fence().epoch.value) + "," + std::to_string(o.fence().version) + "]");
+        fleet->history.add("grant", "\"s\":\"" + session + "\",\"g\":" + std::to_string(grants) + ",\"p\":\"" +
+                                        o.partition().id() + "\",\"f\":[" + std::to_string(o.fence().epoch.value) + "," +
+                                        std::to_string(o.fence().version) + "]");
     }
     owned = held.size();
     fleet->look();
@@ -140,7 +144,8 @@ void Slot::let_go(std::span<const parti::Ownership> lost) {
     for (const parti::Ownership& o : lost) {
         const auto found = held.find(o.partition().id());
         if (found == held.end()) continue;
-        const std::string what = "\"s\":\"" + found->second.first + "\",\"g\":" + std::to_string(found->second.second) + ",\"p\":\"" + found->first + "\"";
+        const std::string what = "\"s\":\"" + found->second.first + "\",\"g\":" + std::to_string(found->second.second) +
+                                 ",\"p\":\"" + found->first + "\"";
         fleet->history.add("revoke", what);
         fleet->history.add("release", what);
         held.erase(found);
@@ -237,8 +242,10 @@ void say_workers(const Fleet& fleet, bool names) {
         const auto owned = w.assignment();
         for (const parti::Ownership& o : owned) partitions += (partitions.empty() ? "" : ",") + quoted(o.partition().id());
         list += names ? ",\"partitions\":[" + partitions + "]}"
-                      : ",\"number\":" + (number ? std::to_string(number->value) : "null") + ",\"state\":" + quoted(std::string(to_string(w.state()))) +
-                            ",\"leader\":" + (w.is_leader() ? "true" : "false") + ",\"owned\":" + std::to_string(owned.size()) + "}";
+                      : ",\"number\":" + (number ? std::to_string(number->value) : "null") +
+                            ",\"state\":" + quoted(std::string(to_string(w.state()))) +
+                            ",\"leader\":" + (w.is_leader() ? "true" : "false") + ",\"owned\":" + std::to_string(owned.size()) +
+                            "}";
     }
     const std::string workers = "\"workers\":[" + list + "]";
     names ? say("ownership", workers) : say("status", "\"stable\":" + std::to_string(stable) + "," + workers);
@@ -252,8 +259,8 @@ void say_stats(const Fleet& fleet) {
         sum.partitions_gained += one.partitions_gained;
         sum.partitions_lost += one.partitions_lost;
     }
-    say("stats", "\"renewals\":" + std::to_string(sum.renewals) + ",\"partitions_gained\":" + std::to_string(sum.partitions_gained) +
-                     ",\"partitions_lost\":" + std::to_string(sum.partitions_lost));
+    say("stats", "\"renewals\":" + std::to_string(sum.renewals) + ",\"partitions_gained\":" +
+                     std::to_string(sum.partitions_gained) + ",\"partitions_lost\":" + std::to_string(sum.partitions_lost));
 }
 
 // Exit code of the program.
@@ -272,7 +279,8 @@ int serve(Fleet& fleet) {
         } else if (name == "stats") {
             say_stats(fleet);
         } else if (name == "memory") {
-            say("memory", "\"live_bytes\":" + std::to_string(heap.uordblks + heap.hblkhd) + ",\"arena_bytes\":" + std::to_string(heap.arena));
+            say("memory", "\"live_bytes\":" + std::to_string(heap.uordblks + heap.hblkhd) +
+                              ",\"arena_bytes\":" + std::to_string(heap.arena));
         } else if (name == "quit") {
             fleet.stop(SIZE_MAX);
             return 0;
@@ -301,24 +309,29 @@ int run(std::map<std::string, std::string>& given) {
     if (!context) return complain(kSetUpFailed, context.error().message());
     History history(fd);
     history.add("open", "\"pid\":" + std::to_string(::getpid()) + ",\"label\":" + quoted(given["--label"]));
-    Fleet fleet{*context, config, parti::StaticSource::make(partitions).value(), partitions.size(), history, {}, {}, {}, {}, false, false, {}};
+    Fleet fleet{
+        *context, config, parti::StaticSource::make(partitions).value(), partitions.size(), history, {}, {}, {}, {}, false,
+        false,    {}};
     for (unsigned long i = 0, n = std::strtoul(given["--workers"].c_str(), nullptr, 10); i < n; ++i) {
         Slot& slot = fleet.slots.emplace_back();
         slot.fleet = &fleet;
         slot.index = i;
     }
-    say("ready", "\"contract\":1,\"program\":\"minimal-worker\",\"pid\":" + std::to_string(::getpid()) + ",\"label\":" + quoted(given["--label"]));
+    say("ready", "\"contract\":1,\"program\":\"minimal-worker\",\"pid\":" + std::to_string(::getpid()) +
+                     ",\"label\":" + quoted(given["--label"]));
     return serve(fleet);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    std::map<std::string, std::string> given{{"--url", ""},     {"--group", ""}, {"--workers", "1"},         {"--partitions", "0"},
-                                             {"--history", ""}, {"--label", ""}, {"--expected-workers", "0"}};
+    std::map<std::string, std::string> given{
+        {"--url", ""},     {"--group", ""}, {"--workers", "1"},         {"--partitions", "0"},
+        {"--history", ""}, {"--label", ""}, {"--expected-workers", "0"}};
     for (int i = 1; i < argc; i += 2) {
         const auto option = given.find(argv[i]);
-        if (option == given.end() || i + 1 == argc) return complain(kBadOption, std::string("unknown option, or no value: '") + argv[i] + "'");
+        if (option == given.end() || i + 1 == argc)
+            return complain(kBadOption, std::string("unknown option, or no value: '") + argv[i] + "'");
         option->second = argv[i + 1];
     }
     const int code = run(given);

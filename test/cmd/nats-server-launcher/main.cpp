@@ -4,9 +4,9 @@
 //           NATS_READY=true when the server answers. Every command on stdin is answered by "OK <command> ..." or
 //           "ERROR <command> <why>"; a command that started the server prints NATS_PID= and NATS_READY=true before its OK.
 //           NATS_EXIT=<status> says that the server ended by itself.
-// Lifetime  Ends with its parent: end of stdin, and SIGUSR1 as parent-death signal (checked with getppid, because that signal comes when
-//           the parent's *thread* ends, too) unless the parent has set its own. The server ends with the launcher: SIGKILL as
-//           parent-death signal, and the watcher of FolderGuard.
+// Lifetime  Ends with its parent: end of stdin, and SIGUSR1 as parent-death signal (checked with getppid, because that signal
+//           comes when the parent's *thread* ends, too) unless the parent has set its own. The server ends with the launcher:
+//           SIGKILL as parent-death signal, and the watcher of FolderGuard.
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -84,7 +84,8 @@ bool obey(Server& server, const std::string& line) {
     } else if (verb == "wipe") {
         done = server.wipe();
     } else if (verb != "status") {
-        done = parti::test::failure("is not a command; there are stop halt kill restart pause resume snapshot restore wipe status");
+        done =
+            parti::test::failure("is not a command; there are stop halt kill restart pause resume snapshot restore wipe status");
     }
     if (server.pid() != 0 && server.pid() != before) say_ready(server);
     if (!done) {

@@ -65,7 +65,8 @@ Outcome<std::string> locate() {
 const char* const usage =
     "usage: nats-server-launcher [--no-jetstream] [--store file|memory] [--max-file BYTES] [--max-mem BYTES]\n"
     "                            [--config-extra FILE] [--keep]\n"
-    "Starts a private nats-server on loopback, prints NATS_URL=... and NATS_READY=true, and takes commands on stdin, one a line:\n"
+    "Starts a private nats-server on loopback, prints NATS_URL=... and NATS_READY=true, and takes commands on stdin, one a "
+    "line:\n"
     "stop, halt, kill, restart, pause, resume, snapshot NAME, restore NAME, wipe, status. The end of stdin stops everything.\n"
     "PARTI_NATS_SERVER names another server binary. Exit codes: 0 orderly end, 100 set-up failed, 104 bad option.\n";
 
@@ -109,7 +110,8 @@ Outcome<Binary> find_server() {
     auto version = output_of(binary.path, {"--version"});  // "nats-server: v2.9.10"
     if (!version) return failure(version.error());
     static const std::string mark = "nats-server: v";
-    if (version->rfind(mark, 0) != 0) return failure("'" + binary.path + "' is not a nats-server, it says '" + version->substr(0, version->find('\n')) + "'");
+    if (version->rfind(mark, 0) != 0)
+        return failure("'" + binary.path + "' is not a nats-server, it says '" + version->substr(0, version->find('\n')) + "'");
     binary.version = version->substr(mark.size(), version->find('\n') - mark.size());
     auto sum = output_of("sha256sum", {"--", binary.path});
     if (!sum) return failure(sum.error());

@@ -84,8 +84,16 @@ Outcome<void> Server::launch() {
     for (const std::string& name : test::proc::list_folder(ports)) fs::remove(fs::path(ports) / name, error);
     test::ProcessOptions process;
     process.path = binary_.path;
-    process.args = {"-a", "127.0.0.1", "-p", text_of(client_port_), "-m", text_of(monitor_port_), "--ports_file_dir", ports,
-                    "-c", guard_.folder() + "/nats-server.conf"};
+    process.args = {"-a",
+                    "127.0.0.1",
+                    "-p",
+                    text_of(client_port_),
+                    "-m",
+                    text_of(monitor_port_),
+                    "--ports_file_dir",
+                    ports,
+                    "-c",
+                    guard_.folder() + "/nats-server.conf"};
     process.stdin_pipe = false;
     process.stderr_file = log();
     process.stdout_with_stderr = true;

@@ -1,9 +1,9 @@
 // Server: one nats-server with a private store, over any number of starts.
 //
 // Role      What the commands of the launcher do.
-// Model     States: running, paused, down. The first start lets the server choose its ports; every later one asks for the same. Ready
-//           = ports file + PONG on the client port + an answer of $JS.API.INFO; when the server wants TLS or credentials, which the
-//           probe does not have: INFO on the client port + the monitor's /healthz.
+// Model     States: running, paused, down. The first start lets the server choose its ports; every later one asks for the same.
+//           Ready = ports file + PONG on the client port + an answer of $JS.API.INFO; when the server wants TLS or credentials,
+//           which the probe does not have: INFO on the client port + the monitor's /healthz.
 // Units     A start has 10 s, a graceful end 5 s.
 // Errors    Outcome: a sentence with the reason and the end of the server's log. After a failed start the server is down.
 // Threads   From main only.

@@ -28,11 +28,11 @@ struct Side {
 };
 
 struct Plan {
-    std::vector<std::string> programs;   // relative to BUILD/test/stress
+    std::vector<std::string> programs;  // relative to BUILD/test/stress
     std::string filter, benchmarks;
     unsigned pairs = 5;
     fs::path work;
-    std::chrono::seconds limit{0};       // of one launch of one program
+    std::chrono::seconds limit{0};  // of one launch of one program
 };
 
 // Where a build folder's sources lie, says CMake; empty: it does not.
@@ -66,7 +66,8 @@ Outcome<void> launch(Side& side, const Plan& plan, const std::string& filter, co
         for (TestResult& result : measured->tests) side.tests.push_back(std::move(result));
         if (measured->problem.empty()) continue;
         const std::string said = side.label + ": " + program + ": " + measured->problem;
-        if (!left_some) return set_up_problem(said + ", without any result; see output.log in the newest folder of " + root.string());
+        if (!left_some)
+            return set_up_problem(said + ", without any result; see output.log in the newest folder of " + root.string());
         std::printf("  %s (%s)\n", said.c_str(), root.c_str());
     }
     if (!any) return set_up_problem(side.label + ": no test matches --gtest_filter=" + filter);
@@ -105,7 +106,8 @@ Outcome<void> take_turns(Side& a, Side& b, const Plan& plan, const std::string& 
 std::string filter_of(const std::vector<TestResult>& results, const std::vector<std::string>& tests) {
     std::string filter;
     for (const std::string& test : tests) {
-        const auto found = std::find_if(results.begin(), results.end(), [&](const TestResult& result) { return result.test == test; });
+        const auto found =
+            std::find_if(results.begin(), results.end(), [&](const TestResult& result) { return result.test == test; });
         if (found == results.end() || found->protocol.filter.empty()) continue;
         filter += (filter.empty() ? "" : ":") + found->protocol.filter;
     }
@@ -119,7 +121,8 @@ Outcome<void> repeat(Report& report, const Side& a, const Side& b, const Plan& p
     Plan again = plan;
     const std::string filter = filter_of(b.tests, failing);
     if (filter.empty()) again.programs.clear();
-    const bool benchmarks = std::any_of(failing.begin(), failing.end(), [](const std::string& test) { return test.starts_with("benchmark/"); });
+    const bool benchmarks =
+        std::any_of(failing.begin(), failing.end(), [](const std::string& test) { return test.starts_with("benchmark/"); });
     if (!benchmarks) again.benchmarks.clear();
     Side fresh_a{a.label, a.build, {}};
     Side fresh_b{b.label, b.build, {}};
@@ -134,7 +137,9 @@ Outcome<void> repeat(Report& report, const Side& a, const Side& b, const Plan& p
 Outcome<Plan> plan_of(const CommandLine& line) {
     Plan plan;
     plan.programs = line.all("--program");
-    plan.filter = line.has("--filter") ? line.get("--filter") : "TestMemoryBenchmark_IsolatedParti.*/10w_100p:TestMemoryBenchmark_IsolatedParti.*/50w_500p";
+    plan.filter = line.has("--filter")
+                      ? line.get("--filter")
+                      : "TestMemoryBenchmark_IsolatedParti.*/10w_100p:TestMemoryBenchmark_IsolatedParti.*/50w_500p";
     plan.benchmarks = line.get("--benchmarks");
     if (plan.programs.empty() && (plan.benchmarks.empty() || line.has("--filter"))) plan.programs = {"parti_memory_tests"};
     const auto pairs = whole_number(line, "--pairs", 5, 1, 1000);
@@ -151,7 +156,9 @@ Outcome<Plan> plan_of(const CommandLine& line) {
 Outcome<Report> judged(Side& a, Side& b, const CommandLine& line) {
     if (!is_build(a.label)) {
         for (const char* option : {"--filter", "--pairs", "--program", "--benchmarks", "--work", "--limit", "--no-confirm"}) {
-            if (line.has(option)) return bad_input(std::string(option) + ": is for two build folders; '" + a.label + "' is none (no CMakeCache.txt)");
+            if (line.has(option))
+                return bad_input(std::string(option) + ": is for two build folders; '" + a.label +
+                                 "' is none (no CMakeCache.txt)");
         }
         for (Side* const side : {&a, &b}) {
             std::error_code error;
@@ -177,7 +184,8 @@ Outcome<Report> judged(Side& a, Side& b, const CommandLine& line) {
 
 Outcome<ExitCode> run_ab(const Arguments& arguments) {
     const auto line = parse_arguments(
-        arguments, {"--filter", "--pairs", "--program", "--benchmarks", "--work", "--limit", "--text", "--markdown", "--json"}, {"--all", "--no-confirm"});
+        arguments, {"--filter", "--pairs", "--program", "--benchmarks", "--work", "--limit", "--text", "--markdown", "--json"},
+        {"--all", "--no-confirm"});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (line->positional.size() != 2) return bad_input("ab: takes two build folders, A (before) and B (now), or two results");
     Side a{line->positional[0], fs::absolute(line->positional[0]), {}};
@@ -186,10 +194,13 @@ Outcome<ExitCode> run_ab(const Arguments& arguments) {
     const auto report = judged(a, b, *line);
     if (!report) return tl::unexpected<Problem>(report.error());
     const auto commit = [](const Side& side) {
-        return side.tests.empty() ? side.label : side.label + ", commit " + side.tests.front().commit.substr(0, 12) + (side.tests.front().dirty ? " (modified)" : "");
+        return side.tests.empty() ? side.label
+                                  : side.label + ", commit " + side.tests.front().commit.substr(0, 12) +
+                                        (side.tests.front().dirty ? " (modified)" : "");
     };
     const Heading heading{"A: " + commit(a), "B: " + commit(b)};
-    if (const auto written = write_outputs(*line, *report, heading, nullptr); !written) return tl::unexpected<Problem>(written.error());
+    if (const auto written = write_outputs(*line, *report, heading, nullptr); !written)
+        return tl::unexpected<Problem>(written.error());
     std::fputs(render_text(*report, heading, line->has("--all")).c_str(), stdout);
     return report->exit;
 }

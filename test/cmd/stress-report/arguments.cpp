@@ -38,13 +38,15 @@ Outcome<CommandLine> parse_arguments(const Arguments& arguments, const std::vect
     return line;
 }
 
-Outcome<unsigned> whole_number(const CommandLine& line, const std::string& option, unsigned otherwise, unsigned least, unsigned most) {
+Outcome<unsigned> whole_number(const CommandLine& line, const std::string& option, unsigned otherwise, unsigned least,
+                               unsigned most) {
     if (!line.has(option)) return otherwise;
     const std::string text = line.get(option);
     unsigned value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size() || value < least || value > most) {
-        return bad_input(option + ": '" + text + "' must be a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+        return bad_input(option + ": '" + text + "' must be a whole number from " + std::to_string(least) + " to " +
+                         std::to_string(most));
     }
     return value;
 }

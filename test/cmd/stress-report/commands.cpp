@@ -36,23 +36,30 @@ std::vector<std::string> last_runs() {
 
 const char* usage() {
     return "stress-report begin ROOT [--criteria FILE [--baselines FOLDER] [--program P ...]]\n"
-           "    Begins a run: makes ROOT/<run>/ and lets ROOT/current name it. Removes nothing. The criteria are checked first: a test\n"
+           "    Begins a run: makes ROOT/<run>/ and lets ROOT/current name it. Removes nothing. The criteria are checked first: "
+           "a test\n"
            "    that neither the programs nor the baselines have, a metric no baseline has, a wrong unit is bad input.\n"
            "stress-report preflight ROOT SECONDS\n"
            "    May a run begin on this machine? Waits up to SECONDS for it to become quiet; 100 names what must be done first.\n"
-           "stress-report diff BASELINE RESULT... [--current-run-only] [--all] [--confirm [--confirm-seconds 240]] [--criteria FILE]\n"
+           "stress-report diff BASELINE RESULT... [--current-run-only] [--all] [--confirm [--confirm-seconds 240]] [--criteria "
+           "FILE]\n"
            "                   [--text F] [--markdown F] [--json F] [--summary F]\n"
            "    BASELINE: a baseline file, a folder of them (the best match is taken), or a Google Benchmark JSON file.\n"
            "    RESULT: a run folder, a root (its current run), a result file, or a Google Benchmark JSON file.\n"
            "    --current-run-only refuses every run but the current one; --all also prints what is recorded and not judged.\n"
-           "    --confirm runs each failing test again: what fresh launches do not confirm is WARN. Criteria: those the run began with.\n"
+           "    --confirm runs each failing test again: what fresh launches do not confirm is WARN. Criteria: those the run "
+           "began with.\n"
            "stress-report ab A B [--pairs 5] [--filter GTEST_FILTER] [--program parti_memory_tests ...] [--benchmarks REGEX]\n"
            "                   [--limit 300] [--work FOLDER] [--no-confirm] [--all] [--text F] [--markdown F] [--json F]\n"
-           "    Two build folders, A before and B now, measured in turns (A B B A ...) and compared by the rules of diff, without a stored\n"
-           "    baseline. Without --filter: 10w_100p and 50w_500p of TestMemoryBenchmark_IsolatedParti. --limit: seconds of one launch.\n"
+           "    Two build folders, A before and B now, measured in turns (A B B A ...) and compared by the rules of diff, "
+           "without a stored\n"
+           "    baseline. Without --filter: 10w_100p and 50w_500p of TestMemoryBenchmark_IsolatedParti. --limit: seconds of one "
+           "launch.\n"
            "    A and B may also be two RESULTs; then nothing is measured.\n"
-           "stress-report compare [LABEL=]RESULT[#TEST] [LABEL=]RESULT[#TEST]... [--test GLOB] [--metric GLOB] [--text F] [--markdown F]\n"
-           "    One table, a column each, with the ratio to the first. #TEST picks one test, so that different tests stand side by side.\n"
+           "stress-report compare [LABEL=]RESULT[#TEST] [LABEL=]RESULT[#TEST]... [--test GLOB] [--metric GLOB] [--text F] "
+           "[--markdown F]\n"
+           "    One table, a column each, with the ratio to the first. #TEST picks one test, so that different tests stand side "
+           "by side.\n"
            "stress-report history add RESULT... | show | check  [--file F] [--metric GLOB] [--last 20] [--json F]\n"
            "    One line of JSON per session. check: lasting changes too small for a diff (change points), advisory.\n"
            "stress-report promote --reason TEXT [--from RESULT ...] [--baseline FILE|FOLDER] [--allow-single]\n"
@@ -63,15 +70,19 @@ const char* usage() {
            "stress-report summary RESULT\n"
            "    The run as Markdown, for a job summary.\n"
            "stress-report report RESULT [--baseline FILE|FOLDER] [--history F] [--html F] [--markdown F]\n"
-           "    What the run says, verdict first, as one HTML file that needs nothing else (by default RESULT/report.html) and as\n"
-           "    Markdown. Lasting changes are those of F, by default history.ndjson beside the run; profiles those that make profile\n"
+           "    What the run says, verdict first, as one HTML file that needs nothing else (by default RESULT/report.html) and "
+           "as\n"
+           "    Markdown. Lasting changes are those of F, by default history.ndjson beside the run; profiles those that make "
+           "profile\n"
            "    has left in it.\n"
            "    Exit 0 whatever the verdict is: diff is the judge.\n"
            "stress-report dashboard [RESULT] [--port P] [--baseline FILE|FOLDER]\n"
-           "    A live page about the run that is going on, on 127.0.0.1; port 0 (the default): any that is free; the first line of\n"
+           "    A live page about the run that is going on, on 127.0.0.1; port 0 (the default): any that is free; the first line "
+           "of\n"
            "    output is its address. Ends on SIGINT, SIGTERM and with its parent.\n"
            "\n"
-           "exit: 0 pass, 1 a test failed, 97 regression, 98 leak, 99 criterion broken, 100 nothing to look at, 101 not comparable,\n"
+           "exit: 0 pass, 1 a test failed, 97 regression, 98 leak, 99 criterion broken, 100 nothing to look at, 101 not "
+           "comparable,\n"
            "      102 something survived its test, 104 bad input\n";
 }
 
@@ -85,15 +96,17 @@ Outcome<ExitCode> run_begin(const Arguments& arguments) {
     if (const auto taken = take_preflight(line->positional.front(), run->folder); !taken)
         return tl::unexpected<Problem>(taken.error());
     if (line->has("--criteria")) {
-        if (const auto kept = keep_criteria(line->get("--criteria"), run->folder); !kept) return tl::unexpected<Problem>(kept.error());
+        if (const auto kept = keep_criteria(line->get("--criteria"), run->folder); !kept)
+            return tl::unexpected<Problem>(kept.error());
     }
     std::printf("%s\n", run->folder.string().c_str());
     return ExitCode::pass;
 }
 
 Outcome<ExitCode> run_diff(const Arguments& arguments) {
-    const auto line = parse_arguments(arguments, {"--text", "--markdown", "--json", "--summary", "--criteria", "--confirm-seconds"},
-                                      {"--current-run-only", "--all", "--confirm"});
+    const auto line =
+        parse_arguments(arguments, {"--text", "--markdown", "--json", "--summary", "--criteria", "--confirm-seconds"},
+                        {"--current-run-only", "--all", "--confirm"});
     if (!line) return tl::unexpected<Problem>(line.error());
     if (line->positional.size() < 2) return bad_input("diff: takes a BASELINE and at least one RESULT");
     const auto budget = whole_number(*line, "--confirm-seconds", 240, 1, 100000);
@@ -127,9 +140,11 @@ Outcome<ExitCode> run_diff(const Arguments& arguments) {
     const auto criteria = criteria_of(*line, folder);
     if (!criteria) return tl::unexpected<Problem>(criteria.error());
     if (*criteria) {
-        if (const auto applied = apply_criteria(*report, **criteria, results); !applied) return tl::unexpected<Problem>(applied.error());
+        if (const auto applied = apply_criteria(*report, **criteria, results); !applied)
+            return tl::unexpected<Problem>(applied.error());
     }
-    if (const auto written = write_outputs(*line, *report, heading, &measured); !written) return tl::unexpected<Problem>(written.error());
+    if (const auto written = write_outputs(*line, *report, heading, &measured); !written)
+        return tl::unexpected<Problem>(written.error());
     std::fputs(render_text(*report, heading, line->has("--all")).c_str(), stdout);
     return report->exit;
 }
@@ -188,7 +203,8 @@ Outcome<ExitCode> run_spread(const Arguments& arguments) {
             for (const Metric& metric : result.metrics) {
                 const std::string key = result.key(metric);
                 const auto [at, added] = spreads.try_emplace(key, Spread{metric.unit, {}});
-                if (!added && at->second.unit != metric.unit) return bad_input(text + ": " + key + ": unit differs from an earlier file's");
+                if (!added && at->second.unit != metric.unit)
+                    return bad_input(text + ": " + key + ": unit differs from an earlier file's");
                 at->second.launches.insert(at->second.launches.end(), metric.launches.begin(), metric.launches.end());
                 width = std::max(width, key.size());
             }

@@ -1,7 +1,7 @@
 // The commands of stress-report.
 //
-// Model     One function per command; each parses its own arguments, prints to stdout what was asked for and returns the exit code, or
-//           a Problem that main prints to stderr. usage() describes them all.
+// Model     One function per command; each parses its own arguments, prints to stdout what was asked for and returns the exit
+//           code, or a Problem that main prints to stderr. usage() describes them all.
 // Threads   One thread.
 #pragma once
 
@@ -23,7 +23,7 @@ Outcome<ExitCode> run_history(const Arguments& arguments);  // history.cpp
 Outcome<ExitCode> run_promote(const Arguments& arguments);
 Outcome<ExitCode> run_spread(const Arguments& arguments);
 Outcome<ExitCode> run_summary(const Arguments& arguments);
-Outcome<ExitCode> run_report(const Arguments& arguments);  // report_command.cpp
+Outcome<ExitCode> run_report(const Arguments& arguments);     // report_command.cpp
 Outcome<ExitCode> run_dashboard(const Arguments& arguments);  // dashboard.cpp
 const char* usage();
 

@@ -46,7 +46,8 @@ Outcome<void> add_column(std::vector<Column>& columns, const std::string& text) 
         column = &columns.back();
     }
     for (TestResult& result : source->tests) column->results.push_back(std::move(result));
-    if (column->one_test == named.test.empty()) return bad_input(text + ": a test is picked with #TEST for every column or for none");
+    if (column->one_test == named.test.empty())
+        return bad_input(text + ": a test is picked with #TEST for every column or for none");
     return {};
 }
 
@@ -70,7 +71,8 @@ Outcome<ExitCode> run_compare(const Arguments& arguments) {
     const std::vector<std::pair<std::string, std::string>> outputs{{"--text", text}, {"--markdown", render_markdown(*table)}};
     for (const auto& [option, content] : outputs) {
         if (!line->has(option)) continue;
-        if (const auto written = write_file(line->get(option), content); !written) return tl::unexpected<Problem>(written.error());
+        if (const auto written = write_file(line->get(option), content); !written)
+            return tl::unexpected<Problem>(written.error());
     }
     std::fputs(text.c_str(), stdout);
     return ExitCode::pass;

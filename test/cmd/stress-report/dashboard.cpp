@@ -39,7 +39,8 @@ struct DashboardOptions {
 Outcome<DashboardOptions> parse_dashboard(const Arguments& arguments) {
     const auto line = parse_arguments(arguments, {"--port", "--baseline"}, {});
     if (!line) return tl::unexpected<Problem>(line.error());
-    if (line->positional.size() > 1) return bad_input("dashboard: takes one RESULT; '" + line->positional[1] + "' is a second one");
+    if (line->positional.size() > 1)
+        return bad_input("dashboard: takes one RESULT; '" + line->positional[1] + "' is a second one");
     const auto port = whole_number(*line, "--port", 0, 0, 65535);  // 0: any that is free
     if (!port) return tl::unexpected<Problem>(port.error());
     return DashboardOptions{line->positional.empty() ? default_root().string() : line->positional[0], line->get("--baseline"),
@@ -49,9 +50,15 @@ Outcome<DashboardOptions> parse_dashboard(const Arguments& arguments) {
 }  // namespace
 
 test::HttpReply Dashboard::reply(const std::string& path) {
-    constexpr const char* kPolicy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; "
-                                    "connect-src 'self'; img-src data:\">";
-    if (path == "/") return {200, "text/html; charset=utf-8", std::string("<!DOCTYPE html>\n<html lang=\"en\"><head>") + kPolicy + "<style>" + kStyle + "</style>" + kDashboardPage, false};
+    constexpr const char* kPolicy =
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src "
+        "'self'; "
+        "connect-src 'self'; img-src data:\">";
+    if (path == "/")
+        return {
+            200, "text/html; charset=utf-8",
+            std::string("<!DOCTYPE html>\n<html lang=\"en\"><head>") + kPolicy + "<style>" + kStyle + "</style>" + kDashboardPage,
+            false};
     if (path == "/live.js") return {200, "text/javascript; charset=utf-8", kDashboardScript, false};
     if (path != "/events") return {404, "text/plain; charset=utf-8", "there is / and /events\n", false};
     std::string past;
@@ -97,10 +104,12 @@ std::string Dashboard::verdicts() const {
     run.id = run_;
     run.folder = run_folder_;
     const auto results = read_run(run);
-    if (!results) return Json{{"tests", tests}, {"note", results.error().text}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (!results)
+        return Json{{"tests", tests}, {"note", results.error().text}}.dump(-1, ' ', false, Json::error_handler_t::replace);
     RunResults finished = *results;
     std::erase_if(finished.tests, [](const TestResult& test) { return test.status == TestStatus::started; });
-    const auto against = baseline_for(baseline_, finished.tests.empty() ? local_fingerprint() : finished.tests.front().fingerprint);
+    const auto against =
+        baseline_for(baseline_, finished.tests.empty() ? local_fingerprint() : finished.tests.front().fingerprint);
     const auto diff = compare(against ? against->baseline : std::nullopt, finished.tests);
     for (const TestResult& test : finished.tests) {
         Json line{{"test", test.test}, {"status", name(test.status)}, {"metrics", test.metrics.size()}};
@@ -147,7 +156,8 @@ Outcome<ExitCode> run_dashboard(const Arguments& arguments) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);            // it never outlives what it was started for
 
     Dashboard dashboard(options->folder, options->baseline);
-    auto server = test::HttpServer::start(options->port, [&dashboard](const std::string& path) { return dashboard.reply(path); }, "dashboard");
+    auto server = test::HttpServer::start(
+        options->port, [&dashboard](const std::string& path) { return dashboard.reply(path); }, "dashboard");
     if (!server) return set_up_problem(server.error());
     std::printf("dashboard: %s\n", (*server)->url().c_str());
     std::fflush(stdout);

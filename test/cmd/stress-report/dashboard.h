@@ -1,9 +1,11 @@
 // Dashboard: a live page about a run that is going on.
 //
-// Role      The command `dashboard` runs one beside the suite; nothing of the suite knows of it, waits for it or ends later because of it.
-// Model     Follows progress.ndjson of a run folder, or of the current run of a root, also when a new run begins. The page gets three kinds of
-//           server-sent events: `run` (a run began: all before is void), `progress` (a line of the file) and `verdicts` (every finished test and how its
-//           metrics compare with the baseline). What a late reader has missed is sent to it first.
+// Role      The command `dashboard` runs one beside the suite; nothing of the suite knows of it, waits for it or ends later
+//           because of it.
+// Model     Follows progress.ndjson of a run folder, or of the current run of a root, also when a new run begins. The page gets
+//           three kinds of server-sent events: `run` (a run began: all before is void), `progress` (a line of the file) and
+//           `verdicts` (every finished test and how its metrics compare with the baseline). What a late reader has missed is sent
+//           to it first.
 // Units     The file's: kB, seconds, per second.
 // Errors    A line that is no JSON object is left out.
 // Threads   poll() by one thread; reply() by the server's, which alone knows what was told.

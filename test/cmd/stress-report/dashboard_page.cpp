@@ -2,7 +2,8 @@
 
 namespace parti::report {
 
-const char* const kDashboardPage = R"html(<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+const char* const kDashboardPage =
+    R"html(<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,"><title>parti stress suite, live</title></head>
 <body><main>
 <h1>parti stress suite, live <span id="run"></span></h1>
@@ -13,10 +14,15 @@ const char* const kDashboardPage = R"html(<meta charset="utf-8"><meta name="view
 <div><dt>workers stable</dt><dd id="workers">not measured</dd></div><div><dt>memory</dt><dd id="memory">not measured</dd></div>
 <div><dt id="rate_of">rate</dt><dd id="rate">not measured</dd></div><div><dt>tests done</dt><dd id="done">0</dd></div>
 </dl>
-<div class="charts"><figure><figcaption>Anonymous memory of all workers of the test (kB)</figcaption><svg id="memory_chart" viewBox="0 0 360 150" role="img" aria-label="memory over time"></svg><p class="note" id="memory_note">not measured</p></figure>
-<figure><figcaption>Rate (per second)</figcaption><svg id="rate_chart" viewBox="0 0 360 150" role="img" aria-label="rate over time"></svg><p class="note" id="rate_note">not measured</p></figure></div>
+<div class="charts"><figure><figcaption>Anonymous memory of all workers of the test (kB)</figcaption>
+<svg id="memory_chart" viewBox="0 0 360 150" role="img" aria-label="memory over time"></svg>
+<p class="note" id="memory_note">not measured</p></figure>
+<figure><figcaption>Rate (per second)</figcaption>
+<svg id="rate_chart" viewBox="0 0 360 150" role="img" aria-label="rate over time"></svg>
+<p class="note" id="rate_note">not measured</p></figure></div>
 <h2>Verdicts so far</h2>
-<table><thead><tr><th>test</th><th>result</th><th class="n">metrics</th><th>against the baseline</th></tr></thead><tbody id="verdicts"></tbody></table>
+<table><thead><tr><th>test</th><th>result</th><th class="n">metrics</th><th>against the baseline</th></tr></thead>
+<tbody id="verdicts"></tbody></table>
 <p class="none" id="no_verdicts">no test has ended</p>
 </main><script src="/live.js"></script></body></html>
 )html";
@@ -31,7 +37,8 @@ const svgNode = (name, attributes, text) => {
 };
 const known = value => typeof value === "number" && Number.isFinite(value);
 const grouped = value => value.toLocaleString("en-US", { maximumFractionDigits: 1 });
-const seconds = value => value < 120 ? Math.round(value) + " s" : Math.floor(value / 60) + " min " + Math.round(value % 60) + " s";
+const seconds = value =>
+  value < 120 ? Math.round(value) + " s" : Math.floor(value / 60) + " min " + Math.round(value % 60) + " s";
 const memory = [], rate = [];
 let planned, ended = 0;
 
@@ -50,7 +57,8 @@ function draw(id, points) {
   const x = time => left + (time - first) / span * (right - left), y = value => bottom - value / high * (bottom - top);
   for (const share of [0, 0.5, 1]) {
     chart.append(svgNode("line", { class: "grid", x1: left, x2: right, y1: y(high * share), y2: y(high * share) }));
-    chart.append(svgNode("text", { class: "tick", x: left - 5, y: y(high * share) + 4, "text-anchor": "end" }, grouped(high * share)));
+    chart.append(svgNode("text", { class: "tick", x: left - 5, y: y(high * share) + 4, "text-anchor": "end" },
+      grouped(high * share)));
   }
   chart.append(svgNode("text", { class: "tick", x: left, y: bottom + 15 }, "0 s"));
   chart.append(svgNode("text", { class: "tick", x: right, y: bottom + 15, "text-anchor": "end" }, seconds(span)));
@@ -90,7 +98,8 @@ function onProgress(message) {
   keep(rate, message, message.rate_per_s);
   for (const [name, points] of [["memory", memory], ["rate", rate]]) {
     draw(name + "_chart", points);
-    byId(name + "_note").textContent = points.length > 0 ? "The last " + points.length + " samples, one a second; a gap is between tests." : "not measured";
+    byId(name + "_note").textContent = points.length > 0
+      ? "The last " + points.length + " samples, one a second; a gap is between tests." : "not measured";
   }
 }
 
@@ -100,7 +109,12 @@ function onVerdicts(message) {
   byId("no_verdicts").hidden = ended > 0;
   byId("verdicts").replaceChildren(...message.tests.map(test => {
     const row = document.createElement("tr");
-    const cell = (text, style) => { const node = row.insertCell(); node.className = style || ""; node.textContent = text; return node; };
+    const cell = (text, style) => {
+      const node = row.insertCell();
+      node.className = style || "";
+      node.textContent = text;
+      return node;
+    };
     cell(test.test);
     const badge = document.createElement("span");
     badge.className = "badge " + (test.status === "passed" ? "pass" : "fail");

@@ -12,7 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path file_of(const CommandLine& line) { return line.has("--file") ? fs::path(line.get("--file")) : default_root() / "history.ndjson"; }
+fs::path file_of(const CommandLine& line) {
+    return line.has("--file") ? fs::path(line.get("--file")) : default_root() / "history.ndjson";
+}
 
 Outcome<ExitCode> add(const CommandLine& line) {
     if (line.positional.size() < 2) return bad_input("history add: takes at least one RESULT");
@@ -69,7 +71,8 @@ Outcome<ExitCode> check(const CommandLine& line, const std::vector<Series>& seri
     }
     std::printf("%zu lasting changes in %s (advisory)\n", found.size(), count_text(series).c_str());
     if (line.has("--json")) {
-        const auto written = write_json(line.get("--json"), Json{{"schema", "parti-stress-drift/1"}, {"changes", std::move(points)}});
+        const auto written =
+            write_json(line.get("--json"), Json{{"schema", "parti-stress-drift/1"}, {"changes", std::move(points)}});
         if (!written) return tl::unexpected<Problem>(written.error());
     }
     return ExitCode::pass;
@@ -88,7 +91,8 @@ Outcome<ExitCode> run_history(const Arguments& arguments) {
     const auto sessions = read_sessions(file_of(*line));
     if (!sessions) return tl::unexpected<Problem>(sessions.error());
     for (const auto& remark : sessions->remarks) std::fprintf(stderr, "%s\n", remark.c_str());
-    if (sessions->all.empty()) return set_up_problem(file_of(*line).string() + ": holds no run; add one with: stress-report history add RESULT");
+    if (sessions->all.empty())
+        return set_up_problem(file_of(*line).string() + ": holds no run; add one with: stress-report history add RESULT");
     const auto series = series_of(*sessions, line->has("--metric") ? line->get("--metric") : "*");
     return what == "show" ? show(*line, series) : check(*line, series);
 }

@@ -42,7 +42,8 @@ Outcome<void> add_program(Known& known, const std::string& program) {
 
 Outcome<void> check_criteria(const CommandLine& line) {
     if (!line.has("--criteria")) {
-        if (line.has("--baselines") || line.has("--program")) return bad_input("begin: --baselines and --program are for --criteria");
+        if (line.has("--baselines") || line.has("--program"))
+            return bad_input("begin: --baselines and --program are for --criteria");
         return {};
     }
     const auto criteria = read_criteria(line.get("--criteria"));

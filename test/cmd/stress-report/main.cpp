@@ -1,4 +1,5 @@
-// stress-report: begins runs of the stress suite, compares them with a baseline, and makes new baselines. See usage() in commands.cpp.
+// stress-report: begins runs of the stress suite, compares them with a baseline, and makes new baselines. See usage() in
+// commands.cpp.
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -15,17 +16,10 @@ struct Command {
     parti::report::Outcome<ExitCode> (*run)(const Arguments&);
 };
 constexpr Command kCommands[] = {
-    {"begin", parti::report::run_begin},
-    {"preflight", parti::report::run_preflight},
-    {"diff", parti::report::run_diff},
-    {"ab", parti::report::run_ab},
-    {"compare", parti::report::run_compare},
-    {"history", parti::report::run_history},
-    {"promote", parti::report::run_promote},
-    {"spread", parti::report::run_spread},
-    {"summary", parti::report::run_summary},
-    {"report", parti::report::run_report},
-    {"dashboard", parti::report::run_dashboard},
+    {"begin", parti::report::run_begin},     {"preflight", parti::report::run_preflight}, {"diff", parti::report::run_diff},
+    {"ab", parti::report::run_ab},           {"compare", parti::report::run_compare},     {"history", parti::report::run_history},
+    {"promote", parti::report::run_promote}, {"spread", parti::report::run_spread},       {"summary", parti::report::run_summary},
+    {"report", parti::report::run_report},   {"dashboard", parti::report::run_dashboard},
 };
 
 parti::report::Outcome<ExitCode> dispatch(const std::string& command, const Arguments& arguments) {

@@ -77,7 +77,8 @@ Scaled scale_of(Unit unit, double high) {
     switch (unit) {
         case Unit::kB: return size >= 10'240 ? Scaled{1.0 / 1024, "MB"} : Scaled{1, "kB"};
         case Unit::bytes:
-            return size >= 10 * 1024.0 * 1024 ? Scaled{1.0 / 1024 / 1024, "MB"} : (size >= 10'240 ? Scaled{1.0 / 1024, "kB"} : Scaled{1, "bytes"});
+            return size >= 10 * 1024.0 * 1024 ? Scaled{1.0 / 1024 / 1024, "MB"}
+                                              : (size >= 10'240 ? Scaled{1.0 / 1024, "kB"} : Scaled{1, "bytes"});
         case Unit::ns: return size >= 10e6 ? Scaled{1e-6, "ms"} : (size >= 10e3 ? Scaled{1e-3, "us"} : Scaled{1, "ns"});
         case Unit::us: return size >= 10e6 ? Scaled{1e-6, "s"} : (size >= 10e3 ? Scaled{1e-3, "ms"} : Scaled{1, "us"});
         case Unit::ms: return size >= 10e3 ? Scaled{1e-3, "s"} : Scaled{1, "ms"};

@@ -1,7 +1,7 @@
 // Text of the report's pages: escaping, and numbers as people read them.
 //
-// Units     shown_value() keeps the unit of the file, with thousands separated: "15,834 kB". Axis chooses one unit for a whole chart:
-//           MB from 10 MB on, s from 10 s on, and so forth; kB and MB are of 1024, as the kernel's.
+// Units     shown_value() keeps the unit of the file, with thousands separated: "15,834 kB". Axis chooses one unit for a whole
+//           chart: MB from 10 MB on, s from 10 s on, and so forth; kB and MB are of 1024, as the kernel's.
 // Errors    None: what is not UTF-8 or not printable becomes U+FFFD; a number that is not finite is "not measured".
 // Threads   Pure functions.
 #pragma once

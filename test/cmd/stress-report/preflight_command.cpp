@@ -33,7 +33,8 @@ Environment facts_of(const test::PreflightFacts& facts) {
 }  // namespace
 
 Outcome<ExitCode> run_preflight(const Arguments& arguments) {
-    if (arguments.size() != 2) return bad_input("preflight: takes the folder of all runs, and seconds to wait for a quiet machine");
+    if (arguments.size() != 2)
+        return bad_input("preflight: takes the folder of all runs, and seconds to wait for a quiet machine");
     char* end = nullptr;
     const unsigned long patience = std::strtoul(arguments[1].c_str(), &end, 10);
     if (arguments[1].empty() || *end != '\0' || patience > 600)

@@ -65,7 +65,9 @@ Json optional_number(const std::optional<double>& value) { return value ? json_n
 
 bool is_worth_a_line(const CriterionResult& criterion) { return criterion.state != CriterionState::held; }
 
-std::string value_of(const CriterionResult& criterion) { return criterion.value ? format_value(*criterion.value, criterion.unit) : "-"; }
+std::string value_of(const CriterionResult& criterion) {
+    return criterion.value ? format_value(*criterion.value, criterion.unit) : "-";
+}
 
 // Broken limits and what could not be checked, one line each; what held is counted.
 std::string criteria_text(const Report& report) {
@@ -90,11 +92,13 @@ std::string bands_text(const Report& report) {
     for (const Row& row : report.rows) {
         ++counts[static_cast<std::size_t>(row.band)];
         const bool worth = row.band == Band::warning || row.band == Band::critical;
-        if (worth) out += "band " + std::string(name(row.band)) + ": " + row.test + " " + row.metric + ", is " + format_value(*row.now, row.unit) + "\n";
+        if (worth)
+            out += "band " + std::string(name(row.band)) + ": " + row.test + " " + row.metric + ", is " +
+                   format_value(*row.now, row.unit) + "\n";
     }
     if (counts[1] + counts[2] + counts[3] == 0) return {};
-    return out + "bands: " + std::to_string(counts[1]) + " healthy, " + std::to_string(counts[2]) + " warning, " + std::to_string(counts[3]) +
-           " critical\n";
+    return out + "bands: " + std::to_string(counts[1]) + " healthy, " + std::to_string(counts[2]) + " warning, " +
+           std::to_string(counts[3]) + " critical\n";
 }
 
 std::string criteria_table(const Report& report) {
@@ -103,8 +107,8 @@ std::string criteria_table(const Report& report) {
     for (const CriterionResult& criterion : report.criteria) {
         const bool strong = criterion.state == CriterionState::broken;
         const std::string state = std::string(name(criterion.state)) + (criterion.note.empty() ? "" : ": " + criterion.note);
-        out += "| `" + criterion.expression + "` | " + criterion.test + " | " + value_of(criterion) + " | " + (strong ? "**" + state + "**" : state) +
-               " | " + escaped(criterion.why) + " |\n";
+        out += "| `" + criterion.expression + "` | " + criterion.test + " | " + value_of(criterion) + " | " +
+               (strong ? "**" + state + "**" : state) + " | " + escaped(criterion.why) + " |\n";
     }
     return out;
 }
@@ -150,7 +154,8 @@ std::string render_text(const Report& report, const Heading& heading, bool all) 
         }
     }
     out += "\n" + notes(report) + bands_text(report) + criteria_text(report);
-    if (report.recorded > 0 && !all) out += std::to_string(report.recorded) + " metrics are recorded and not judged (--all shows them)\n";
+    if (report.recorded > 0 && !all)
+        out += std::to_string(report.recorded) + " metrics are recorded and not judged (--all shows them)\n";
     return out + report.conclusion + "\n";
 }
 
@@ -225,8 +230,9 @@ std::string render_summary(const RunResults& results) {
     if (!results.tests.empty()) {
         const Fingerprint& here = results.tests.front().fingerprint;
         out += "- machine: " + std::string(here.get("cpu_model")) + ", " + std::string(here.get("nproc")) + " cores, " +
-               std::string(here.get("arch")) + ", " + std::string(here.get("libc")) + "\n- build: " + std::string(here.get("build_type")) +
-               ", " + std::string(here.get("compiler")) + ", sanitizer " + std::string(here.get("sanitizer")) + "\n";
+               std::string(here.get("arch")) + ", " + std::string(here.get("libc")) +
+               "\n- build: " + std::string(here.get("build_type")) + ", " + std::string(here.get("compiler")) + ", sanitizer " +
+               std::string(here.get("sanitizer")) + "\n";
     }
     for (const auto& ignored : results.ignored) out += "- not read: " + ignored + "\n";
     out += "\n| test | status | metric | median | noise | n | note |\n|---|---|---|--:|--:|--:|---|\n";

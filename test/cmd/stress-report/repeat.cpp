@@ -15,18 +15,20 @@ Outcome<void> repeat_failures(Report& report, const std::vector<TestResult>& res
     std::map<std::string, std::string> why_not;
     std::vector<TestResult> fresh;
     for (const std::string& test : tests_to_repeat(report)) {
-        const auto first = std::find_if(results.begin(), results.end(), [&](const TestResult& result) { return result.test == test; });
+        const auto first =
+            std::find_if(results.begin(), results.end(), [&](const TestResult& result) { return result.test == test; });
         if (first == results.end() || first->protocol.program.empty()) {
             why_not[test] = "the result does not say which program made it";
             continue;
         }
         const auto took = std::chrono::duration_cast<std::chrono::seconds>(first->duration());
         if (Clock::now() + took > deadline) {
-            why_not[test] = "it takes " + std::to_string(took.count()) + " s, and the time for repeats (" + std::to_string(budget.count()) +
-                            " s) is used up";
+            why_not[test] = "it takes " + std::to_string(took.count()) + " s, and the time for repeats (" +
+                            std::to_string(budget.count()) + " s) is used up";
             continue;
         }
-        std::printf("repeated, to confirm its FAIL: %s --gtest_filter=%s\n", first->protocol.program.c_str(), first->protocol.filter.c_str());
+        std::printf("repeated, to confirm its FAIL: %s --gtest_filter=%s\n", first->protocol.program.c_str(),
+                    first->protocol.filter.c_str());
         std::fflush(stdout);
         ProgramRun run;
         run.program = first->protocol.program;

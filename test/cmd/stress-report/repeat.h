@@ -1,7 +1,8 @@
-// repeat_failures: runs each test that failed the diff once more and lets the fresh launches confirm or clear it (testutil/confirm.h).
+// repeat_failures: runs each test that failed the diff once more and lets the fresh launches confirm or clear it
+// (testutil/confirm.h).
 //
-// Model     A result says which program, filter and environment made it. The repeated runs lie in RUN/confirmation. A test that took longer
-//           than what is left of the budget is not begun; its FAIL stays.
+// Model     A result says which program, filter and environment made it. The repeated runs lie in RUN/confirmation. A test that
+//           took longer than what is left of the budget is not begun; its FAIL stays.
 // Errors    ExitCode::setup when a run folder cannot be made.
 // Threads   One thread.
 #pragma once

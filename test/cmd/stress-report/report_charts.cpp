@@ -9,14 +9,17 @@
 namespace parti::report {
 namespace {
 
-std::string block(const std::string& charts) { return charts.empty() ? charts : "<div class=\"charts\">\n" + charts + "</div>\n"; }
+std::string block(const std::string& charts) {
+    return charts.empty() ? charts : "<div class=\"charts\">\n" + charts + "</div>\n";
+}
 
 bool is_memory(Unit unit) { return unit == Unit::kB || unit == Unit::bytes; }
 
 std::string rows_of(const ReportView& view, std::string_view metric, const std::string& title) {
     std::map<Unit, std::vector<DotRow>> by_unit;
     for (const auto& [test, one] : metrics_named(view, metric)) {
-        by_unit[one.metric->unit].push_back({test->short_name, one.metric->launches, one.row == nullptr ? std::nullopt : one.row->before});
+        by_unit[one.metric->unit].push_back(
+            {test->short_name, one.metric->launches, one.row == nullptr ? std::nullopt : one.row->before});
     }
     std::string charts;
     for (const auto& [unit, rows] : by_unit) charts += dot_chart(title, unit, rows);
@@ -27,7 +30,8 @@ std::string fits_of(const ReportView& view, bool memory) {
     std::string charts;
     for (const TestView& test : view.tests) {
         for (const Fit& fit : test.test->details.fits) {
-            if (is_memory(fit.unit) == memory) charts += fit_chart(fit.name + " over " + fit.x + " (" + test.short_name + ")", fit);
+            if (is_memory(fit.unit) == memory)
+                charts += fit_chart(fit.name + " over " + fit.x + " (" + test.short_name + ")", fit);
         }
     }
     return charts;
@@ -37,7 +41,8 @@ std::string curves_of(const ReportView& view, bool memory) {
     std::string charts;
     for (const TestView& test : view.tests) {
         for (const Curve& series : test.test->details.series) {
-            if (is_memory(series.unit) == memory) charts += curve_chart(series.name + " over time (" + test.short_name + ")", series);
+            if (is_memory(series.unit) == memory)
+                charts += curve_chart(series.name + " over time (" + test.short_name + ")", series);
         }
     }
     return charts;
@@ -62,8 +67,9 @@ std::vector<std::string> duration_names(const ReportView& view) {
 }  // namespace
 
 std::string memory_charts(const ReportView& view) {
-    return block(rows_of(view, "rss_anon", "Anonymous memory of one process (rss_anon)") + rows_of(view, "live_heap", "Live heap of one process (live_heap)") +
-                 fits_of(view, true) + curves_of(view, true));
+    return block(rows_of(view, "rss_anon", "Anonymous memory of one process (rss_anon)") +
+                 rows_of(view, "live_heap", "Live heap of one process (live_heap)") + fits_of(view, true) +
+                 curves_of(view, true));
 }
 
 std::string latency_charts(const ReportView& view) {

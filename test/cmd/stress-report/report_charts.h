@@ -1,7 +1,8 @@
 // Which charts each section of the report has: chosen by what the results hold.
 //
-// Model     A row chart of a metric has the tests that measured it (several metrics of one test where a test measures by itself); there are as many fit and
-//           curve charts as the results have fits and series. Charts of one section form one block. Nothing to draw: an empty string.
+// Model     A row chart of a metric has the tests that measured it (several metrics of one test where a test measures by itself);
+//           there are as many fit and curve charts as the results have fits and series. Charts of one section form one block.
+//           Nothing to draw: an empty string.
 // Threads   Pure functions.
 #pragma once
 

@@ -37,11 +37,14 @@ Outcome<ReportOptions> parse_report(const Arguments& arguments) {
 std::vector<CriterionView> criterion_views(const Report& diff) {
     std::vector<CriterionView> views;
     for (const CriterionResult& result : diff.criteria) {
-        const Grade grade = result.state == CriterionState::held ? Grade::pass : (result.state == CriterionState::broken ? Grade::fail : Grade::unsure);
+        const Grade grade = result.state == CriterionState::held
+                                ? Grade::pass
+                                : (result.state == CriterionState::broken ? Grade::fail : Grade::unsure);
         const std::string note = result.why + (result.note.empty() ? "" : (result.why.empty() ? "" : "; ") + result.note);
         const bool named = result.metric.empty() || result.expression.find(result.metric) != std::string::npos;
         views.push_back({named ? result.expression : result.metric + ": " + result.expression, result.test,
-                         result.value ? shown_value(*result.value, result.unit) : std::string(kNotMeasured), std::string(name(result.state)), note, grade});
+                         result.value ? shown_value(*result.value, result.unit) : std::string(kNotMeasured),
+                         std::string(name(result.state)), note, grade});
     }
     return views;
 }
@@ -80,10 +83,12 @@ Outcome<ExitCode> run_report(const Arguments& arguments) {
     const auto criteria = criteria_of({}, run->folder);
     if (!criteria) return tl::unexpected<Problem>(criteria.error());
     if (*criteria) {
-        if (const auto applied = apply_criteria(*diff, **criteria, results->tests); !applied) return tl::unexpected<Problem>(applied.error());
+        if (const auto applied = apply_criteria(*diff, **criteria, results->tests); !applied)
+            return tl::unexpected<Problem>(applied.error());
     }
 
-    const std::string html = options->html.empty() && options->markdown.empty() ? (run->folder / "report.html").string() : options->html;
+    const std::string html =
+        options->html.empty() && options->markdown.empty() ? (run->folder / "report.html").string() : options->html;
     auto history = history_view(options->history.empty() ? run->folder / ".." / "history.ndjson" : fs::path(options->history));
     if (!history) return tl::unexpected<Problem>(history.error());
     auto profiles =
@@ -94,7 +99,8 @@ Outcome<ExitCode> run_report(const Arguments& arguments) {
         if (const auto written = write_file(html, html_page(view)); !written) return tl::unexpected<Problem>(written.error());
     }
     if (!options->markdown.empty()) {
-        if (const auto written = write_file(options->markdown, markdown_page(view)); !written) return tl::unexpected<Problem>(written.error());
+        if (const auto written = write_file(options->markdown, markdown_page(view)); !written)
+            return tl::unexpected<Problem>(written.error());
     }
     std::printf("%s: %s\n%s\n", std::string(name(view.grade)).c_str(), view.happened.c_str(), view.action.c_str());
     for (const std::string& file : {html, options->markdown}) {

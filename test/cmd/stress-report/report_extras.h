@@ -15,7 +15,7 @@
 namespace parti::report {
 
 struct HistoryView {
-    std::string sentence;              // empty: there is no history
+    std::string sentence;                                      // empty: there is no history
     std::vector<std::pair<std::string, std::string>> changes;  // metric, what changed when; the newest first
 };
 // Of a file that does not exist: empty.

@@ -12,8 +12,10 @@ namespace {
 
 // What is said beside the colour, and what the style sheet calls it.
 std::string badge(Grade grade, std::string_view text) {
-    const char* const style = grade == Grade::pass ? "pass" : (grade == Grade::warn ? "warn" : (grade == Grade::fail ? "fail" : "unsure"));
-    const char* const symbol = grade == Grade::pass ? "\xE2\x9C\x93 " : (grade == Grade::warn ? "! " : (grade == Grade::fail ? "\xE2\x9C\x95 " : "? "));
+    const char* const style =
+        grade == Grade::pass ? "pass" : (grade == Grade::warn ? "warn" : (grade == Grade::fail ? "fail" : "unsure"));
+    const char* const symbol =
+        grade == Grade::pass ? "\xE2\x9C\x93 " : (grade == Grade::warn ? "! " : (grade == Grade::fail ? "\xE2\x9C\x95 " : "? "));
     return std::string("<span class=\"badge ") + style + "\">" + symbol + html_escaped(text) + "</span>";
 }
 
@@ -36,7 +38,8 @@ std::string fact_table(const std::vector<Fact>& facts) {
 // Many short facts: side by side where there is room.
 std::string fact_list(const std::vector<Fact>& facts) {
     std::string out = "<dl class=\"facts\">\n";
-    for (const Fact& fact : facts) out += "<div><dt>" + html_name(fact.name) + "</dt><dd>" + html_escaped(fact.text) + "</dd></div>\n";
+    for (const Fact& fact : facts)
+        out += "<div><dt>" + html_name(fact.name) + "</dt><dd>" + html_escaped(fact.text) + "</dd></div>\n";
     return out + "</dl>\n";
 }
 
@@ -48,23 +51,27 @@ std::string shown_status(TestStatus status) {
 std::string acceptance(const ReportView& view) {
     std::string out;
     if (view.input.criteria.empty()) {
-        out += "<p class=\"note\">No criteria file was used for this run: absolute limits are " + std::string(kNotMeasured) + ".</p>\n";
+        out += "<p class=\"note\">No criteria file was used for this run: absolute limits are " + std::string(kNotMeasured) +
+               ".</p>\n";
     } else {
         out += "<table><thead><tr><th>criterion</th><th class=\"n\">measured</th><th>verdict</th></tr></thead><tbody>\n";
         for (const CriterionView& c : view.input.criteria) {
-            out += "<tr><td>" + html_escaped(c.expression) + "<small>" + html_escaped(c.test + (c.note.empty() ? "" : "; " + c.note)) +
-                   "</small></td><td class=\"n\">" + html_escaped(c.measured) + "</td><td>" + badge(c.grade, c.verdict) + "</td></tr>\n";
+            out += "<tr><td>" + html_escaped(c.expression) + "<small>" +
+                   html_escaped(c.test + (c.note.empty() ? "" : "; " + c.note)) + "</small></td><td class=\"n\">" +
+                   html_escaped(c.measured) + "</td><td>" + badge(c.grade, c.verdict) + "</td></tr>\n";
         }
         out += "</tbody></table>\n";
     }
     if (view.tests.empty()) return out + none("no test has written a result");
-    out += "<table><thead><tr><th>test</th><th>result</th><th class=\"n\">metrics</th><th class=\"n wide\">compared</th>"
-           "<th class=\"n\">worse</th></tr></thead><tbody>\n";
+    out +=
+        "<table><thead><tr><th>test</th><th>result</th><th class=\"n\">metrics</th><th class=\"n wide\">compared</th>"
+        "<th class=\"n\">worse</th></tr></thead><tbody>\n";
     for (const TestView& test : view.tests) {
-        out += "<tr><td>" + html_name(test.test->test) + "</td><td>" + badge(grade_of_status(test.test->status), shown_status(test.test->status)) +
-               "</td><td class=\"n\">" + std::to_string(test.metrics.size()) + "</td><td class=\"n wide\">" + std::to_string(test.compared) +
-               "</td><td class=\"n\">" + std::to_string(test.failed) + (test.warned > 0 ? " (+" + std::to_string(test.warned) + " near)" : "") +
-               "</td></tr>\n";
+        out += "<tr><td>" + html_name(test.test->test) + "</td><td>" +
+               badge(grade_of_status(test.test->status), shown_status(test.test->status)) + "</td><td class=\"n\">" +
+               std::to_string(test.metrics.size()) + "</td><td class=\"n wide\">" + std::to_string(test.compared) +
+               "</td><td class=\"n\">" + std::to_string(test.failed) +
+               (test.warned > 0 ? " (+" + std::to_string(test.warned) + " near)" : "") + "</td></tr>\n";
     }
     return out + "</tbody></table>\n";
 }
@@ -76,8 +83,10 @@ std::string latency_table(const ReportView& view) {
             out += "<h3>" + html_name(test.short_name + ": " + d.name) + "</h3>\n<dl class=\"figures\">";
             for (const double percent : {50.0, 95.0, 99.0, 99.9, 100.0}) {
                 const auto found = d.percentiles.find(percent);
-                out += "<div><dt>" + percentile_name(percent) + "</dt><dd>" +
-                       html_escaped(found == d.percentiles.end() ? std::string(kNotMeasured) : shown_value(found->second, d.unit)) + "</dd></div>";
+                out +=
+                    "<div><dt>" + percentile_name(percent) + "</dt><dd>" +
+                    html_escaped(found == d.percentiles.end() ? std::string(kNotMeasured) : shown_value(found->second, d.unit)) +
+                    "</dd></div>";
             }
             out += "<div><dt>n</dt><dd>" + shown_value(static_cast<double>(d.n), Unit::count) + "</dd></div></dl>\n";
             if (!d.note.empty()) out += "<p class=\"note\">" + html_escaped(d.note) + "</p>\n";
@@ -103,7 +112,8 @@ std::string anomalies(const ReportView& view) {
     std::string out;
     for (const TestView& test : view.tests) {
         for (const Anomaly& anomaly : test.test->details.anomalies) {
-            out += "<h3>" + html_escaped(anomaly.time) + " " + html_name(test.short_name) + "</h3>\n<p>" + html_escaped(anomaly.text) + "</p>\n";
+            out += "<h3>" + html_escaped(anomaly.time) + " " + html_name(test.short_name) + "</h3>\n<p>" +
+                   html_escaped(anomaly.text) + "</p>\n";
             if (!anomaly.excerpt.empty()) out += "<pre>" + html_escaped(anomaly.excerpt) + "</pre>\n";
         }
     }
@@ -145,7 +155,8 @@ std::string spread_of(const Metric& metric) {
 std::string metric_row(const MetricView& one) {
     const Metric& metric = *one.metric;
     std::string notes = metric.note;
-    if (one.row != nullptr && !one.row->note.empty() && one.row->note != metric.note) notes += (notes.empty() ? "" : "; ") + one.row->note;
+    if (one.row != nullptr && !one.row->note.empty() && one.row->note != metric.note)
+        notes += (notes.empty() ? "" : "; ") + one.row->note;
     std::string change, verdict;
     if (one.row != nullptr) {
         if (one.row->change) change = shown_percent(*one.row->change);
@@ -153,13 +164,15 @@ std::string metric_row(const MetricView& one) {
         const bool judged = one.row->verdict != Verdict::info;
         verdict = judged ? badge(grade_of(one.row->verdict), name(one.row->verdict)) : "<span class=\"note\">recorded</span>";
     }
-    return "<tr><td><span>" + html_name(metric.name) + "</span>" + (notes.empty() ? "" : "<small>" + html_escaped(notes) + "</small>") + "</td><td class=\"n\">" +
-           html_escaped(shown_metric(metric)) + "<small>" + spread_of(metric) + "</small></td><td class=\"n wide\">" + change + "</td><td>" + verdict +
-           "</td></tr>\n";
+    return "<tr><td><span>" + html_name(metric.name) + "</span>" +
+           (notes.empty() ? "" : "<small>" + html_escaped(notes) + "</small>") + "</td><td class=\"n\">" +
+           html_escaped(shown_metric(metric)) + "<small>" + spread_of(metric) + "</small></td><td class=\"n wide\">" + change +
+           "</td><td>" + verdict + "</td></tr>\n";
 }
 
 std::string all_metrics(const ReportView& view) {
-    std::string out = "<p class=\"note\">Median over the launches (n), with their spread; the change is against the baseline's median.</p>\n";
+    std::string out =
+        "<p class=\"note\">Median over the launches (n), with their spread; the change is against the baseline's median.</p>\n";
     for (const TestView& test : view.tests) {
         out += "<h3>" + html_name(test.test->test) + "</h3>\n";
         if (test.metrics.empty()) {
@@ -167,7 +180,8 @@ std::string all_metrics(const ReportView& view) {
             continue;
         }
         out += "<table class=\"metrics\" data-test=\"" + html_escaped(test.test->test) +
-               "\"><thead><tr><th>metric</th><th class=\"n\">value</th><th class=\"n wide\">change</th><th>verdict</th></tr></thead><tbody>\n";
+               "\"><thead><tr><th>metric</th><th class=\"n\">value</th><th class=\"n "
+               "wide\">change</th><th>verdict</th></tr></thead><tbody>\n";
         for (const MetricView& one : test.metrics) out += metric_row(one);
         out += "</tbody></table>\n";
     }
@@ -175,8 +189,9 @@ std::string all_metrics(const ReportView& view) {
     if (view.vanished.empty()) return out;
     out += "<h3>In the baseline, and not measured now</h3>\n<table><tbody>\n";
     for (const Row* row : view.vanished) {
-        out += "<tr><td>" + html_name(row->test + "/" + row->metric) + (row->note.empty() ? "" : "<small>" + html_escaped(row->note) + "</small>") +
-               "</td><td>" + badge(grade_of(row->verdict), name(row->verdict)) + "</td></tr>\n";
+        out += "<tr><td>" + html_name(row->test + "/" + row->metric) +
+               (row->note.empty() ? "" : "<small>" + html_escaped(row->note) + "</small>") + "</td><td>" +
+               badge(grade_of(row->verdict), name(row->verdict)) + "</td></tr>\n";
     }
     return out + "</tbody></table>\n";
 }
@@ -186,8 +201,9 @@ std::string replay(const ReportView& view) {
     for (const TestView& test : view.tests) {
         const Protocol& protocol = test.test->protocol;
         out += "<h3>" + html_name(test.test->test) + "</h3>\n";
-        out += "<p class=\"note\">" + std::to_string(protocol.launches) + " launches, window " + html_escaped(protocol.window.empty() ? "none" : protocol.window) +
-               ", mode " + html_escaped(protocol.mode) + ", seed " + std::to_string(protocol.seed) + "</p>\n";
+        out += "<p class=\"note\">" + std::to_string(protocol.launches) + " launches, window " +
+               html_escaped(protocol.window.empty() ? "none" : protocol.window) + ", mode " + html_escaped(protocol.mode) +
+               ", seed " + std::to_string(protocol.seed) + "</p>\n";
         out += protocol.replay.empty() ? none("no replay line") : "<pre>" + html_escaped(protocol.replay) + "</pre>\n";
     }
     return out.empty() ? none("no test has written a result") : out;
@@ -203,10 +219,11 @@ std::string head_figures(const ReportView& view) {
     const auto figure = [](const char* what, const std::string& value) {
         return std::string("<div><dt>") + what + "</dt><dd>" + value + "</dd></div>";
     };
-    return "<dl class=\"figures\">" + figure("tests passed", std::to_string(passed) + " of " + std::to_string(view.tests.size())) +
-           figure("metrics", std::to_string(metrics)) + figure("compared", std::to_string(diff.compared)) + figure("worse", std::to_string(diff.failed)) +
-           figure("near a limit", std::to_string(diff.warned)) + figure("better", std::to_string(diff.improved)) +
-           figure("too noisy", std::to_string(diff.inconclusive)) + "</dl>\n";
+    return "<dl class=\"figures\">" +
+           figure("tests passed", std::to_string(passed) + " of " + std::to_string(view.tests.size())) +
+           figure("metrics", std::to_string(metrics)) + figure("compared", std::to_string(diff.compared)) +
+           figure("worse", std::to_string(diff.failed)) + figure("near a limit", std::to_string(diff.warned)) +
+           figure("better", std::to_string(diff.improved)) + figure("too noisy", std::to_string(diff.inconclusive)) + "</dl>\n";
 }
 
 std::string or_none(std::string content) { return content.empty() ? none() : content; }
@@ -231,19 +248,24 @@ std::string html_page(const ReportView& view) {
         {"profiles", "Profiles", profiles(view)},
         {"metrics", "Every metric", all_metrics(view)},
         {"replay", "Replay", replay(view)}};
-    const char* const style = view.grade == Grade::pass ? "pass" : (view.grade == Grade::warn ? "warn" : (view.grade == Grade::fail ? "fail" : "unsure"));
+    const char* const style = view.grade == Grade::pass
+                                  ? "pass"
+                                  : (view.grade == Grade::warn ? "warn" : (view.grade == Grade::fail ? "fail" : "unsure"));
     std::string out =
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+        "content=\"width=device-width, initial-scale=1\">\n"
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
         "<link rel=\"icon\" href=\"data:,\">\n<title>" +
-        std::string(name(view.grade)) + ": stress run " + html_escaped(view.input.results->run.id) + "</title>\n<style>" + kStyle +
-        "</style></head>\n<body><main>\n<h1>parti stress suite, run " + html_escaped(view.input.results->run.id) + "</h1>\n<section class=\"verdict " + style +
-        "\" id=\"verdict\">" + badge(view.grade, name(view.grade)) + "<p class=\"happened\">" + html_name(view.happened, false) + "</p><p class=\"action\">" +
-        html_escaped(view.action) + "</p></section>\n" + head_figures(view) + "<nav>";
+        std::string(name(view.grade)) + ": stress run " + html_escaped(view.input.results->run.id) + "</title>\n<style>" +
+        kStyle + "</style></head>\n<body><main>\n<h1>parti stress suite, run " + html_escaped(view.input.results->run.id) +
+        "</h1>\n<section class=\"verdict " + style + "\" id=\"verdict\">" + badge(view.grade, name(view.grade)) +
+        "<p class=\"happened\">" + html_name(view.happened, false) + "</p><p class=\"action\">" + html_escaped(view.action) +
+        "</p></section>\n" + head_figures(view) + "<nav>";
     for (const Section& section : sections) out += std::string("<a href=\"#") + section.id + "\">" + section.title + "</a> ";
     out += "</nav>\n";
     for (const Section& section : sections) {
-        out += std::string("<section id=\"") + section.id + "\"><h2>" + section.title + "</h2>\n" + section.content + "</section>\n";
+        out +=
+            std::string("<section id=\"") + section.id + "\"><h2>" + section.title + "</h2>\n" + section.content + "</section>\n";
     }
     return out + "</main></body></html>\n";
 }

@@ -9,7 +9,8 @@ std::string none(std::string_view text = kNotMeasured) { return "_" + std::strin
 std::string cell(std::string_view text) { return text.empty() ? "-" : markdown_escaped(text); }
 
 std::string marked(Grade grade, std::string_view text) {
-    const char* const symbol = grade == Grade::pass ? "\xE2\x9C\x93 " : (grade == Grade::warn ? "! " : (grade == Grade::fail ? "\xE2\x9C\x95 " : "? "));
+    const char* const symbol =
+        grade == Grade::pass ? "\xE2\x9C\x93 " : (grade == Grade::warn ? "! " : (grade == Grade::fail ? "\xE2\x9C\x95 " : "? "));
     const std::string shown = symbol + std::string(text);
     return grade == Grade::fail || grade == Grade::warn ? "**" + shown + "**" : shown;
 }
@@ -27,7 +28,8 @@ std::string acceptance(const ReportView& view) {
     } else {
         out = "| criterion | test | measured | verdict |\n|---|---|--:|---|\n";
         for (const CriterionView& c : view.input.criteria) {
-            out += "| " + cell(c.expression) + " | " + cell(c.test) + " | " + cell(c.measured) + " | " + marked(c.grade, c.verdict) + " |\n";
+            out += "| " + cell(c.expression) + " | " + cell(c.test) + " | " + cell(c.measured) + " | " +
+                   marked(c.grade, c.verdict) + " |\n";
         }
         out += "\n";
     }
@@ -35,9 +37,9 @@ std::string acceptance(const ReportView& view) {
     out += "| test | result | metrics | compared | worse | near |\n|---|---|--:|--:|--:|--:|\n";
     for (const TestView& test : view.tests) {
         const bool passed = test.test->status == TestStatus::passed;
-        out += "| " + cell(test.test->test) + " | " + marked(passed ? Grade::pass : Grade::fail, name(test.test->status)) + " | " +
-               std::to_string(test.metrics.size()) + " | " + std::to_string(test.compared) + " | " + std::to_string(test.failed) + " | " +
-               std::to_string(test.warned) + " |\n";
+        out += "| " + cell(test.test->test) + " | " + marked(passed ? Grade::pass : Grade::fail, name(test.test->status)) +
+               " | " + std::to_string(test.metrics.size()) + " | " + std::to_string(test.compared) + " | " +
+               std::to_string(test.failed) + " | " + std::to_string(test.warned) + " |\n";
     }
     return out;
 }
@@ -47,7 +49,8 @@ std::string metric_table(const ReportView& view, std::string_view metric) {
     std::string out;
     for (const auto& [test, one] : metrics_named(view, metric)) {
         const std::string before = one.row != nullptr && one.row->before ? shown_value(*one.row->before, one.row->unit) : "";
-        out += "| " + cell(test->short_name) + " | " + std::string(metric) + " | " + cell(shown_metric(*one.metric)) + " | " + cell(before) + " |\n";
+        out += "| " + cell(test->short_name) + " | " + std::string(metric) + " | " + cell(shown_metric(*one.metric)) + " | " +
+               cell(before) + " |\n";
     }
     return out;
 }
@@ -83,7 +86,9 @@ std::string latency(const ReportView& view) {
             out += "| " + cell(test.short_name + " " + d.name) + " |";
             for (const double percent : {50.0, 95.0, 99.0, 99.9, 100.0}) {
                 const auto found = d.percentiles.find(percent);
-                out += " " + (found == d.percentiles.end() ? std::string(kNotMeasured) : cell(shown_value(found->second, d.unit))) + " |";
+                out += " " +
+                       (found == d.percentiles.end() ? std::string(kNotMeasured) : cell(shown_value(found->second, d.unit))) +
+                       " |";
             }
             out += " " + std::to_string(d.n) + " |\n";
         }
@@ -95,7 +100,8 @@ std::string leaks(const ReportView& view) {
     std::vector<Fact> facts;
     for (const TestView& test : view.tests) {
         for (const MetricView& one : test.metrics) {
-            if (is_leak_metric(test, *one.metric)) facts.push_back({test.short_name + "/" + one.metric->name, shown_metric(*one.metric)});
+            if (is_leak_metric(test, *one.metric))
+                facts.push_back({test.short_name + "/" + one.metric->name, shown_metric(*one.metric)});
         }
     }
     return facts.empty() ? none() : fact_table(facts);
@@ -135,17 +141,21 @@ std::string profiles(const ReportView& view) {
 
 std::string all_metrics(const ReportView& view) {
     if (view.tests.empty()) return none();
-    std::string out = "<details><summary>the table</summary>\n\n| test | metric | median | noise | n | baseline | change | verdict | note |\n"
-                      "|---|---|--:|--:|--:|--:|--:|---|---|\n";
+    std::string out =
+        "<details><summary>the table</summary>\n\n| test | metric | median | noise | n | baseline | change | verdict | note |\n"
+        "|---|---|--:|--:|--:|--:|--:|---|---|\n";
     for (const TestView& test : view.tests) {
-        if (test.metrics.empty()) out += "| " + cell(test.test->test) + " | - | " + std::string(kNotMeasured) + " | - | 0 | - | - | - | - |\n";
+        if (test.metrics.empty())
+            out += "| " + cell(test.test->test) + " | - | " + std::string(kNotMeasured) + " | - | 0 | - | - | - | - |\n";
         for (const auto& [metric, row] : test.metrics) {
             char noise[32] = "-";
             if (metric->measured()) std::snprintf(noise, sizeof noise, "%.1f %%", relative_noise(metric->launches) * 100);
-            out += "| " + cell(test.test->test) + " | " + cell(metric->name) + " | " + cell(shown_metric(*metric)) + " | " + noise + " | " +
-                   std::to_string(metric->launches.size()) + " | " + (row != nullptr && row->before ? cell(shown_value(*row->before, row->unit)) : "-") + " | " +
+            out += "| " + cell(test.test->test) + " | " + cell(metric->name) + " | " + cell(shown_metric(*metric)) + " | " +
+                   noise + " | " + std::to_string(metric->launches.size()) + " | " +
+                   (row != nullptr && row->before ? cell(shown_value(*row->before, row->unit)) : "-") + " | " +
                    (row != nullptr && row->change ? shown_percent(*row->change) : "-") + " | " +
-                   (row != nullptr ? marked(grade_of(row->verdict), name(row->verdict)) : "-") + " | " + cell(metric->note) + " |\n";
+                   (row != nullptr ? marked(grade_of(row->verdict), name(row->verdict)) : "-") + " | " + cell(metric->note) +
+                   " |\n";
         }
     }
     for (const Row* row : view.vanished) {

@@ -75,7 +75,8 @@ bool conclude_failure(ReportView& view) {
         std::string happened;
         if (!failed.empty()) happened = counted(failed.size(), "test", "tests") + " failed: " + listed(failed);
         if (!unfinished.empty()) {
-            happened += (happened.empty() ? "" : "; ") + counted(unfinished.size(), "test", "tests") + " did not finish: " + listed(unfinished);
+            happened += (happened.empty() ? "" : "; ") + counted(unfinished.size(), "test", "tests") +
+                        " did not finish: " + listed(unfinished);
         }
         set(view, Grade::fail, happened + ".", "Repeat it with its replay line below; its figures mean nothing until it passes.");
         return true;
@@ -86,8 +87,10 @@ bool conclude_failure(ReportView& view) {
         return true;
     }
     if (const auto worse = rows_with(*view.input.diff, Verdict::fail); !worse.empty()) {
-        set(view, Grade::fail, counted(worse.size(), "metric is", "metrics are") + " worse than the baseline: " + listed(worse) + ".",
-            "Find the change that did it (its commit is below). When the cost is meant, make baseline REASON=\"...\" writes a new baseline.");
+        set(view, Grade::fail,
+            counted(worse.size(), "metric is", "metrics are") + " worse than the baseline: " + listed(worse) + ".",
+            "Find the change that did it (its commit is below). When the cost is meant, make baseline REASON=\"...\" writes a "
+            "new baseline.");
         return true;
     }
     return false;
@@ -111,15 +114,18 @@ void conclude(ReportView& view) {
     if (!warned.empty() || !near.empty()) {
         std::vector<std::string> both = warned;
         both.insert(both.end(), near.begin(), near.end());
-        return set(view, Grade::warn, passed + "; " + counted(both.size(), "figure moves", "figures move") + " towards its limit: " + listed(both) + ".",
-                   "Run it again; if it is seen twice, look for the change before it becomes a failure.");
+        return set(
+            view, Grade::warn,
+            passed + "; " + counted(both.size(), "figure moves", "figures move") + " towards its limit: " + listed(both) + ".",
+            "Run it again; if it is seen twice, look for the change before it becomes a failure.");
     }
     if (diff.compared == 0) {
         const std::string why = diff.reasons.empty() ? "there is no baseline for them" : "of " + diff.reasons.front();
         return set(view, Grade::unsure, passed + "; nothing could be compared with a baseline, because " + why + ".",
                    "Take three runs on this machine and make a baseline (make baseline), or compare two builds here.");
     }
-    std::string happened = passed + ", and none of " + counted(diff.compared, "compared metric", "compared metrics") + " is worse than the baseline";
+    std::string happened =
+        passed + ", and none of " + counted(diff.compared, "compared metric", "compared metrics") + " is worse than the baseline";
     if (diff.improved > 0) happened += "; " + counted(diff.improved, "is", "are") + " better";
     if (diff.inconclusive > 0) happened += "; " + counted(diff.inconclusive, "was", "were") + " too noisy to judge";
     std::string action = "Nothing has to be done.";
@@ -187,10 +193,12 @@ void add_machine_facts(ReportView& view) {
                 double sum = 0;
                 for (const double launch : metric.launches) sum += launch;
                 if (sum == 0) continue;
-                view.contamination.push_back({test.test->test, shown_value(sum, Unit::count) + " of " + std::to_string(metric.launches.size()) +
-                                                                   " launches" + (metric.note.empty() ? "" : ": " + trimmed(metric.note))});
+                view.contamination.push_back({test.test->test, shown_value(sum, Unit::count) + " of " +
+                                                                   std::to_string(metric.launches.size()) + " launches" +
+                                                                   (metric.note.empty() ? "" : ": " + trimmed(metric.note))});
             }
-            const bool limit = metric.name == "carried" || metric.name.starts_with("carried_") || metric.name.starts_with("capacity");
+            const bool limit =
+                metric.name == "carried" || metric.name.starts_with("carried_") || metric.name.starts_with("capacity");
             if (limit) {
                 view.capacity.push_back({test.test->test + "/" + metric.name,
                                          shown_metric(metric) + (metric.note.empty() ? "" : "; the limit is " + metric.note)});
@@ -234,7 +242,8 @@ ReportView view_of(ReportInput input) {
     return view;
 }
 
-std::vector<std::pair<const TestView*, MetricView>> metrics_named(const ReportView& view, std::string_view name, std::string_view part) {
+std::vector<std::pair<const TestView*, MetricView>> metrics_named(const ReportView& view, std::string_view name,
+                                                                  std::string_view part) {
     std::vector<std::pair<const TestView*, MetricView>> found;
     for (const TestView& test : view.tests) {
         if (test.test->test.find(part) == std::string::npos) continue;
@@ -247,8 +256,8 @@ std::vector<std::pair<const TestView*, MetricView>> metrics_named(const ReportVi
 
 bool is_leak_metric(const TestView& test, const Metric& metric) {
     const auto has = [](const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; };
-    return has(test.test->test, "Leak") || has(test.test->test, "Soak") || has(metric.name, "leak") || has(metric.name, "per_cycle") ||
-           has(metric.name, "trend");
+    return has(test.test->test, "Leak") || has(test.test->test, "Soak") || has(metric.name, "leak") ||
+           has(metric.name, "per_cycle") || has(metric.name, "trend");
 }
 
 }  // namespace parti::report

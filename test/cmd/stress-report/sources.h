@@ -1,7 +1,7 @@
 // What a command line names as a RESULT or a BASELINE, read.
 //
-// Model     RESULT: a run folder, a root (its current run), a result file, or a Google Benchmark JSON file. BASELINE: a baseline file, a
-//           folder of them (the best match is taken), or a Google Benchmark JSON file.
+// Model     RESULT: a run folder, a root (its current run), a result file, or a Google Benchmark JSON file. BASELINE: a baseline
+//           file, a folder of them (the best match is taken), or a Google Benchmark JSON file.
 // Errors    ExitCode::setup when it does not exist, bad_input when it breaks a rule.
 // Threads   One thread.
 #pragma once

@@ -27,16 +27,17 @@ public:
                "\" role=\"img\" aria-label=\"" + html_escaped(title + ": " + description) + "\">";
     }
     void line(const char* style, double x1, double y1, double x2, double y2) {
-        out_ += std::string("<line class=\"") + style + "\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) + "\" y2=\"" +
-                number(y2) + "\"/>";
+        out_ += std::string("<line class=\"") + style + "\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" +
+                number(x2) + "\" y2=\"" + number(y2) + "\"/>";
     }
     void dot(const char* style, double x, double y, double r) {
-        out_ += std::string("<circle class=\"") + style + "\" cx=\"" + number(x) + "\" cy=\"" + number(y) + "\" r=\"" + number(r) + "\"/>";
+        out_ += std::string("<circle class=\"") + style + "\" cx=\"" + number(x) + "\" cy=\"" + number(y) + "\" r=\"" +
+                number(r) + "\"/>";
     }
     void path(const char* style, const std::string& d) { out_ += std::string("<path class=\"") + style + "\" d=\"" + d + "\"/>"; }
     void text(const char* style, double x, double y, const char* anchor, const std::string& text) {
-        out_ += std::string("<text class=\"") + style + "\" x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\">" +
-                html_escaped(text) + "</text>";
+        out_ += std::string("<text class=\"") + style + "\" x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" +
+                anchor + "\">" + html_escaped(text) + "</text>";
     }
     std::string done(const std::string& note) {
         out_ += "</svg>";
@@ -55,12 +56,14 @@ void draw_row_axis(Svg& svg, const Axis& axis, double bottom, bool logarithmic) 
     const auto& ticks = axis.ticks();
     const double low = ticks.front(), high = ticks.back();
     for (std::size_t i = 0; i < ticks.size(); ++i) {
-        const double share = logarithmic ? static_cast<double>(i) / static_cast<double>(ticks.size() - 1) : (ticks[i] - low) / (high - low);
+        const double share =
+            logarithmic ? static_cast<double>(i) / static_cast<double>(ticks.size() - 1) : (ticks[i] - low) / (high - low);
         const double x = kLeft + share * (kRight - kLeft);
         svg.line("grid", x, 4, x, bottom);
         const char* anchor = i == 0 ? "start" : (i + 1 == ticks.size() ? "end" : "middle");
         const bool last = i + 1 == ticks.size();
-        svg.text("tick", x, bottom + 14, anchor, axis.tick_text(ticks[i]) + (last && !axis.unit_text().empty() ? " " + axis.unit_text() : ""));
+        svg.text("tick", x, bottom + 14, anchor,
+                 axis.tick_text(ticks[i]) + (last && !axis.unit_text().empty() ? " " + axis.unit_text() : ""));
     }
 }
 
@@ -107,7 +110,8 @@ std::string dot_chart(const std::string& title, Unit unit, const std::vector<Dot
             any = true;
         }
         if (row.baseline) high = std::max(high, *row.baseline);
-        description += row.label + " " + (row.launches.empty() ? std::string(kNotMeasured) : shown_value(median(row.launches), unit)) + "; ";
+        description +=
+            row.label + " " + (row.launches.empty() ? std::string(kNotMeasured) : shown_value(median(row.launches), unit)) + "; ";
     }
     if (!any) return {};
     const Axis axis = Axis::linear(low, high, unit);

@@ -1,8 +1,8 @@
 // Charts as inline SVG: launches of several configurations, a fitted line, a curve over time, percentiles.
 //
-// Model     Each is 360 units wide, so that its text keeps its size on a phone; colours and fonts come from the page's classes, so that
-//           one drawing serves light, dark and paper. Each names its unit, labels its data directly, and describes itself in words for
-//           readers that do not see it. place() of ticks is in the axis' own unit.
+// Model     Each is 360 units wide, so that its text keeps its size on a phone; colours and fonts come from the page's classes,
+//           so that one drawing serves light, dark and paper. Each names its unit, labels its data directly, and describes itself
+//           in words for readers that do not see it. place() of ticks is in the axis' own unit.
 // Errors    A chart without data is an empty string: the caller says "not measured".
 // Threads   Pure functions.
 #pragma once
@@ -18,8 +18,8 @@ namespace parti::report {
 
 struct DotRow {
     std::string label;
-    std::vector<double> launches;          // empty: drawn as "not measured"
-    std::optional<double> baseline{};      // its median
+    std::vector<double> launches;      // empty: drawn as "not measured"
+    std::optional<double> baseline{};  // its median
 };
 // One row per configuration: every launch a dot, the median a bar with its value, the baseline's median an open diamond.
 std::string dot_chart(const std::string& title, Unit unit, const std::vector<DotRow>& rows);

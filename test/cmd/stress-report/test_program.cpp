@@ -60,7 +60,8 @@ Outcome<std::string> list_tests(const std::string& program) {
         if (read.state == test::ReadState::timeout) return set_up_problem(program + ": did not list its tests within 30 s");
     }
     const auto ended = child->wait(until(deadline));
-    if (!ended || ended->code != 0) return set_up_problem(program + ": cannot list its tests: " + (ended ? ended->text() : "does not end"));
+    if (!ended || ended->code != 0)
+        return set_up_problem(program + ": cannot list its tests: " + (ended ? ended->text() : "does not end"));
     return listing;
 }
 

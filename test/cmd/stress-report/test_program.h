@@ -1,7 +1,8 @@
-// Runs the suite's programs for a command: some cases of a GoogleTest program into a run folder of its own, or a benchmark program.
+// Runs the suite's programs for a command: some cases of a GoogleTest program into a run folder of its own, or a benchmark
+// program.
 //
-// Model     The child dies with this process, and is ended at its deadline. What it prints goes into a log beside its results. It gets a
-//           fresh seed: launches that are to confirm something are independent of the first ones.
+// Model     The child dies with this process, and is ended at its deadline. What it prints goes into a log beside its results. It
+//           gets a fresh seed: launches that are to confirm something are independent of the first ones.
 // Errors    ExitCode::setup when it cannot be started. A failed or late test is no error here: `problem` says what happened.
 // Threads   One thread.
 #pragma once

@@ -18,9 +18,7 @@ Result<std::shared_ptr<HandledLog>> HandledLog::open(const std::string& path) {
     return std::shared_ptr<HandledLog>(new HandledLog(fd));
 }
 
-HandledLog::~HandledLog() {
-    ::close(fd_);
-}
+HandledLog::~HandledLog() { ::close(fd_); }
 
 void HandledLog::write(const std::string& line) {
     // One write: with O_APPEND, lines of different threads do not mix.
@@ -40,10 +38,14 @@ Handler handler_of(const ConsumeOptions& options, std::shared_ptr<HandledLog> lo
         if (valid && options.work.count() > 0) std::this_thread::sleep_for(options.work);
         const bool fails = options.fail_every != 0 && sequence % options.fail_every == 0 && message.delivered() == 1;
         const Fence fence = ownership.fence();
-        std::string line = "H " + std::to_string(begin) + ' ' + std::to_string(now_ns()) + ' ' + std::string(ownership.partition().id()) + ' ' +
-                           std::to_string(sequence) + ' ' + std::to_string(message.sequence()) + ' ' + std::to_string(message.delivered()) +
-                           ' ' + std::to_string(fence.epoch.value) + ' ' + std::to_string(fence.version) + ' ' +
-                           (!valid ? 'x' : fails ? 'f' : 's') + '\n';
+        std::string line = "H " + std::to_string(begin) + ' ' + std::to_string(now_ns()) + ' ' +
+                           std::string(ownership.partition().id()) + ' ' + std::to_string(sequence) + ' ' +
+                           std::to_string(message.sequence()) + ' ' + std::to_string(message.delivered()) + ' ' +
+                           std::to_string(fence.epoch.value) + ' ' + std::to_string(fence.version) + ' ' +
+                           (!valid  ? 'x'
+                            : fails ? 'f'
+                                    : 's') +
+                           '\n';
         log->write(line);
         if (!valid) return fail(Errc::lease_lost, "the token was invalid at the handler's begin");
         if (fails) return fail(Errc::invalid_argument, "--fail-every says so");

@@ -1,8 +1,8 @@
 // Consuming: what this process's workers do with the messages of their partitions, and the file that says what they did.
 //
-// Model     Every handler notes its begin, then asks its token, works, and writes one line with one write(2) before it returns, that is,
-//           before anything is acknowledged: what a SIGKILL leaves behind is complete. The format is testutil/ledger.h's:
-//           H <begin> <end> <partition> <sequence> <stream sequence> <delivered> <epoch> <version> <s|f|x>
+// Model     Every handler notes its begin, then asks its token, works, and writes one line with one write(2) before it returns,
+//           that is, before anything is acknowledged: what a SIGKILL leaves behind is complete. The format is
+//           testutil/ledger.h's: H <begin> <end> <partition> <sequence> <stream sequence> <delivered> <epoch> <version> <s|f|x>
 //           The sequence is the payload's first word; 0 when there is none.
 // Units     CLOCK_BOOTTIME in ns.
 // Threads   Handlers on any thread.

@@ -17,12 +17,8 @@ constexpr std::chrono::milliseconds kSettleLimit{10'000};
 }  // namespace
 
 Fleet::Fleet(Context context, const Options& options, std::shared_ptr<StaticSource> source, std::shared_ptr<HandledLog> handled)
-    : context_(std::move(context)),
-      options_(options),
-      source_(std::move(source)),
-      partitions_(options.partitions),
-      handled_(std::move(handled)),
-      slots_(options.workers) {}
+    : context_(std::move(context)), options_(options), source_(std::move(source)), partitions_(options.partitions),
+      handled_(std::move(handled)), slots_(options.workers) {}
 
 Fleet::~Fleet() {
     if (!order_.empty()) static_cast<void>(stop(std::nullopt));
@@ -197,7 +193,11 @@ void Fleet::look_for_milestones() {
         milestone_said_.notify_all();
     }
     if (m.changing_since_ns != 0 && stable && total == static_cast<std::int64_t>(partitions_)) {
-        Line("changed").add("workers", running).add("ms", static_cast<double>(t - m.changing_since_ns) / 1e6).add("t_ns", t).say();
+        Line("changed")
+            .add("workers", running)
+            .add("ms", static_cast<double>(t - m.changing_since_ns) / 1e6)
+            .add("t_ns", t)
+            .say();
         m.changing_since_ns = 0;
     }
     if (!m.balanced && covered && most - least <= 1) m.balanced = said("balanced");
@@ -227,11 +227,19 @@ Result<void> Fleet::cycle(std::chrono::milliseconds rest) {
     if (auto ok = start(std::nullopt); !ok) return ok;
     const bool covered = wait_covered(kCycleLimit);
     static_cast<void>(stop(std::nullopt));  // all there are: cannot be refused
-    if (!covered) return fail(Errc::timeout, "cycle: not Stable and covered within " + std::to_string(kCycleLimit.count()) + " ms");
-    const auto live = settled_live_bytes([this] { return runtime::requests_pending(context_) == 0; }, rest, kSettleLimit + 3 * rest);
-    if (!live) return fail(Errc::timeout, "cycle: the heap still changes, or requests are pending, after " +
-                                              std::to_string(kSettleLimit.count()) + " ms");
-    Line("cycle").add("t_ns", now_ns()).add("cycle", ++cycles_).add("workers", std::uint64_t{slots_.size()}).add("live_bytes", *live).say();
+    if (!covered)
+        return fail(Errc::timeout, "cycle: not Stable and covered within " + std::to_string(kCycleLimit.count()) + " ms");
+    const auto live =
+        settled_live_bytes([this] { return runtime::requests_pending(context_) == 0; }, rest, kSettleLimit + 3 * rest);
+    if (!live)
+        return fail(Errc::timeout, "cycle: the heap still changes, or requests are pending, after " +
+                                       std::to_string(kSettleLimit.count()) + " ms");
+    Line("cycle")
+        .add("t_ns", now_ns())
+        .add("cycle", ++cycles_)
+        .add("workers", std::uint64_t{slots_.size()})
+        .add("live_bytes", *live)
+        .say();
     return {};
 }
 
@@ -300,7 +308,8 @@ void Fleet::say_consumed() const {
         sum.in_flight += one.in_flight;
         sum.partitions += one.partitions;
         sum.consuming += one.consuming;
-        for (const auto& [partition, why] : s.consumer->troubles()) troubles += (troubles.empty() ? "" : "; ") + partition + ": " + why;
+        for (const auto& [partition, why] : s.consumer->troubles())
+            troubles += (troubles.empty() ? "" : "; ") + partition + ": " + why;
     }
     Line("consumed")
         .add("t_ns", now_ns())

@@ -34,8 +34,8 @@ public:
     Result<void> stop_worker(std::size_t index);
     // One whole life of all workers: start, Stable and covered, stop, joined; then the heap, once it has not changed for `rest`.
     Result<void> cycle(std::chrono::milliseconds rest);
-    // The source changes to so many partitions; `changed` is said when so many are owned here. `covered` and `balanced` go on meaning
-    // the first set.
+    // The source changes to so many partitions; `changed` is said when so many are owned here. `covered` and `balanced` go on
+    // meaning the first set.
     Result<void> set_partitions(std::size_t count);
     void say_status() const;
     void say_ownership() const;
@@ -77,9 +77,9 @@ private:
     std::shared_ptr<StaticSource> source_;
     std::atomic<std::uint32_t> partitions_;
     std::shared_ptr<HandledLog> handled_;  // nullptr: nothing is consumed
-    std::deque<Slot> slots_;          // does not move
-    mutable std::mutex slots_mutex_;  // held while a worker appears or goes, and by other threads that look at them
-    std::vector<std::size_t> order_;  // indexes that run, in the order they were started
+    std::deque<Slot> slots_;               // does not move
+    mutable std::mutex slots_mutex_;       // held while a worker appears or goes, and by other threads that look at them
+    std::vector<std::size_t> order_;       // indexes that run, in the order they were started
     mutable std::mutex milestones_mutex_;
     Milestones milestones_;
     std::condition_variable milestone_said_;

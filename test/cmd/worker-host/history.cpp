@@ -15,12 +15,8 @@ using runtime::SessionInfo;
 
 namespace {
 
-std::string ns(core::Instant t) {
-    return std::to_string(t.time_since_epoch().count());
-}
-std::string name_of(const SessionInfo& session) {
-    return '"' + to_string(session.session) + '"';
-}
+std::string ns(core::Instant t) { return std::to_string(t.time_since_epoch().count()); }
+std::string name_of(const SessionInfo& session) { return '"' + to_string(session.session) + '"'; }
 
 }  // namespace
 
@@ -36,9 +32,7 @@ Result<std::shared_ptr<History>> History::open(const std::string& path, const st
     return history;
 }
 
-History::~History() {
-    ::close(fd_);
-}
+History::~History() { ::close(fd_); }
 
 void History::begin(const char* event) {
     buffer_ += "{\"t\":";
@@ -55,9 +49,7 @@ void History::field(const char* key, const std::string& json) {
     buffer_ += json;
 }
 
-void History::end() {
-    buffer_ += "}\n";
-}
+void History::end() { buffer_ += "}\n"; }
 
 void History::write_out() {
     std::size_t done = 0;
@@ -112,14 +104,8 @@ void History::holdings(const char* event, const SessionInfo& session, std::span<
     write_out();
 }
 
-void History::granted(const SessionInfo& session, std::span<const Holding> gained) {
-    holdings("grant", session, gained, true);
-}
-void History::revoked(const SessionInfo& session, std::span<const Holding> lost) {
-    holdings("revoke", session, lost, false);
-}
-void History::released(const SessionInfo& session, std::span<const Holding> gone) {
-    holdings("release", session, gone, false);
-}
+void History::granted(const SessionInfo& session, std::span<const Holding> gained) { holdings("grant", session, gained, true); }
+void History::revoked(const SessionInfo& session, std::span<const Holding> lost) { holdings("revoke", session, lost, false); }
+void History::released(const SessionInfo& session, std::span<const Holding> gone) { holdings("release", session, gone, false); }
 
 }  // namespace parti::host

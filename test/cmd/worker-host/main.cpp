@@ -41,14 +41,10 @@ int complain(int code, const std::string& why) {
 
 spdlog::level::level_enum level_of(parti::LogLevel level) {
     switch (level) {
-        case parti::LogLevel::debug:
-            return spdlog::level::debug;
-        case parti::LogLevel::info:
-            return spdlog::level::info;
-        case parti::LogLevel::warning:
-            return spdlog::level::warn;
-        case parti::LogLevel::error:
-            return spdlog::level::err;
+        case parti::LogLevel::debug: return spdlog::level::debug;
+        case parti::LogLevel::info: return spdlog::level::info;
+        case parti::LogLevel::warning: return spdlog::level::warn;
+        case parti::LogLevel::error: return spdlog::level::err;
     }
     return spdlog::level::err;
 }
@@ -147,11 +143,7 @@ int run(Options options) {
     auto context = parti::Context::connect(options.connect);
     if (!context) return complain(exit_setup, context.error().message());
     if (history) parti::runtime::set_observer(*context, history);
-    ready_line(options.label)
-        .add("server", context->server_version())
-        .add("parti", PARTI_VERSION)
-        .add("t_ns", now_ns())
-        .say();
+    ready_line(options.label).add("server", context->server_version()).add("parti", PARTI_VERSION).add("t_ns", now_ns()).say();
     Fleet fleet(*context, options, *source, handled);
     std::unique_ptr<StatusPage> page;  // ends before the fleet
     if (options.status_port) {

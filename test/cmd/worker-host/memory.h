@@ -37,8 +37,8 @@ private:
 // mallinfo2's bytes in use.
 std::uint64_t live_bytes();
 
-// ... once `at_rest` holds and they have stayed the same for so long (threads of nats.c free a little later than the worker's end;
-// a timer that was set for an answer's deadline goes when that is over). Nothing: they did not within the limit.
+// ... once `at_rest` holds and they have stayed the same for so long (threads of nats.c free a little later than the worker's
+// end; a timer that was set for an answer's deadline goes when that is over). Nothing: they did not within the limit.
 std::optional<std::uint64_t> settled_live_bytes(const std::function<bool()>& at_rest, std::chrono::milliseconds rest,
                                                 std::chrono::milliseconds limit);
 

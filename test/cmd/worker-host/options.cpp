@@ -30,12 +30,14 @@ const char* const usage =
     "  --callback-delay MS    on_assigned and on_revoked take so long\n"
     "  --history FILE         every session, deadline, grant, revoke and release, as JSON lines\n"
     "  --callback-threads N   1..64\n"
-    "  --consume STREAM       consume the partitions' messages: --subject TEMPLATE, --handled FILE (lines as in testutil/ledger.h),\n"
+    "  --consume STREAM       consume the partitions' messages: --subject TEMPLATE, --handled FILE (lines as in "
+    "testutil/ledger.h),\n"
     "                         --consume-mode per_partition (default) or per_worker, --ack automatic (default) or confirmed,\n"
     "                         --max-ack-pending N, --ack-wait MS, --work US (a handler's), --fail-every N (first deliveries)\n"
     "  --inject-memory P%     waste P % of the anonymous memory once all are Stable (to test the alarms)\n"
     "  --inject-leak BYTES    every start of a worker and change of the partitions leaks (to test the alarms); 1..1000000\n"
-    "  --status PORT          health, memory, threads and counters as JSON on http://127.0.0.1:PORT/; 0: any that is free (see the\n"
+    "  --status PORT          health, memory, threads and counters as JSON on http://127.0.0.1:PORT/; 0: any that is free (see "
+    "the\n"
     "                         event status_at)\n"
     "  --label TEXT           repeated in the ready event\n"
     "  --log LEVEL            debug, info, warning (default), error or off; to stderr\n"
@@ -44,7 +46,8 @@ const char* const usage =
     "  --client-only          a nats.c connection and nothing of parti; takes the commands memory and quit\n"
     "  --autostart            as the command `start`\n"
     "\n"
-    "Commands: start [K] | stop [K] | stop_worker I | cycle [REST MS] | partitions P (the source changes) | status | ownership | memory |\n"
+    "Commands: start [K] | stop [K] | stop_worker I | cycle [REST MS] | partitions P (the source changes) | status | ownership | "
+    "memory |\n"
     "stats | consumed | trim | quit. End of stdin: quit at once.\n"
     "Exit codes: 0, 100 set-up failed, 102 the parent is gone, 104 bad option.\n";
 
@@ -154,7 +157,8 @@ private:
         setters_[name] = [&into, name, known](Text value) -> Result<void> {
             const auto found = known.find(value);
             if (found == known.end()) {
-                return fail(Errc::invalid_config, std::string(name) + " '" + value + "' must be " + known.begin()->first + " or " + known.rbegin()->first);
+                return fail(Errc::invalid_config, std::string(name) + " '" + value + "' must be " + known.begin()->first +
+                                                      " or " + known.rbegin()->first);
             }
             into = found->second;
             return {};
@@ -233,7 +237,8 @@ private:
         number("--ack-wait", c.config.ack_wait, std::chrono::milliseconds(1), 100, 3'600'000);
         number("--work", c.work, std::chrono::microseconds(1), 0, 60'000'000);
         number("--fail-every", c.fail_every, 1, 1'000'000'000);
-        choice("--consume-mode", c.config.mode, {{"per_partition", ConsumerMode::per_partition}, {"per_worker", ConsumerMode::per_worker}});
+        choice("--consume-mode", c.config.mode,
+               {{"per_partition", ConsumerMode::per_partition}, {"per_worker", ConsumerMode::per_worker}});
         choice("--ack", c.config.ack, {{"automatic", AckMode::automatic}, {"confirmed", AckMode::confirmed}});
     }
 

@@ -39,9 +39,7 @@ std::int64_t now_ns() {
     return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
 }
 
-void Line::quote(std::string_view text) {
-    text_ += quoted(text);
-}
+void Line::quote(std::string_view text) { text_ += quoted(text); }
 
 Line& Line::raw(std::string_view key, std::string_view json) {
     text_ += ',';
@@ -51,15 +49,9 @@ Line& Line::raw(std::string_view key, std::string_view json) {
     return *this;
 }
 
-Line& Line::add(std::string_view key, std::string_view text) {
-    return raw(key, quoted(text));
-}
-Line& Line::add(std::string_view key, std::uint64_t number) {
-    return raw(key, std::to_string(number));
-}
-Line& Line::add(std::string_view key, std::int64_t number) {
-    return raw(key, std::to_string(number));
-}
+Line& Line::add(std::string_view key, std::string_view text) { return raw(key, quoted(text)); }
+Line& Line::add(std::string_view key, std::uint64_t number) { return raw(key, std::to_string(number)); }
+Line& Line::add(std::string_view key, std::int64_t number) { return raw(key, std::to_string(number)); }
 
 Line& Line::add(std::string_view key, double number) {
     char text[32];

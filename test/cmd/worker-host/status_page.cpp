@@ -32,20 +32,22 @@ std::string threads_by_name() {
 std::string memory_members() {
     const struct mallinfo2 m = ::mallinfo2();
     const auto anonymous = anonymous_bytes();
-    return "\"anonymous_bytes\":" + (anonymous ? std::to_string(*anonymous) : "null") + ",\"live_bytes\":" + std::to_string(m.uordblks + m.hblkhd) +
-           ",\"arena_bytes\":" + std::to_string(m.arena);
+    return "\"anonymous_bytes\":" + (anonymous ? std::to_string(*anonymous) : "null") +
+           ",\"live_bytes\":" + std::to_string(m.uordblks + m.hblkhd) + ",\"arena_bytes\":" + std::to_string(m.arena);
 }
 
 test::HttpReply reply_to(const std::string& path, const std::string& label, const Fleet& fleet) {
     constexpr const char* kJson = "application/json";
     if (path == "/health") {
         const bool stable = fleet.all_stable();
-        return {stable ? 200U : 503U, kJson, std::string("{\"health\":") + host::quoted(stable ? "stable" : "not stable") + "}\n", false};
+        return {stable ? 200U : 503U, kJson, std::string("{\"health\":") + host::quoted(stable ? "stable" : "not stable") + "}\n",
+                false};
     }
     if (path != "/") return {404, "text/plain; charset=utf-8", "there is / and /health\n", false};
     return {200, kJson,
-            "{\"pid\":" + std::to_string(::getpid()) + ",\"label\":" + host::quoted(label) + ",\"t_ns\":" + std::to_string(now_ns()) + "," +
-                fleet.status_members() + ",\"memory\":{" + memory_members() + "},\"threads\":{" + threads_by_name() + "}}\n",
+            "{\"pid\":" + std::to_string(::getpid()) + ",\"label\":" + host::quoted(label) +
+                ",\"t_ns\":" + std::to_string(now_ns()) + "," + fleet.status_members() + ",\"memory\":{" + memory_members() +
+                "},\"threads\":{" + threads_by_name() + "}}\n",
             false};
 }
 
@@ -85,13 +87,17 @@ std::string Fleet::status_members() const {
     std::string list;
     for (const auto& [state, n] : states) list += (list.empty() ? "" : ",") + host::quoted(state) + ":" + std::to_string(n);
     const std::string health = running == 0 ? "stopped" : (all_stable() ? "stable" : "starting");
-    const auto member = [](const char* name, std::uint64_t value) { return "\"" + std::string(name) + "\":" + std::to_string(value); };
-    return "\"health\":" + host::quoted(health) + ",\"workers\":{" + member("all", slots_.size()) + "," + member("running", running) + "},\"states\":{" + list +
-           "},\"counters\":{" + member("owned", sum.owned) + "," + member("draining", sum.draining) + "," + member("renewals", sum.renewals) + "," +
+    const auto member = [](const char* name, std::uint64_t value) {
+        return "\"" + std::string(name) + "\":" + std::to_string(value);
+    };
+    return "\"health\":" + host::quoted(health) + ",\"workers\":{" + member("all", slots_.size()) + "," +
+           member("running", running) + "},\"states\":{" + list + "},\"counters\":{" + member("owned", sum.owned) + "," +
+           member("draining", sum.draining) + "," + member("renewals", sum.renewals) + "," +
            member("renewal_retries", sum.renewal_retries) + "," + member("sessions_lost", sum.sessions_lost) + "," +
-           member("leaderships", sum.leaderships) + "," + member("plans", sum.plans) + "," + member("moved_partitions", sum.moved_partitions) + "," +
-           member("partitions_gained", sum.partitions_gained) + "," + member("partitions_lost", sum.partitions_lost) + "," +
-           member("drain_timeouts", sum.drain_timeouts) + "," + member("malformed_records", sum.malformed_records) + "}";
+           member("leaderships", sum.leaderships) + "," + member("plans", sum.plans) + "," +
+           member("moved_partitions", sum.moved_partitions) + "," + member("partitions_gained", sum.partitions_gained) + "," +
+           member("partitions_lost", sum.partitions_lost) + "," + member("drain_timeouts", sum.drain_timeouts) + "," +
+           member("malformed_records", sum.malformed_records) + "}";
 }
 
 }  // namespace parti::host

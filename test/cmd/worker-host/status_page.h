@@ -1,8 +1,8 @@
 // StatusPage: what the process is doing just now, as JSON over HTTP on loopback.
 //
-// Model     GET / : {"health": ..., "pid", "label", "t_ns", "workers", "states", "counters", "memory", "threads"}. health is "stopped" (no
-//           worker runs), "starting" (some are not Stable) or "stable". GET /health: the same word alone, with 200 when stable and 503 when not.
-//           Anything else: 404.
+// Model     GET / : {"health": ..., "pid", "label", "t_ns", "workers", "states", "counters", "memory", "threads"}. health is
+//           "stopped" (no worker runs), "starting" (some are not Stable) or "stable". GET /health: the same word alone, with 200
+//           when stable and 503 when not. Anything else: 404.
 // Units     Bytes; counts since the start of the workers that run now.
 // Errors    open(): the port cannot be had.
 // Threads   One of its own ("status"), none without a page. It takes the fleet's short lock.
