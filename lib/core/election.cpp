@@ -9,25 +9,35 @@ namespace parti::core {
 namespace {
 
 constexpr Duration kRankStep = std::chrono::milliseconds(5);      // between candidates that know their rank
-constexpr Duration kOthersAfter = std::chrono::milliseconds(50);  // everybody else leaves the standbys this head start
+constexpr Duration kOthersAfter = std::chrono::milliseconds(50);  // everybody else leaves those with a rank this head start
 constexpr std::uint64_t kOthersJitterMs = 50;
-constexpr std::int64_t kRankMax = 10;
+constexpr std::int64_t kRanks = 10;
+
+bool may_stand(const Env& env, WorkerNumber number) {
+    const LeaseRecord* lease = Membership::living(env, number);
+    return lease != nullptr && lease->state == LeaseState::live;
+}
 
 }  // namespace
 
+// The standbys of the last leader have the first ranks; when none of them is there any more, as in a new group, those present, the
+// lowest number first.
 Duration Election::rank_delay(Env& env, const Session& session) {
     const HeadRecord* head = env.view.head_record();
-    if (head == nullptr) {
-        // A new group: the lowest number present goes first.
-        std::int64_t lower = 0;
+    const std::vector<WorkerNumber> none;
+    const std::vector<WorkerNumber>& standbys = head != nullptr ? head->standbys : none;
+    const auto own = std::find(standbys.begin(), standbys.end(), session.number());
+    std::int64_t rank = own - standbys.begin();
+    if (own == standbys.end()) {
+        const bool nobody =
+            env.view.wide() && std::none_of(standbys.begin(), standbys.end(), [&](WorkerNumber n) { return may_stand(env, n); });
+        rank = nobody || head == nullptr ? 0 : kRanks;
         for (const auto& [number, seen] : env.view.leases()) {
-            if (number < session.number() && Membership::living(env, number) != nullptr) ++lower;
+            if (rank == kRanks || number >= session.number()) break;
+            if (may_stand(env, number)) ++rank;
         }
-        return kRankStep * std::min(lower, kRankMax);
     }
-    for (std::size_t i = 0; i < head->standbys.size(); ++i) {
-        if (head->standbys[i] == session.number()) return kRankStep * static_cast<std::int64_t>(i);
-    }
+    if (rank < kRanks) return kRankStep * rank;
     if (!jitter_) jitter_ = kOthersAfter + std::chrono::milliseconds(env.rng.below(kOthersJitterMs));
     return *jitter_;
 }
@@ -160,7 +170,7 @@ void Election::resign(Env& env, Session& session, Leader& leader) {
 void Election::session_ended() {
     write_.abandon();
     writing_ = Writing::nothing;
-    stand_at_.reset();
+    gone_since_.reset();
     jitter_.reset();
     missing_since_.reset();
     wants_wide_ = false;
@@ -169,7 +179,7 @@ void Election::session_ended() {
 void Election::outcome(Env& env, Leader& leader, const CasWrite::Outcome& outcome) {
     const Writing what = writing_;
     writing_ = Writing::nothing;
-    stand_at_.reset();
+    gone_since_.reset();
     jitter_.reset();
     env.again = true;
     if (outcome.kind == CasWrite::Kind::lost) {
@@ -203,16 +213,16 @@ void Election::advance(Env& env, Session& session, Leader& leader, Membership& m
     }
     if (leader.on() || !session.steady() || !knows_partitions || !env.due(leader.stand_again_at())) return;
     if (!leader_gone(env, session, membership)) {
-        stand_at_.reset();
+        gone_since_.reset();
         return;
     }
     if (!env.view.wide()) return;  // wants_wide_ is set: the rest of the picture is on its way
     const Revision head = env.view.head().revision;
-    if (!stand_at_ || stand_at_head_ != head) {
-        stand_at_ = env.now + rank_delay(env, session);
-        stand_at_head_ = head;
+    if (!gone_since_ || gone_head_ != head) {
+        gone_since_ = env.now;
+        gone_head_ = head;
     }
-    if (env.due(*stand_at_)) stand(env, session);
+    if (env.due(*gone_since_ + rank_delay(env, session))) stand(env, session);
 }
 
 }  // namespace parti::core

@@ -2,9 +2,9 @@
 //
 // Model     There is no leader lease: leadership is `head` plus the ordinary lease of the worker it names. A worker may
 //           lead when head is missing, resigned, or names an incarnation that is dead, released or replaced. Who suspects the
-//           leader writes its death first. Standbys named in head stand first, a few ms apart; everybody else later, with jitter.
-//           Standing is a compare-and-set write of head with an epoch above everything seen.
-//           head that is not readable is never overwritten: it is an error event, and nobody stands.
+//           leader writes its death first. Standbys named in head stand first, a few ms apart; without any, whoever is there,
+//           by number; everybody else later, with jitter. Standing is a compare-and-set write of head with an epoch above
+//           everything seen. A head that is not readable is never overwritten: it is an error event, and nobody stands.
 // Source   .
 #pragma once
 
@@ -48,8 +48,8 @@ private:
     HeadRecord pending_;
     bool pending_doubt_ = false;  // the records are older than what workers know
     bool wants_wide_ = false;
-    std::optional<Instant> stand_at_;
-    Revision stand_at_head_ = 0;  // the head that stand_at_ is about
+    std::optional<Instant> gone_since_;  // nobody leads
+    Revision gone_head_ = 0;             // the head that gone_since_ is about
     std::optional<Duration> jitter_;
     std::optional<Instant> missing_since_;  // the leader's lease record was not there when everything asked for was
     Revision reported_ = 0;                 // unreadable head that was reported

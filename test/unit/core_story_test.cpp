@@ -102,6 +102,19 @@ TEST(CoreStory, ALeavingLeaderIsReplacedWhileItDrains) {
     FAIL() << "no leader";
 }
 
+// The leader's two standbys go with it: nobody waits for them.
+TEST(CoreStory, WhoStaysWhenAllTheOthersLeaveAtOnceOwnsEverythingAtOnce) {
+    CoreBench bench(story_config(), 20);
+    for (int i = 0; i < 5; ++i) bench.add();
+    ASSERT_TRUE(bench.run_until([&] { return bench.covered(); }, 3s));
+    bench.run_for(3s);
+    ASSERT_FALSE(bench.core(4).leading());
+    const core::Instant begin = bench.now();
+    for (std::size_t i = 0; i < 4; ++i) bench.feed(i, core::Stop{});
+    ASSERT_TRUE(bench.run_until([&] { return bench.core(4).leading() && bench.covered(); }, 3s));
+    EXPECT_LT(bench.now() - begin, 40ms);  // who waits for standbys stands after 50 ms at the earliest
+}
+
 TEST(CoreStory, ACrashedFollowersPartitionsAreOwnedAgainWithinTtlPlusMargin) {
     CoreBench bench(story_config(), 30);
     for (int i = 0; i < 3; ++i) bench.add();
