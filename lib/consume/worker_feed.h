@@ -3,15 +3,13 @@
 // Role      Keeps the durable's filters equal to what is owned. Never an unfiltered consumer: without partitions there is none.
 // Model     settled -> quiescing -> flushing -> deleting -> (clearing ->) creating -> settled. Every change makes the durable
 //           anew, because a filter added to a live consumer silently skips that subject's backlog, and on a work queue what was
-//           acknowledged is gone: quiescing  the pull is closed, no handler begins, those that run finish (or the drain timeout
-//           passes)
+//           acknowledged is gone:
+//           quiescing  the pull is closed, no handler begins, those that run finish (or the drain timeout passes)
 //           flushing   the last ack is sent once more with a reply: servers take acks in through a queue, and one that is
-//           overtaken by the
-//                      deletion would come again
+//                      overtaken by the deletion would come again
 //           deleting   only then are lost partitions released: release before acquire, or the next owner is refused (10100)
 //           clearing   durables of incarnations that are certainly over (their lease record says so, or a later incarnation
-//           exists) are
-//                      deleted; at the first creation, and when a filter is refused
+//                      exists) are deleted; at the first creation, and when a filter is refused
 //           A session that is over deletes nothing: the next incarnation, or whoever gains its partitions, does.
 // Threads   The io thread. Handlers must not call back.
 // Source    PROTOCOL.md, "Consuming"; measured: W2, W4, W5 of the Go library.

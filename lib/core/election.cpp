@@ -20,8 +20,8 @@ bool may_stand(const Env& env, WorkerNumber number) {
 
 }  // namespace
 
-// The standbys of the last leader have the first ranks; when none of them is there any more, as in a new group, those present, the
-// lowest number first.
+// The standbys of the last leader have the first ranks; when none of them is there any more, as in a new group, those present,
+// the lowest number first.
 Duration Election::rank_delay(Env& env, const Session& session) {
     const HeadRecord* head = env.view.head_record();
     const std::vector<WorkerNumber> none;

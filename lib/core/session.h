@@ -3,10 +3,10 @@
 // Model     idle -> claiming -> held -> (relinquishing ->) over -> claiming ...; or -> leaving -> gone.
 //           claiming       looks for a free number and writes `live` into its lease record
 //           held           renews; tokens are valid until the deadline (first attempt of the last confirmed write + ttl - margin,
-//           R-3) relinquishing  stop_budget before the deadline: everything is revoked; the session is not renewed any more
+//
+//           relinquishing  stop_budget before the deadline: everything is revoked; the session is not renewed any more
 //           over           the session has ended for ever; what it held is still being released; then claims again, preferring
-//           its own
-//                          number with the next incarnation, which tells the leader at once that nothing is held
+//                          its own number with the next incarnation, which tells the leader at once that nothing is held
 //           leaving        graceful: the lease says draining, then released
 //           gone           final
 // Rules    , R-4a, R-7, R-11. Under policy keep the deadline does not end the session (Degraded).

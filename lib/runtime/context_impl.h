@@ -2,8 +2,8 @@
 //
 // Threads   As each block says.
 // Lifetime  Held by Context and Worker handles only, never by what runs on its own threads. The last handle stops the client,
-// joins the
-//           threads and closes the connection; when it goes on one of these very threads, a thread of its own does that.
+//           joins the threads and closes the connection; when it goes on one of these very threads, a thread of its own does
+//           that.
 #pragma once
 
 #include <atomic>

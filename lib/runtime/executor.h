@@ -1,10 +1,9 @@
 // Executor: runs user callbacks on a few threads shared by all workers of a context.
 //
 // Model     One SerialQueue a worker: its tasks run one at a time, in order; different queues run in parallel. A task that runs
-// for longer
-//           than its queue's limit is reported to the queue's listener, its thread is written off (it may finish whenever it
-//           likes, and only then its queue goes on) and replaced, while at most kReplacementsMax callbacks are written off and
-//           have not returned. One that returns gives its place back.
+//           for longer than its queue's limit is reported to the queue's listener, its thread is written off (it may finish
+//           whenever it likes, and only then its queue goes on) and replaced, while at most kReplacementsMax callbacks are
+//           written off and have not returned. One that returns gives its place back.
 // Errors    What a task throws is swallowed here; tasks report their own exceptions.
 // Threads   submit, check and wait_idle from any thread; check() calls listeners on the caller's thread.
 // Lifetime  stop() joins the threads; those still inside a callback after the grace are left behind: they own what they touch.

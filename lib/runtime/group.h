@@ -1,9 +1,8 @@
 // Group: what the workers of one group share within a context: checked buckets and the hub.
 //
 // Model     ensure() checks or creates the two buckets once for all workers that ask; what may pass (no link, server not ready)
-// is tried
-//           again with back-off while anyone still waits, what may not fails everybody who waits. Success is kept while the group
-//           lives.
+//           is tried again with back-off while anyone still waits, what may not fails everybody who waits. Success is kept while
+//           the group lives.
 // Threads   The io thread.
 // Lifetime  Held by the workers that are started; the context only remembers it.
 #pragma once

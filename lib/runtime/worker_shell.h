@@ -1,13 +1,11 @@
 // WorkerShell: one worker's core, driven: feeds it events, carries out its effects, tells the user.
 //
 // Model     start: buckets (shared with the group) and the source's list, both tried again until startup_timeout; then the core
-// begins.
-//           One step: core, effects in order, view, callbacks, timer. What the user can see (state, number, assignment) has
-//           changed before the callbacks of the same step run.
+//           begins. One step: core, effects in order, view, callbacks, timer. What the user can see (state, number, assignment)
+//           has changed before the callbacks of the same step run.
 // Threads   "Any thread" and "io thread" as marked. The view has its own lock; the io thread holds it for a copy only.
 // Lifetime  The Worker handle holds it; what runs later (posts, releases, listeners) holds it weakly. detach() ends everything on
-// the io
-//           thread; afterwards the shell is inert.
+//           the io thread; afterwards the shell is inert.
 // Source   ; docs/PROTOCOL.md, "States".
 #pragma once
 

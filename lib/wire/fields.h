@@ -1,8 +1,7 @@
 // Fields: checked reading of the known fields of one JSON object.
 //
 // Model     Each getter names a field, a rule and where to put the value. The first broken rule is kept; what follows does
-// nothing.
-//           finish() refuses known fields that occur twice. Unknown fields are ignored.
+//           nothing. finish() refuses known fields that occur twice. Unknown fields are ignored.
 // Errors    problem(): "field 'capacity' is 0; it must be in 1..1000000".
 // Cost      Reading fields in document order is one pass; any other order costs one scan per field.
 #pragma once

@@ -1,8 +1,7 @@
 // Tape: a parsed JSON text (RFC 8259) as a flat list of nodes: what codec and configuration read from.
 //
 // Model     Total: any bytes give a Tape or an Error; nothing throws. Strings must be UTF-8. The tape keeps values in document
-// order,
-//           so that reading a record in the order it was written costs one pass.
+//           order, so that reading a record in the order it was written costs one pass.
 //           An own parser, because every worker's every renewal is decoded by leader and standbys, and the simulation decodes
 //           millions: nlohmann's SAX parser took 1.9 us a lease, and 20 us under the sanitizers. A test compares the two.
 // Units     Limits: kDepthMax levels, kNodesMax nodes.

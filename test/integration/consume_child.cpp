@@ -1,7 +1,7 @@
 // consume-child: one worker with a consumer in a process of its own, for tests that kill and stop it.
 //
 //   consume-child URL PARTITIONS [ACK_WAIT_MS]     group "g", partitions p.1000 ..., stream ORDERS, subject orders.{1},
-//   max_ack_pending 1
+//                                                  max_ack_pending 1
 //
 // With ACK_WAIT_MS its lease outlives every pause that a test makes.
 //

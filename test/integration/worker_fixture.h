@@ -1,9 +1,9 @@
 // WorkerTest: a nats-server, and what tests of workers need around it.
 //
 // Role      Workers in this process through the public API; workers in processes of their own (worker-host) for crashes and
-// pauses. Model     Every wait is a condition with a deadline. After each test: no process, port, folder or server-side consumer
-// left, and
-//           nothing in the server's log.
+//           pauses.
+// Model     Every wait is a condition with a deadline. After each test: no process, port, folder or server-side consumer left,
+//           and nothing in the server's log.
 // Threads   The test's thread; what callbacks write is behind locks.
 #pragma once
 

@@ -2,7 +2,7 @@
 //
 //   simulate --seed S [--twice] [--trace [--from-step N]] [--stop-at N]   one run; --trace prints every step
 //   simulate --runs N [--first S]                                          seeds S, S + 1, ...; prints failures, replay lines,
-//   totals
+//                                                                          totals
 //   simulate --minutes M [--first S]                                       as many seeds as fit
 //   With all: --jobs J, --steps N (at least so many steps a seed), --standard (the fleet that speed is measured with),
 //   --breakage NAME, --expect PROMISE, --progress (a line every ten seconds), --any-totals (no sum of 0 is a failure).

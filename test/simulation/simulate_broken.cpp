@@ -8,9 +8,8 @@
 //   simulate_broken --list                                                     the breakages
 //   simulate_broken --table FILE                                               FILE names every breakage exactly once
 //   simulate_broken --find FILE [--runs N]                                     writes FILE anew with the seeds found in 1..N:
-//   after a
-//                                                                              change of the world, which draws other things from
-//                                                                              a seed
+//                                                                              after a change of the world, which draws other
+//                                                                              things from a seed
 //
 // Exit      0: noticed by an invariant as it must be, and nothing found in the same seeds without it. 1: not. 2: bad arguments.
 // Model     Every run is a child process: an assertion, a crash or a run in circles is reported as such and does not count as

@@ -1,32 +1,25 @@
 // Invariants: judges what a fleet does against the promises of docs/PROTOCOL.md, in true time.
 //
 // Role      Is told every session, record, grant, revocation and release as it happens, by a world that knows the true time;
-// keeps the
-//           first promise that was broken. Also used by tests with real processes, which have one clock.
+//           keeps the first promise that was broken. Also used by tests with real processes, which have one clock.
 // Model     A holding counts from its grant until its worker no longer reports it, while true time is before the deadline of the
-// session
-//           that was granted it. Checked (incrementally, when something changes):
+//           session that was granted it. Checked (incrementally, when something changes):
 //             P-1  no two living sessions hold one number
 //             P-2  records of one worker's key carry strictly ascending fences in the order of the store; what is granted is in a
-//             record
-//                  that the store held, addressed to this very session
+//                  record that the store held, addressed to this very session
 //             P-1  leases of one number, in the order of the store: incarnations never go back, each has one session, and a
-//             session that
-//                  ended is not renewed
+//                  session that ended is not renewed
 //             P-2  heads, in the order of the store: epochs never go back, each has one leader, who writes ascending versions
 //             P-3  no partition is held by two workers at one instant; what is revoked counts as held until its user released it
-//             or
-//                  the drain timed out
+//                  or the drain timed out
 //             P-5  a grant is revoked only when its session ends, its worker leaves, or a later record no longer lists the
-//             partition; a
-//                  holding does not vanish without being revoked
+//                  partition; a holding does not vanish without being revoked
 //             P-7  fences of one session's grants and acknowledgements never go back
 //             tokens of successive owners of a partition strictly ascend; no grant outside a living session
 //             P-1  a number begins an incarnation that no record the store has long held names for another session
 //             P-2  once an epoch is sealed no record of a lower one is stored
 //             P-2  what the newest record for a session no longer lists is not owned by it a second after it heard of that; not
-//             judged once
-//                  assignments were lost, since workers then wait for a new epoch
+//                  judged once assignments were lost, since workers then wait for a new epoch
 //           P-4 (coverage) is owners(), for the world's liveness phase. P-6, P-12 and work (nothing grows, and nothing is tried
 //           again, without bound) are reported by the world; kept() is what P-6 is judged by.
 //           P-1 and P-3 hold on condition that the store keeps what it acknowledged. After lost() of the leases, doubles are

@@ -6,29 +6,25 @@
 //           success. What was confirmed by the server must be handled; what was not may be. Handlings are ordered by their begin.
 // Classes   lost           confirmed and never handled: violation
 //           unacked        handled again, and a disturbance of the process or the server explains that the ack did not arrive:
-//           contract
-//                          (several in flight, 2.9.10: also what a killed owner had acknowledged out of order within ack_window);
-//                          or the handler was still running when its owner's lease ended
+//                          contract (several in flight, 2.9.10: also what a killed owner had acknowledged out of order within
+//                          ack_window); or the handler was still running when its owner's lease ended
 //           replayed       handled again after a server crash that came within `replay_window` of the first handling: contract
-//           (P-9)
+//                          (P-9)
 //           forgotten      handled again, older than that, and after the crash the partition began anew with its first message:
-//           the server
-//                          lost the durable's whole state. nats-server 2.9.10 does so by itself (durable-check: 12 of 6,000
-//                          durables killed, 2026-11-28), 2.15.1 does not. It is beyond P-9, hence a violation unless
+//                          the server lost the durable's whole state. nats-server 2.9.10 does so by itself (durable-check: 12 of
+//                          6,000 durables killed, 2026-11-28), 2.15.1 does not. It is beyond P-9, hence a violation unless
 //                          `allow_forgotten`; and in any case when the same grant had handled it before: its owner remembers what
 //                          it acknowledged
 //           misplaced      handled again, because nats-server 2.9.10 had lost its place at the message (consume_place_test shows
-//           it with plain
-//                          nats.c): violation unless `allow_misplaced`, and then only what that explains: the message had been
-//                          delivered at least three times when it was handled (the second time is the one that goes astray), by
-//                          an owner whose lease ended, without a handover, within ack_window of it (an owner that stays, or hands
-//                          over, sets it right)
+//                          it with plain nats.c): violation unless `allow_misplaced`, and then only what that explains: the
+//                          message had been delivered at least three times when it was handled (the second time is the one that
+//                          goes astray), by an owner whose lease ended, without a handover, within ack_window of it (an owner
+//                          that stays, or hands over, sets it right)
 //           late_start     by a process that was stopped between the check of its token and the call: contract, one per thread
-//           and stop
+//                          and stop
 //           duplicate      handled again without any of that: violation
 //           reordered      (in order only) a message begun after a later one of its partition, or an old one again: violation. A
-//           server
-//                          crash may set a partition back, from where it must go on in order
+//                          server crash may set a partition back, from where it must go on in order
 //           overlap        two processes in the handlers of one partition at once, none of them disturbed: violation
 //           not_owned      begun by a process that did not own the partition then: violation (when owners are given)
 //           foreign        never published: violation

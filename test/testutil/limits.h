@@ -6,8 +6,8 @@
 //             cgroup_v2   where its root offers memory and cpu: memory.max, memory.swap.max 0, cpu.max
 //             cgroup_v1   memory.limit_in_bytes (with swap), cpu.cfs_quota_us
 //             soft        taskset and RLIMIT_DATA of each process by itself; nobody kills anything, an allocation is refused. A
-//             label, not a
-//                         wall: page cache and shared pages do not count, and several processes may use the limit several times
+//                         label, not a wall: page cache and shared pages do not count, and several processes may use the limit
+//                         several times
 //           wrap() writes a script that enters the group and then becomes the program, so that not one page is charged elsewhere.
 // Units     Bytes; processors, as 1.5.
 // Errors    Outcome with the path, and the kernel's reason.

@@ -1,15 +1,14 @@
 // SimClient: the jetstream::Client of one simulated process, over a SimStore, in virtual time, with faults.
 //
 // Role      What lib/jetstream's client does over a real server, as lib/jetstream/client.h promises it; the contract suite runs
-// on both. Model     SimNetwork is one server and the ways to it. A request takes a latency to the server, acts there at one
-// instant, and its
-//           answer takes a latency back; each may be lost, late or refused by a draw. Requests overtake each other. A watch is a
-//           consumer on the server that pushes in order with its own delay; it can be stalled (everything later, in order), or
-//           deleted behind the client's back: the client notices after missed heartbeats, re-creates it with back-off and
+//           on both.
+// Model     SimNetwork is one server and the ways to it. A request takes a latency to the server, acts there at one instant, and
+//           its answer takes a latency back; each may be lost, late or refused by a draw. Requests overtake each other. A watch
+//           is a consumer on the server that pushes in order with its own delay; it can be stalled (everything later, in order),
+//           or deleted behind the client's back: the client notices after missed heartbeats, re-creates it with back-off and
 //           re-reads. A server that goes down takes all links and all consumers with it.
 // Lanes     What happens on the server runs in the world's lane, what happens in the process in the process's lane: a paused
-// process
-//           neither sends nor hears, a crashed one never hears again, and what it sent still arrives.
+//           process neither sends nor hears, a crashed one never hears again, and what it sent still arrives.
 // Threads   One.
 #pragma once
 

@@ -1,9 +1,8 @@
 // SimScheduler: virtual time and the order of everything that happens in a simulated world.
 //
 // Role      A queue of tasks by (time, order of posting). Each task belongs to a lane: lane 0 is the world (servers, the
-// network), every
-//           other lane is one simulated process. A lane can be paused (its tasks wait, in order, until it wakes) or ended (they
-//           vanish).
+//           network), every other lane is one simulated process. A lane can be paused (its tasks wait, in order, until it wakes)
+//           or ended (they vanish).
 // Units     Nanoseconds of true simulated time from 0. Processes' own clocks are the world's business.
 // Threads   One.
 // Cost      A task is kept inline up to 80 bytes; O(log n) per task.

@@ -2,8 +2,7 @@
 // time.
 //
 // Lifetime  A process lives until it crashes or the world ends; a worker until it stopped or its process ends. Tasks that were
-// under way
-//           find nothing afterwards.
+//           under way find nothing afterwards.
 #pragma once
 
 #include <cstdio>

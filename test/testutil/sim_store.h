@@ -1,13 +1,11 @@
 // SimStore: the buckets of one simulated nats-server, as data.
 //
 // Role      Per bucket one stream {identity, last sequence, last message of every key} with history 1. Knows no time, network or
-// faults:
-//           sim_client.h adds them. The contract suite (kv_contract.h) shows that it answers as a real server does.
+//           faults: sim_client.h adds them. The contract suite (kv_contract.h) shows that it answers as a real server does.
 // Model     put() is JetStream's publish with an expected last subject sequence; 0 expects no message at all, and a marker is a
-// message.
-//           wipe() deletes and recreates the stream: revisions start at 1 again under another identity, all subscriptions are
-//           gone. restore() goes back to an older copy: same identity, lower last sequence (a lost tail), all subscriptions are
-//           gone.
+//           message. wipe() deletes and recreates the stream: revisions start at 1 again under another identity, all
+//           subscriptions are gone. restore() goes back to an older copy: same identity, lower last sequence (a lost tail), all
+//           subscriptions are gone.
 // Threads   One.
 #pragma once
 

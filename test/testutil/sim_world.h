@@ -1,13 +1,11 @@
 // SimWorld: a fleet of real cores and real hubs over a simulated server, under faults, judged after every step.
 //
 // Role      Plays the shell of every process: executes effects in order, feeds answers, ticks and users' callbacks back, restarts
-// what
-//           stopped or crashed. Decides nothing about the protocol; the only things of lib/ it replaces are clocks, threads and
-//           nats.
+//           what stopped or crashed. Decides nothing about the protocol; the only things of lib/ it replaces are clocks, threads
+//           and nats.
 // Model     One run = the safety phase (faults drawn by SimPlan), then the liveness phase (none): the fleet must converge within
-// a bound
-//           (P-4: every partition one owner, all workers stable, one leader, all at rest) and then nothing may move (P-5).
-//           Every process has its own clock (offset and rate); a core only ever sees that one.
+//           a bound (P-4: every partition one owner, all workers stable, one leader, all at rest) and then nothing may move
+//           (P-5). Every process has its own clock (offset and rate); a core only ever sees that one.
 // Errors    run() returns the first violation, with the time and step at which it was found. A core's assertion ends the process:
 //           test/simulation's runner forks.
 // Threads   One.

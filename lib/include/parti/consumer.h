@@ -1,13 +1,12 @@
 // Consumer: gives a worker's messages to a handler: those of the partitions it owns, and only while it owns them.
 //
 // Model     Bound to one Worker, one stream and a subject per partition ("orders.{0}.{2}": keys 0 and 2 of the partition). Two
-//           modes: per_partition  one durable pull consumer a partition, "<prefix>-<partition>": the cursor belongs to the
-//           partition, so a handoff
-//                          neither loses nor replays what was acknowledged. Any retention, nats-server >= 2.9.
+//           modes:
+//           per_partition  one durable pull consumer a partition, "<prefix>-<partition>": the cursor belongs to the partition, so
+//                          a handoff neither loses nor replays what was acknowledged. Any retention, nats-server >= 2.9.
 //           per_worker     one durable a worker's incarnation, "<prefix>-<number>-<incarnation>", with one filter a partition.
-//           Work-queue
-//                          streams only, nats-server >= 2.10. Every gain or loss makes it anew, for which all its partitions
-//                          pause.
+//                          Work-queue streams only, nats-server >= 2.10. Every gain or loss makes it anew, for which all its
+//                          partitions pause.
 //           A revoke ends the pull, lets running handlers finish, gives back what was fetched and not begun, and only then is the
 //           user's on_revoked called and the partition released. A gained partition is consumed after the user's on_assigned has
 //           returned.

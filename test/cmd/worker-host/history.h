@@ -1,17 +1,16 @@
 // History: every session, deadline, grant, revoke and release of this process, as JSON lines, for a checker of P-3.
 //
 // Model     Written with one write(2) per event, at its moment, before anybody can act on it: what a SIGKILL leaves behind is
-// complete.
+//           complete.
 //           {"t":ns,"e":"open","pid":1,"label":""}
-//           {"t":ns,"e":"session","w":0,"n":7,"i":3,"s":"<hex>","until":ns}     a session begins; its tokens are valid until
-//           `until`
-//           {"t":ns,"e":"deadline","s":"<hex>","until":ns}                       a renewal moves it on
+//           {"t":ns,"e":"session","w":0,"n":7,"i":3,"s":"<hex>","until":ns}     its tokens are valid until `until`
+//           {"t":ns,"e":"deadline","s":"<hex>","until":ns}                      a renewal moves it on
 //           {"t":ns,"e":"grant","s":"<hex>","g":1,"p":"part.00001","f":[epoch,version]}
-//           {"t":ns,"e":"revoke","s":"<hex>","g":1,"p":"part.00001"}             the token is invalid from now on
-//           {"t":ns,"e":"release","s":"<hex>","g":1,"p":"part.00001"}            the callback is through, or the drain is over
-//           {"t":ns,"e":"end","s":"<hex>","reason":"..."}                        every token of the session is invalid from now
-//           on w counts the workers this process has made. An ownership ends at the earliest of its revoke, its session's end,
-//           the session's deadline and the process's death.
+//           {"t":ns,"e":"revoke","s":"<hex>","g":1,"p":"part.00001"}            the token is invalid from now on
+//           {"t":ns,"e":"release","s":"<hex>","g":1,"p":"part.00001"}           the callback is through, or the drain is over
+//           {"t":ns,"e":"end","s":"<hex>","reason":"..."}                       all tokens of the session are invalid from now on
+//           w counts the workers this process has made. An ownership ends at the earliest of its revoke, its session's end, the
+//           session's deadline and the process's death.
 // Units     t and until: CLOCK_BOOTTIME in ns, comparable between the processes of one machine.
 // Threads   Called on the io thread.
 #pragma once

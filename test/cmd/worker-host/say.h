@@ -1,7 +1,8 @@
 // say: one JSON object a line on stdout, written at once.
 //
 // Role      The protocol's only way out. Lines of different threads do not mix. A reader that is gone is ignored: the end of
-// stdin tells. Threads   Any.
+//           stdin tells.
+// Threads   Any.
 #pragma once
 
 #include <cstdint>
