@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdio>
 #include <exception>
 #include <utility>
@@ -260,6 +261,16 @@ void Lane::returned(Delivery& delivery) {
     if (delivery.kept) kept_.insert(delivery.arrived);
 }
 
+namespace {
+
+// Somebody must get it instead: without a dead-letter subject it is handled for ever.
+bool kills_workers(const ConsumerConfig& config, const Delivery& delivery) {
+    return !config.dead_letter_subject.empty() && config.deliveries_unhandled_max > 0 &&
+           delivery.delivered > config.deliveries_unhandled_max;
+}
+
+}  // namespace
+
 bool Lane::run(std::uint32_t most) {
     std::shared_ptr<Delivery> delivery;
     for (std::uint32_t i = 0; i < most; ++i) {
@@ -277,7 +288,7 @@ void Lane::call(const std::shared_ptr<Delivery>& delivery) {
     Counters& counters = *shop_->counters;
     const ConsumerConfig& config = shop_->config;
     if (settle_again(*delivery)) return;
-    if (config.deliveries_unhandled_max > 0 && delivery->delivered > config.deliveries_unhandled_max) {
+    if (kills_workers(config, *delivery)) {
         failed(delivery, "delivered " + std::to_string(delivery->delivered) + " times and never acknowledged");
         return;
     }
@@ -308,14 +319,20 @@ void Lane::failed(const std::shared_ptr<Delivery>& delivery, const std::string& 
     const ConsumerConfig& config = shop_->config;
     const std::string what = "partition '" + ownership_.partition().id() + "', message " + std::to_string(delivery->sequence) +
                              ", delivery " + std::to_string(delivery->delivered) + ": " + why;
-    const bool poison = config.deliveries_max > 0 && delivery->delivered >= config.deliveries_max;
-    if (poison && !config.dead_letter_subject.empty() && exclusive()) {
+    const bool often = config.deliveries_max > 0 && delivery->delivered >= config.deliveries_max;
+    const bool poison = (often && !config.dead_letter_subject.empty()) || kills_workers(config, *delivery);
+    if (poison && exclusive()) {
         shop_->dead_letter(delivery, why);
         return;
     }
-    // Told at the first failure and whenever the count makes it poison; not at every one of many retries.
-    if (delivery->delivered == 1 || delivery->delivered == config.deliveries_max)
-        shop_->report({Errc::callback_failed, what + (poison ? "; there is no dead_letter_subject: it is tried for ever" : "")});
+    // Told at the first failure, when the count makes it poison, and then ever more rarely.
+    const std::uint64_t n = delivery->delivered;
+    if (n == 1 || n == config.deliveries_max ||
+        (n > std::max<std::uint64_t>(config.deliveries_max, 8) && std::has_single_bit(n))) {
+        const bool for_ever = n > 1 && config.dead_letter_subject.empty();
+        shop_->report(
+            {Errc::callback_failed, what + (for_ever ? "; there is no dead_letter_subject: it is tried for ever" : "")});
+    }
     Duration pause = config.retry_first;
     for (std::uint64_t i = 1; i < delivery->delivered && pause < config.retry_max; ++i) pause *= 2;
     if (const auto given = delivery->nak(std::min(pause, config.retry_max)); !given)

@@ -191,6 +191,35 @@ TEST_F(LaneTest, AMessageThatKillsItsWorkersIsPoisonBeforeItIsHandled) {
     EXPECT_EQ(dead_.size(), 1U);
 }
 
+TEST_F(LaneTest, WithoutADeadLetterSubjectAMessageIsHandledForEverAndReportedEverMoreRarely) {
+    on_handle_ = [](Message&) { return fail(Errc::internal, "no"); };
+    for (std::uint64_t n = 1; n <= 300; ++n) {
+        push(1, n);
+        lane_->run(1);
+    }
+    EXPECT_EQ(handled_.size(), 300U);
+    EXPECT_TRUE(dead_.empty());
+    std::vector<std::string> told;
+    for (const Error& error : errors_) {
+        if (error.code == Errc::callback_failed) told.push_back(error.detail);
+    }
+    ASSERT_EQ(told.size(), 7U);  // deliveries 1, 5 (deliveries_max), 16, 32, 64, 128, 256
+    EXPECT_EQ(told.front().find("for ever"), std::string::npos);
+    for (std::size_t i = 1; i < told.size(); ++i) EXPECT_NE(told[i].find("tried for ever"), std::string::npos) << told[i];
+}
+
+TEST_F(LaneTest, WhatKillsItsWorkersIsPoisonAlsoWhenFailuresAreNot) {
+    shop_->config.dead_letter_subject = "dead";
+    shop_->config.deliveries_max = 0;
+    push(1, 100);
+    lane_->run(1);
+    EXPECT_EQ(handled_.size(), 1U);
+    push(2, 101);
+    lane_->run(1);
+    EXPECT_EQ(handled_.size(), 1U);
+    EXPECT_EQ(dead_.size(), 1U);
+}
+
 TEST_F(LaneTest, WhatWasDoneIsNotHandledAgain) {
     flow_->begin(7, 7, 0);
     push(7);

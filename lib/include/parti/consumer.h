@@ -62,13 +62,12 @@ struct ConsumerConfig {
     std::uint32_t concurrency = 0;      // handlers that run at once; at most the context's callback threads; 0: as many as those
     // a handler that runs for longer is reported, and its message not renewed
     Duration handler_timeout = std::chrono::minutes(5);
-    // poison: a message whose handler fails at its so-manieth delivery goes to dead_letter_subject;
+    // Poison: a message whose handler fails at its n-th delivery goes to dead_letter_subject; 0 = never.
     std::uint32_t deliveries_max = 5;
-    // 0 = never
     std::string dead_letter_subject{};  // of a stream; "{0}" as above; empty: failing messages are tried for ever, and reported
-    // a message delivered more often than this is poison before it is handled: it kills
+    // A message delivered more often than this kills its workers: with a dead_letter_subject it goes there without being handled,
+    // whatever deliveries_max says; 0 = never.
     std::uint32_t deliveries_unhandled_max = 100;
-    // its workers; 0 = never
     Duration retry_first = std::chrono::milliseconds(100);  // pause after the first failure, doubled each time
     Duration retry_max = std::chrono::seconds(30);
     std::uint32_t consumers_max = 1000;  // consumers that a stream of this server may have (1,000 by default on recent servers)
@@ -82,9 +81,9 @@ struct ConsumerConfig {
     // stopped or cut off keeps its requests open at the server. So 0: ttl + margin - heartbeat, after which nobody else can own
     // the partition yet.
     Duration pull_expires{};
-    // idle heartbeat; three missed ones: the pull is made again. At most half of pull_expires. 0: 5 s, and none for
+    // Idle heartbeat; three missed ones: the pull is made again. At most half of pull_expires. 0: 5 s, and none for requests that
+    // expire within 10 s, whose end tells as much.
     Duration pull_heartbeat{};
-    // requests that expire within 10 s, whose end tells as much
 
     // Errors: invalid_config naming every broken rule.
     Result<void> validate() const;
