@@ -60,9 +60,10 @@ void check_durations(RuleList& rules, const ConsumerConfig& c) {
     within("retry_max", c.retry_max, c.retry_first > day ? day : std::max<Duration>(c.retry_first, std::chrono::milliseconds(1)));
     if (c.pull_heartbeat != Duration::zero()) within("pull_heartbeat", c.pull_heartbeat, kAckWaitMin);
     if (c.pull_expires != Duration::zero()) within("pull_expires", c.pull_expires, kAckWaitMin);
-    rules.require(c.pull_heartbeat == Duration::zero() || c.pull_heartbeat <= c.pull_expires / 2,
-                  {"pull_heartbeat (", to_text(c.pull_heartbeat), ") must be at most half of pull_expires (",
-                   to_text(c.pull_expires), ")"});
+    rules.require(
+        c.pull_heartbeat == Duration::zero() || c.pull_expires == Duration::zero() || c.pull_heartbeat <= c.pull_expires / 2,
+        {"pull_heartbeat (", to_text(c.pull_heartbeat), ") must be at most half of pull_expires (", to_text(c.pull_expires),
+         ")"});
 }
 
 }  // namespace
@@ -100,6 +101,14 @@ Result<Consumer> Consumer::make(Worker& worker, ConsumerConfig config, Handler h
             "consumer of {}: ack_wait ({}) is above the worker's ttl ({}): the partitions of a crashed worker "
             "are granted anew before its last messages come again",
             config.stream, base::to_text(config.ack_wait), base::to_text(of_worker.timing.ttl));
+    }
+    const Duration lease_left = of_worker.timing.ttl + of_worker.timing.margin - of_worker.timing.heartbeat;
+    if (config.pull_expires > lease_left) {
+        worker.impl()->context->log()->print(LogLevel::warning,
+                                             "consumer of {}: pull_expires ({}) is above the worker's ttl + margin - heartbeat "
+                                             "({}): the requests of a worker that "
+                                             "is stopped or cut off take the next owner's messages, for ack_wait each",
+                                             config.stream, base::to_text(config.pull_expires), base::to_text(lease_left));
     }
     auto subject = consume::SubjectTemplate::parse(config.subject);
     std::optional<consume::SubjectTemplate> dead_letter;

@@ -285,6 +285,7 @@ void ConsumerImpl::close_on_io() {
     worker_finished();
     if (worker_feed_) worker_feed_->close();
     timer_.reset();
+    reader_.reset();
     if (runner_) runner_->stop();
 }
 

@@ -24,6 +24,7 @@
 #include "consume/runner.h"
 #include "consume/worker_feed.h"
 #include "runtime/assignment_hook.h"
+#include "runtime/source_reader.h"
 #include "runtime/timers.h"
 #include "runtime/worker_impl.h"
 
@@ -77,6 +78,7 @@ private:
 
     // Start (consumer_start.cpp).
     Result<void> check();
+    runtime::PartitionNews ask_source();
     Result<void> check_stream(const jetstream::StreamFacts& facts) const;
     Result<void> check_partitions(const PartitionSet& partitions, const jetstream::StreamFacts& facts) const;
     Result<void> check_version(const std::string& version) const;
@@ -130,6 +132,7 @@ private:
     std::uint64_t worker_pending_ = 0;
     std::shared_ptr<WorkerFeed> worker_feed_;                       // per_worker
     std::map<std::string, std::uint64_t, std::less<>> by_subject_;  // per_worker: what is owned now
+    std::shared_ptr<runtime::SourceReader> reader_;                 // from start()
     std::unique_ptr<runtime::TimerQueue::Timer> timer_;
     std::uint64_t reconnects_ = 0;
     std::deque<std::uint64_t> waiting_;  // grants whose feed has not started

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <future>
 #include <map>
+#include <utility>
 
+#include "base/durations.h"
 #include "consume/consumer_impl.h"
 #include "jetstream/json.h"
 #include "jetstream/nats_client.h"
@@ -41,6 +43,31 @@ Result<ConsumerImpl::Answer> ConsumerImpl::ask(const std::string& subject, const
     return future.get();
 }
 
+// Through the worker's own reader: a source is asked by one call at a time, on a callback thread.
+runtime::PartitionNews ConsumerImpl::ask_source() {
+    class FirstAnswer final : public runtime::SourceUser {
+    public:
+        void partitions_told(const runtime::PartitionNews& news, bool) override {
+            if (!std::exchange(told_, true)) promise.set_value(news);
+        }
+        std::promise<runtime::PartitionNews> promise;
+
+    private:
+        bool told_ = false;
+    };
+    const auto answer = std::make_shared<FirstAnswer>();
+    auto future = answer->promise.get_future();
+    const Config& config = worker_->shell->config();
+    worker_->context->run_on_io([&] {
+        reader_ = worker_->context->source_reader(worker_->shell->source(), config.timing.drain_timeout);
+        reader_->join(answer);
+        reader_->ask(answer, false);
+    });
+    if (future.wait_for(config.timing.startup_timeout) == std::future_status::ready) return future.get();
+    return fail(Errc::timeout, "the worker's source has not listed its partitions within startup_timeout (" +
+                                   base::to_text(config.timing.startup_timeout) + ")");
+}
+
 Result<void> ConsumerImpl::start() {
     if (worker_->context->on_own_thread())
         return fail(Errc::stopping, "Consumer::start() waits and must not be called inside a callback");
@@ -51,6 +78,7 @@ Result<void> ConsumerImpl::start() {
     }
     auto checked = check();
     if (!checked) {
+        worker_->context->run_on_io([this] { reader_.reset(); });
         phase_.store(kMade);
         return checked;
     }
@@ -73,6 +101,11 @@ Result<void> ConsumerImpl::check() {
             std::max<Duration>(kPullExpiresMin, worker.timing.ttl + worker.timing.margin - worker.timing.heartbeat);
     if (config_.pull_heartbeat == Duration::zero() && config_.pull_expires > kHeartbeatFree)
         config_.pull_heartbeat = kPullHeartbeat;
+    if (config_.pull_heartbeat > config_.pull_expires / 2) {
+        return fail(Errc::invalid_config, "pull_heartbeat (" + base::to_text(config_.pull_heartbeat) +
+                                              ") must be at most half of pull_expires (" + base::to_text(config_.pull_expires) +
+                                              ", from the worker's timing)");
+    }
     worker_->context->run_on_io([this] { link_ = jetstream::link_of(worker_->context->client()); });
     if (!link_) return fail(Errc::internal, "this context has no connection to consume through");
     if (auto ok = check_version(worker_->context->server_version()); !ok) return ok;
@@ -91,12 +124,7 @@ Result<void> ConsumerImpl::check() {
     if (auto ok = check_stream(*facts); !ok) return ok;
     stream_created_ = facts->created;
     work_queue_ = facts->retention == "workqueue";
-    Result<std::shared_ptr<const PartitionSet>> partitions = fail(Errc::internal);
-    try {
-        partitions = worker_->shell->source()->list();
-    } catch (...) {
-        return fail(Errc::callback_failed, "the worker's source threw while the consumer asked it for the partitions");
-    }
+    const runtime::PartitionNews partitions = ask_source();
     if (!partitions) return tl::unexpected<Error>(partitions.error());
     if (*partitions == nullptr) return {};
     return check_partitions(**partitions, *facts);
@@ -144,6 +172,10 @@ Result<void> ConsumerImpl::check_partitions(const PartitionSet& partitions, cons
     for (const Partition& partition : partitions) {
         auto subject = subject_.render(partition);
         if (!subject) return tl::unexpected<Error>(Error{Errc::invalid_config, subject.error().detail});
+        if (dead_letter_) {
+            if (const auto dead = dead_letter_->render(partition); !dead)
+                return tl::unexpected<Error>(Error{Errc::invalid_config, "dead_letter_subject: " + dead.error().detail});
+        }
         const bool covered = std::any_of(facts.subjects.begin(), facts.subjects.end(),
                                          [&](const std::string& wide) { return covers(wide, *subject); });
         if (!covered) {

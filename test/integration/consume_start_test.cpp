@@ -1,4 +1,7 @@
 // What Consumer::make and start refuse, and what their errors say.
+#include <future>
+#include <stdexcept>
+
 #include "consume_fixture.h"
 
 namespace parti::test {
@@ -76,6 +79,7 @@ TEST_F(ConsumeStart, BadSettingsAreNamedWithTheirRules) {
     ConsumerConfig config = consuming();
     config.subject = "orders.*";
     config.max_ack_pending = 0;
+    config.pull_expires = 30s;
     config.pull_heartbeat = 20s;
     const Error error = refused(config, source(2));
     EXPECT_EQ(error.code, Errc::invalid_config);
@@ -84,6 +88,47 @@ TEST_F(ConsumeStart, BadSettingsAreNamedWithTheirRules) {
     config = consuming();
     config.concurrency = 2;  // of 1 callback thread
     EXPECT_TRUE(says(refused(config, source(2)), "callback_threads (1)"));
+}
+
+TEST_F(ConsumeStart, AHeartbeatAloneIsHeldAgainstThePullThatTheTimingGives) {
+    make_stream();
+    ConsumerConfig config = consuming();
+    config.pull_heartbeat = 20s;
+    EXPECT_TRUE(says(refused(config, source(2)), "pull_heartbeat (20s) must be at most half of pull_expires ("));
+    Context context = connect();
+    config.pull_heartbeat = 100ms;
+    auto a = member(context, source(2), seen_.handler(), config);
+    EXPECT_TRUE(eventually([&] { return a->consumer->stats().consuming == 2; })) << notes_.text();
+}
+
+TEST_F(ConsumeStart, ASourceThatThrowsOrDoesNotAnswerIsNamed) {
+    make_stream();
+    using List = Result<std::vector<Partition>>;
+    EXPECT_EQ(refused(consuming(), function_source([]() -> List { throw std::runtime_error("no"); })).code,
+              Errc::callback_failed);
+    std::promise<void> release;
+    const auto hangs = function_source([waits = release.get_future().share()]() -> List {
+        waits.wait();
+        return std::vector<Partition>();
+    });
+    Context context = connect();
+    Config config = this->config();
+    config.timing.startup_timeout = 300ms;
+    Worker w = worker(context, hangs, config);
+    auto consumer = Consumer::make(w, consuming(), seen_.handler());
+    ASSERT_TRUE(consumer) << consumer.error().message();
+    const auto started = consumer->start();
+    ASSERT_FALSE(started);
+    EXPECT_EQ(started.error().code, Errc::timeout);
+    EXPECT_TRUE(says(started.error(), "startup_timeout (300ms)")) << started.error().detail;
+    release.set_value();
+}
+
+TEST_F(ConsumeStart, ADeadLetterSubjectThatAPartitionCannotFillIsRefused) {
+    make_stream();
+    ConsumerConfig config = consuming();
+    config.dead_letter_subject = "dead.{5}";
+    EXPECT_TRUE(says(refused(config, source(2)), "dead_letter_subject: "));
 }
 
 TEST_F(ConsumeStart, DeadLettersMayNotBeConsumedAgain) {
