@@ -6,7 +6,6 @@
 #include <cstdlib>
 
 #include "exact_leak.h"
-#include "leak_exit.h"
 
 namespace parti::stress {
 namespace {
@@ -28,8 +27,8 @@ TEST_F(TestMemoryBenchmark_ExactLeak, Cycles) {
     if (!measures()) return;  // the allocator of a sanitizer does not count
     const auto judged = report::judge_cycles(readings);
     std::printf("%s: %s\n", std::string(report::name(judged.verdict)).c_str(), judged.why.c_str());
-    if (judged.verdict == report::ExactVerdict::leak) end_with_leak_code();
-    EXPECT_EQ(judged.verdict, report::ExactVerdict::constant) << judged.why;
+    if (judged.verdict == report::ExactVerdict::leak) fail_as_leak(judged.why);
+    else EXPECT_EQ(judged.verdict, report::ExactVerdict::constant) << judged.why;
     record_count("threads", static_cast<double>(readings.back().threads));
     record_count("fds", static_cast<double>(readings.back().fds));
     record_companion("bytes_per_cycle", report::Unit::bytes, judged.bytes_per_cycle, "median change of the live heap");

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "scenario.h"
+#include "soak_watch.h"
 #include "testutil/memory_probe.h"
 
 namespace parti::stress {
@@ -99,26 +100,48 @@ protected:
     }
 };
 
-class TestScenario_Sustained : public LoadScenario {};
+// Steady load for as long as the profile says, watched for growth. One suspicion is none: a leak is what grows in the first half
+// and again in the second.
+class TestScenario_Sustained : public LoadScenario {
+protected:
+    void expect_steady(const SoakWatch& watch, double seconds) {
+        std::printf("first half (%.0f s)\n", seconds / 2);
+        const Trends first = judge_growth(between(watch, 0, seconds / 2), report::kWarmUp);
+        std::printf("second half\n");
+        const Trends second = judge_growth(between(watch, seconds / 2, seconds + 1), 0);
+        std::string leaks;
+        for (std::size_t i = 0; i < std::size(kWatched); ++i) {
+            const std::string series = kWatched[i].name;
+            const report::Trend& t = second.each[i];
+            record_companion(series + "_median", kWatched[i].bytes() ? Unit::bytes : Unit::count, t.median);
+            record_companion(series + "_per_hour", Unit::ratio, t.slope * 3600, t.why);
+            const auto verdict = report::judge_soak(first.each[i], t);
+            if (verdict == report::SoakVerdict::steady) continue;
+            std::printf("%s: %s\n", series.c_str(), std::string(report::name(verdict)).c_str());
+            if (verdict == report::SoakVerdict::leak && kWatched[i].gate) leaks += series + ": " + t.why + "\n";
+        }
+        if (!leaks.empty()) fail_as_leak("grows with the messages handled, in both halves:\n" + leaks);
+    }
+};
 const Budget of_sustained("TestScenario_Sustained.Steady", {.standard = 60, .nightly = 975, .soak = 3720, .soak4h = 14580},
                           "soak");
 TEST_F(TestScenario_Sustained, Steady) {
-    double early_kb = 0, late_kb = 0;
+    SoakWatch watch;
     ScenarioPlan plan;
     plan.weights = test::Weights::zipf;
     plan.phases = {{soak_length(), 500, 500}};
-    plan.after_warmup = [&](test::Fleet& fleet) { early_kb = memory_kb(fleet); };
-    plan.at_end = [&](test::Fleet& fleet) { late_kb = memory_kb(fleet); };
+    plan.sample_every = std::min<Milliseconds>(1000ms, soak_length() / 200);
+    plan.on_sample = [&](test::Fleet& fleet, double at_s) {
+        const auto sampled = watch.sample(fleet, at_s);
+        EXPECT_TRUE(sampled) << sampled.error();
+    };
     const auto result = run(plan);
     ASSERT_TRUE(result);
     record_latency("", *result, result->start_ns, result->end_ns);
-    std::printf("  memory of all workers: %.0f kB at a quarter, %.0f kB at the end\n", early_kb, late_kb);
-    record_companion("memory_quarter", Unit::kB, early_kb);
-    record_companion("memory_end", Unit::kB, late_kb);
+    ASSERT_FALSE(watch.rss_anon.empty());
+    record_companion("memory_end", Unit::kB, watch.rss_anon.back().y / 1024);
     EXPECT_EQ(result->ledger.counts.handlings, result->ledger.counts.confirmed) << "in calm every message comes once";
-    if (measures()) {
-        EXPECT_LT(late_kb, early_kb * 1.25 + 2048) << "memory grows with the messages handled";
-    }
+    if (measures()) expect_steady(watch, static_cast<double>(result->planned_ns) / 1e9);
 }
 
 // Processes from none to four and messages from none to 2,000/s, and among them other operations, drawn by weight.

@@ -107,6 +107,7 @@ struct ScenarioTest::Live {
     std::string label;  // of the fault that is carried out
     std::vector<std::int64_t> reads_ns;
     std::uint64_t reads_failed = 0;
+    std::int64_t next_sample_ns = 0;
 };
 
 bool ScenarioTest::add_process(Live& live) {
@@ -276,25 +277,35 @@ void ScenarioTest::inject_all(Live& live, test::LoadGenerator& load) {
         inject(live, live.plan.faults[i]);
         live.faults.push_back({live.plan.faults[i], begin, test::boot_now_ns(), live.label});
     }
-    if (count > 0 && !HasFailure()) read_until(live, load, load.start_ns() + std::chrono::nanoseconds(total).count());
+    if ((count > 0 || live.plan.sample_every.count() > 0) && !HasFailure())
+        read_until(live, load, load.start_ns() + std::chrono::nanoseconds(total).count());
 }
 
 void ScenarioTest::read_until(Live& live, test::LoadGenerator& load, std::int64_t due_ns) {
+    const ScenarioPlan& plan = live.plan;
     for (;;) {
         const std::int64_t now = test::boot_now_ns();
+        const auto until = [&](std::int64_t at_ns) {
+            return std::chrono::ceil<Milliseconds>(std::chrono::nanoseconds(at_ns - test::boot_now_ns()));
+        };
+        if (until(due_ns).count() <= 0 || HasFailure()) return;
+        std::int64_t next = due_ns;
         const auto alive = live.fleet->alive();
-        const auto left = std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(due_ns - now));
-        if (left.count() <= 0) return;
-        if (live.plan.read_every.count() == 0 || alive.empty()) {
-            load.wait_done(left);
-            return;
+        if (plan.read_every.count() > 0 && !alive.empty()) {
+            const auto owned = live.fleet->process(alive[random()() % alive.size()]).ownership();
+            live.reads_ns.push_back(test::boot_now_ns() - now);
+            if (!owned) ++live.reads_failed;
+            next = std::min(next, now + std::chrono::nanoseconds(plan.read_every).count());
         }
-        const auto owned = live.fleet->process(alive[random()() % alive.size()]).ownership();
-        live.reads_ns.push_back(test::boot_now_ns() - now);
-        if (!owned) ++live.reads_failed;
-        const auto pause =
-            live.plan.read_every - std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(live.reads_ns.back()));
-        if (pause.count() > 0 && load.wait_done(std::min(left, pause))) return;
+        if (plan.sample_every.count() > 0) {
+            if (now >= live.next_sample_ns) {
+                plan.on_sample(*live.fleet, static_cast<double>(now - load.start_ns()) / 1e9);
+                live.next_sample_ns = now + std::chrono::nanoseconds(plan.sample_every).count();
+            }
+            next = std::min(next, live.next_sample_ns);
+        }
+        const Milliseconds pause = until(next);
+        if (pause.count() > 0 && load.wait_done(pause)) return;
     }
 }
 

@@ -52,6 +52,9 @@ struct ScenarioPlan {
     bool may_stay_behind = false;     // a load that is too much: not drained, or not balanced, is a result, not a failure
     // called at a quarter of the load, and when it is over and drained
     std::function<void(test::Fleet&)> after_warmup{}, at_end{};
+    // Called so often during the load, with the seconds since its begin, between two faults; 0: never.
+    test::Milliseconds sample_every{0};
+    std::function<void(test::Fleet&, double)> on_sample{};
 };
 
 struct ScenarioResult {

@@ -11,17 +11,14 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "leak_exit.h"
+#include "soak_watch.h"
 #include "stress_test.h"
-#include "testutil/memory_probe.h"
-#include "testutil/trend.h"
 
 namespace parti::stress {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using test::Milliseconds;
-using Points = std::vector<report::Point>;
 
 constexpr std::uint32_t kWorkers = 20;
 constexpr std::uint32_t kPartitions = 200;
@@ -29,27 +26,10 @@ constexpr std::uint32_t kFewer = 180;
 constexpr double kChangesPerSecond = 1;
 constexpr Milliseconds kChange{30000};
 
-struct Part {
-    Points rss_anon, live_heap, threads, fds, server;
+struct Part : SoakWatch {
     double seconds = 0;
     std::uint64_t changes = 0;
     double rate() const { return static_cast<double>(changes) / seconds; }
-};
-
-// What is watched, and the least growth that counts.
-struct Watched {
-    const char* name;
-    Points Part::*points;
-    double floor;
-    double floor_relative;
-    bool gate;
-};
-constexpr Watched kWatched[] = {
-    {"rss_anon", &Part::rss_anon, 1 << 20, 0.05, true},
-    {"live_heap", &Part::live_heap, 64 << 10, 0.05, true},
-    {"threads", &Part::threads, 1, 0, true},
-    {"fds", &Part::fds, 1, 0, true},
-    {"server_rss_anon", &Part::server, 4 << 20, 0.1, false},
 };
 
 class TestMemoryBenchmark_Soak : public StressTest {
@@ -75,7 +55,9 @@ protected:
             }
             if (since() >= next_sample) {
                 next_sample = std::max(next_sample + interval, since());
-                sample(fleet, process, since(), part);
+                const double at = since();
+                const auto sampled = part.sample(fleet, at);
+                if (!sampled) ADD_FAILURE() << "sample at " << at << " s: " << sampled.error();
             }
             const double pause = std::min(next_sample, next_change) - since();
             if (pause > 0) process.listen_for(Milliseconds(static_cast<int>(std::ceil(pause * 1000))));
@@ -88,52 +70,20 @@ protected:
         return part;
     }
 
-    // One line per watched metric; true: a gated one is suspected.
-    bool judge(const char* what, const Part& part, double skip, std::vector<report::Trend>& trends) {
+    static Trends judged(const char* what, const Part& part, double skip) {
         std::printf("%s: %.0f s, %" PRIu64 " changes (%.2f a second)\n", what, part.seconds, part.changes, part.rate());
-        bool suspect = false;
-        for (const Watched& watched : kWatched) {
-            const report::TrendRule rule{.floor = watched.floor, .floor_relative = watched.floor_relative};
-            trends.push_back(report::judge_trend(part.*watched.points, rule, skip, skip > 0));
-            const report::Trend& t = trends.back();
-            std::printf("  %-16s median %12.0f  slope %+10.1f /min (at least %+.1f)  floor %.0f  first %.0f %% left out  %s%s\n",
-                        watched.name, t.median, t.slope * 60, t.lower * 60, t.floor, t.skipped * 100,
-                        t.suspect ? "SUSPECT: " : "", t.why.c_str());
-            EXPECT_GE(t.bins, 16U) << watched.name << ": too few samples to judge";
-            suspect = suspect || (t.suspect && watched.gate);
-        }
-        std::fflush(stdout);
-        return suspect;
+        return judge_growth(part, skip);
     }
 
     void record_part(const Part& part, const std::vector<report::Trend>& trends) {
         for (std::size_t i = 0; i < std::size(kWatched); ++i) {
-            const bool bytes = kWatched[i].floor > 1;
-            record_companion(std::string(kWatched[i].name) + "_median", bytes ? report::Unit::bytes : report::Unit::count,
-                             trends[i].median);
+            record_companion(std::string(kWatched[i].name) + "_median",
+                             kWatched[i].bytes() ? report::Unit::bytes : report::Unit::count, trends[i].median);
             record_companion(std::string(kWatched[i].name) + "_per_hour", report::Unit::ratio, trends[i].slope * 3600,
                              trends[i].why);
         }
         record_companion("seconds", report::Unit::count, part.seconds);
         record_companion("changes", report::Unit::count, static_cast<double>(part.changes));
-    }
-
-private:
-    static void sample(test::Fleet& fleet, test::WorkerProcess& process, double at, Part& part) {
-        const auto live = process.memory();
-        const auto memory = test::read_memory(process.pid(), test::Detail::status);
-        const auto fds = test::count_fds(process.pid());
-        const auto server = test::read_memory(fleet.server().pid(), test::Detail::status);
-        if (!live || !memory || !fds || !server) {
-            ADD_FAILURE() << "sample at " << at << " s: " << (live ? "" : live.error()) << (memory ? "" : memory.error())
-                          << (fds ? "" : fds.error()) << (server ? "" : server.error());
-            return;
-        }
-        part.live_heap.push_back({at, static_cast<double>(live->live_bytes)});
-        part.rss_anon.push_back({at, static_cast<double>(memory->rss_anon)});
-        part.threads.push_back({at, static_cast<double>(memory->threads)});
-        part.fds.push_back({at, static_cast<double>(*fds)});
-        part.server.push_back({at, static_cast<double>(server->rss_anon)});
     }
 };
 
@@ -185,30 +135,30 @@ TEST_F(TestMemoryBenchmark_Soak, Churn) {
     const auto covered = process.wait_milestone("covered", kChange);
     ASSERT_TRUE(covered) << covered.error();
 
-    std::vector<report::Trend> run_trends, extension_trends, twice_trends;
     const Part part = run(*fleet, process, seconds, kChangesPerSecond);
     ASSERT_FALSE(HasFailure());
     Verdict verdict;
-    if (judge("run", part, report::kWarmUp, run_trends) && measures()) {
+    const Trends trends = judged("run", part, report::kWarmUp);
+    if (trends.suspect && measures()) {
         const Part extension = run(*fleet, process, seconds, kChangesPerSecond);
-        if (judge("extension", extension, 0, extension_trends)) {
+        const Trends again = judged("extension", extension, 0);
+        if (again.suspect) {
             const Part twice = run(*fleet, process, std::min(seconds / 2, 900.0), 2 * kChangesPerSecond);
-            judge("at twice the rate", twice, 0, twice_trends);
-            verdict = conclude(run_trends, extension_trends, twice_trends, extension.rate(), twice.rate());
+            const Trends at_twice = judged("at twice the rate", twice, 0);
+            verdict = conclude(trends.each, again.each, at_twice.each, extension.rate(), twice.rate());
         } else {
             verdict.text = "WARN: growth was suspected once, and not again in the extension\n";
         }
     }
     std::printf("%s", verdict.text.empty() ? "steady\n" : verdict.text.c_str());
-    record_part(part, run_trends);
+    record_part(part, trends.each);
     static_cast<void>(fleet->wait_balanced(kChange, kWorkers));
     end_fleet(std::move(fleet));
     if (leak != nullptr) {
         EXPECT_TRUE(verdict.leak) << "the leak of " << leak << " bytes a change was not found";
         return;
     }
-    if (verdict.leak) end_with_leak_code();
-    EXPECT_FALSE(verdict.leak) << verdict.text;
+    if (verdict.leak) fail_as_leak(verdict.text);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@ find_package(natsc REQUIRED)
 
 # The frame of all of them.
 find_package(nlohmann_json 3.9 REQUIRED)
-add_library(parti_stress STATIC launch.cpp launch_test.cpp progress.cpp stress_test.cpp)
+add_library(parti_stress STATIC launch.cpp launch_test.cpp progress.cpp soak_watch.cpp stress_test.cpp)
 target_compile_definitions(parti_stress PRIVATE "PARTI_STRESS_KEPT=\"${PROJECT_BINARY_DIR}/stress-failures\"")
 target_link_libraries(parti_stress PUBLIC parti_testfleet parti_testresults parti_testbudget parti_testpreflight GTest::gtest
   PRIVATE parti_options nlohmann_json::nlohmann_json)

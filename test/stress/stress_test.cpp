@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "leak_exit.h"
 #include "progress.h"
 #include "testutil/environment.h"
 #include "testutil/preflight.h"
@@ -263,6 +264,11 @@ void StressTest::judge_live() {
 void StressTest::fail_because(report::ExitCode cause, const std::string& text) {
     if (!HasFailure()) cause_ = cause;
     ADD_FAILURE() << text;
+}
+
+void StressTest::fail_as_leak(const std::string& text) {
+    end_with_leak_code();
+    fail_because(report::ExitCode::leak, text);
 }
 
 void StressTest::record(Metric metric, double value) {

@@ -59,6 +59,8 @@ protected:
     void record_companion(const std::string& name, report::Unit unit, double value, const std::string& note = {});
     // A failure with a cause of its own. The cause counts when nothing else failed before.
     void fail_because(report::ExitCode cause, const std::string& text);
+    // That, with the cause and the program's exit code "a leak was found" (98).
+    void fail_as_leak(const std::string& text);
     double median_of(const std::string& name) const;  // 0: never recorded
     // For the report, beside the metrics (testutil/details.h). The first series, fit or distribution of a name counts; nothing is
     // kept in a build that does not measure, except anomalies.
