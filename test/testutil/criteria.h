@@ -79,7 +79,8 @@ struct CriterionResult {
     double limit = 0;  // in `unit`
     std::string note;
 };
-// One line per criterion and test that recorded its metric; one "not evaluated" per criterion whose metric no test recorded.
+// One line per criterion and test that recorded its metric. One per criterion whose metric no test recorded: "not evaluated", or
+// broken when it names one test, without * and ?, and that test has passed.
 Outcome<std::vector<CriterionResult>> evaluate(const Criteria& criteria, const std::vector<TestResult>& results);
 // The criteria to abort by that this test breaks so far.
 std::vector<CriterionResult> evaluate_live(const Criteria& criteria, const std::string& test, const std::vector<Metric>& metrics,

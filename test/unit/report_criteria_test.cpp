@@ -237,6 +237,20 @@ TEST_F(CriteriaFile, EvaluatesEveryTestThatHasTheMetricAndSaysWhenNoneHas) {
     EXPECT_NE(results->at(4).note.find("none of the 2 tests"), std::string::npos);
 }
 
+TEST_F(CriteriaFile, ACriterionOfOneTestThatPassesWithoutItsMetricIsBroken) {
+    const auto criteria = read(one("absent<1MB", "", "TestScale_Big/9w"));
+    ASSERT_TRUE(criteria.has_value());
+    TestResult result = usual_result("TestScale_Big/9w", 2);
+    auto results = evaluate(*criteria, {result});
+    ASSERT_TRUE(results.has_value());
+    EXPECT_EQ(results->front().state, CriterionState::broken);
+    EXPECT_NE(results->front().note.find("none of the 1 tests"), std::string::npos);
+    result.status = TestStatus::failed;  // it says itself what is wrong
+    results = evaluate(*criteria, {result});
+    ASSERT_TRUE(results.has_value());
+    EXPECT_EQ(results->front().state, CriterionState::not_evaluated);
+}
+
 TEST_F(CriteriaFile, WhatWasNotMeasuredIsNotEvaluated) {
     const auto criteria = read(one("rss_anon<1MB"));
     TestResult result = usual_result();

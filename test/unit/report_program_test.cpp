@@ -232,6 +232,9 @@ TEST_F(Program, CompareIsOneTable) {
         ExitCode::pass, {"Fleet/1p", "2000 kB", "2400 kB", "x1.20", "/ old"});
     EXPECT_NE(slurp(files_ / "c.md").find("| test | metric | old | new | / old |"), std::string::npos) << slurp(files_ / "c.md");
     expect(run({"compare", one + "#Fleet/1p", one + "#Fleet/3p", "--metric", "rss_anon"}), ExitCode::pass, {"Fleet/3p", "x1.50"});
+    expect(run({"compare", "a=" + one + "#Fleet/1p:rss_", "b=" + one + "#Fleet/3p:rss_"}), ExitCode::pass, {"anon", "x1.50"});
+    expect(run({"compare", "a=" + one + "#Fleet/1p:no_", "b=" + one + "#Fleet/3p:no_"}), ExitCode::bad_input,
+           {"begins with 'no_'"});
     expect(run({"compare", "a=" + one, "b=" + one + "#Fleet/3p"}), ExitCode::bad_input, {"every column or for none"});
     expect(run({"compare", "a=" + one, "b=" + one + "#Fleet/4p"}), ExitCode::bad_input, {"has no test 'Fleet/4p'"});
 }

@@ -9,12 +9,12 @@ namespace parti::report {
 namespace {
 
 struct Named {
-    std::string label, result, test;
+    std::string label, result, test, prefix;
 };
 
-// [LABEL=]RESULT[#TEST]
+// [LABEL=]RESULT[#TEST[:PREFIX]]
 Named split(const std::string& text) {
-    Named named{text, text, ""};
+    Named named{text, text, "", ""};
     const auto equals = text.find('=');
     const bool labelled = equals != std::string::npos && equals > 0 && text.find('/') > equals;  // a path may hold a = itself
     if (labelled) {
@@ -26,18 +26,31 @@ Named split(const std::string& text) {
         named.test = named.result.substr(hash + 1);
         named.result.resize(hash);
         if (!labelled) named.label = named.test;
+        if (const auto colon = named.test.find(':'); colon != std::string::npos) {
+            named.prefix = named.test.substr(colon + 1);
+            named.test.resize(colon);
+        }
     }
     return named;
 }
 
 Outcome<void> add_column(std::vector<Column>& columns, const std::string& text) {
     const Named named = split(text);
-    if (named.result.empty()) return bad_input("'" + text + "' must be [LABEL=]RESULT[#TEST]; the RESULT is missing");
+    if (named.result.empty()) return bad_input("'" + text + "' must be [LABEL=]RESULT[#TEST[:PREFIX]]; the RESULT is missing");
     auto source = read_source(named.result, false);
     if (!source) return tl::unexpected<Problem>(source.error());
     if (!named.test.empty()) {
         std::erase_if(source->tests, [&](const TestResult& result) { return result.test != named.test; });
         if (source->tests.empty()) return bad_input(text + ": has no test '" + named.test + "'");
+    }
+    if (!named.prefix.empty()) {
+        std::size_t left = 0;
+        for (TestResult& result : source->tests) {
+            std::erase_if(result.metrics, [&](const Metric& metric) { return !metric.name.starts_with(named.prefix); });
+            for (Metric& metric : result.metrics) metric.name.erase(0, named.prefix.size());
+            left += result.metrics.size();
+        }
+        if (left == 0) return bad_input(text + ": no metric begins with '" + named.prefix + "'");
     }
     Column* column = nullptr;
     for (Column& known : columns) column = known.label == named.label ? &known : column;
