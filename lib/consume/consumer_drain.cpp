@@ -109,6 +109,7 @@ void ConsumerImpl::took(std::uint64_t grant, jetstream::Message message) {
     at->second.take_by.reset();
     at->second.looking = false;
     if (message) deliver(grant, std::move(message));
+    else at->second.feed->close();  // one that comes later would be nobody's
     try_finish(grant);
 }
 

@@ -209,8 +209,10 @@ void ConsumerImpl::arm() {
 
 ConsumerStats ConsumerImpl::stats() {
     ConsumerStats out;
-    if (!shop_) return out;
-    const Counters& c = *shop_->counters;
+    std::shared_ptr<const Shop> shop;
+    worker_->context->run_on_io([&] { shop = shop_; });
+    if (!shop) return out;
+    const Counters& c = *shop->counters;
     out.pulled = c.pulled.load();
     out.handled = c.handled.load();
     out.failed = c.failed.load();

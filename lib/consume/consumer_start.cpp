@@ -14,6 +14,7 @@ namespace parti::consume {
 namespace {
 
 constexpr Duration kAskTimeout = std::chrono::seconds(5);
+constexpr Duration kConfirmMax = std::chrono::hours(24);
 constexpr Duration kPullExpiresMin = std::chrono::milliseconds(100);
 constexpr Duration kHeartbeatFree = std::chrono::seconds(10);
 constexpr Duration kPullHeartbeat = std::chrono::seconds(5);
@@ -79,16 +80,21 @@ Result<void> ConsumerImpl::start() {
     auto checked = check();
     if (!checked) {
         worker_->context->run_on_io([this] { reader_.reset(); });
-        phase_.store(kMade);
+        int started = kStarted;
+        phase_.compare_exchange_strong(started, kMade);
         return checked;
     }
-    make_shop();
-    worker_->context->run_on_io([this] {
+    bool stopped = false;
+    worker_->context->run_on_io([&] {
+        stopped = phase_.load() == kStopped;
+        if (stopped) return close_on_io();
+        make_shop();
         timer_ = std::make_unique<runtime::TimerQueue::Timer>(worker_->context->timers(), [this] { tick(); });
         reconnects_ = link_->reconnects();
         if (config_.mode == ConsumerMode::per_worker) make_worker_feed();
         worker_->shell->add_hook(shared_from_this());
     });
+    if (stopped) return fail(Errc::stopping, "the consumer was stopped while it started");
     return {};
 }
 
@@ -214,8 +220,10 @@ void ConsumerImpl::make_shop() {
     const std::uint32_t concurrency =
         config_.concurrency == 0 ? static_cast<std::uint32_t>(context.executor().threads()) : config_.concurrency;
     runner_ = std::make_shared<Runner>(
-        context.executor(), link_->outlet(), config_.handler_timeout, [this](Duration age, bool replaced) {
-            worker_->shell->report(
+        context.executor(), link_->outlet(), config_.handler_timeout, [weak](Duration age, bool replaced) {
+            const auto self = weak.lock();
+            if (!self) return;
+            self->worker_->shell->report(
                 {Errc::callback_failed, "a consumer's handler has not returned for " +
                                             std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(age).count()) +
                                             " ms (handler_timeout); its message is not renewed any more, and its thread " +
@@ -240,7 +248,8 @@ void ConsumerImpl::make_shop() {
                 [delivery = std::move(delivery), why = std::move(why)](ConsumerImpl& self) { self.dead_letter(delivery, why); });
     };
     shop->confirm = [poster, link = std::weak_ptr<jetstream::Link>(link_)](const std::string& subject,
-                                                                           Duration timeout) -> Result<void> {
+                                                                           Duration given) -> Result<void> {
+        const Duration timeout = std::min<Duration>(given, kConfirmMax);
         auto promise = std::make_shared<std::promise<Result<void>>>();
         auto future = promise->get_future();
         poster->post([link, subject, timeout, promise] {

@@ -22,6 +22,7 @@ constexpr Duration kLookOnceTimeout = std::chrono::milliseconds(500);
 constexpr Duration kTakeOneExpires = std::chrono::milliseconds(250);
 // one durable's moments of creation, as said before and after a restart
 constexpr Duration kSameCreated = std::chrono::milliseconds(50);
+constexpr Duration kFloorPause = std::chrono::seconds(1);
 constexpr Duration kLead = std::chrono::milliseconds(20);
 constexpr std::uint32_t kLeftMin = 8;         // an eighth of the room
 constexpr std::uint32_t kOrderedBatch = 256;  // of a pull when max_ack_pending is what bounds: saves requests
@@ -167,8 +168,8 @@ void Feed::flow_from(const jetstream::DurableState& state) {
     trouble_.clear();
     pause_ = kPauseMin;
     phase_ = Phase::flowing;
-    open_pull();
-    if (phase_ == Phase::flowing && handlers_.on_flowing) handlers_.on_flowing(state.pending);
+    if (handlers_.on_flowing) handlers_.on_flowing(state.pending);  // first: deliveries know better
+    if (phase_ == Phase::flowing) open_pull();
 }
 
 void Feed::open_pull() {
@@ -194,17 +195,19 @@ void Feed::open_pull() {
 void Feed::refill() {
     if (phase_ != Phase::flowing || !pull_ || !asking_) return;
     const Flow::Limits limits = flow_->limits();
-    const Flow::Load load = flow_->load();
+    const std::uint64_t settled = flow_->settled_count();
+    const std::uint32_t outstanding = pull_->outstanding();
+    const Flow::Load load = flow_->load();  // last: what comes meanwhile counts twice rather than not at all
     // One message in flight at most: then the batch only saves requests.
     const bool ordered = spec_.max_ack_pending == 1;
     const std::uint32_t cap = ordered ? kOrderedBatch : limits.messages;
-    const std::uint32_t taken = (ordered ? 0 : load.messages) + pull_->outstanding();
+    const std::uint32_t taken = (ordered ? 0 : load.messages) + outstanding;
     const std::uint32_t room = cap > taken ? cap - taken : 0;
     const bool bytes_left = load.bytes < limits.bytes;
     // Never without an open request, whatever the last one may still bring: it may be dropped without a word when it expires.
     const bool fading = bytes_left && (ordered || load.messages < cap) && pull_->fading(jetstream::Clock::now());
-    if (!fading && (room == 0 || !bytes_left ||
-                    (pull_->outstanding() > 0 && room < std::max(1U, std::max(cap / 2, std::min(worth_, cap)))))) {
+    if (!fading &&
+        (room == 0 || !bytes_left || (outstanding > 0 && room < std::max(1U, std::max(cap / 2, std::min(worth_, cap)))))) {
         if (pull_->outstanding() == 0) flow_->starve();
         return;
     }
@@ -215,7 +218,7 @@ void Feed::refill() {
     if (!sent) return;
     unlimited_next_ = false;
     worth_ = worth_asking_for(cap);
-    if (!ordered) flow_->wake_after(worth_);
+    if (!ordered) flow_->wake_after(worth_, settled);
 }
 
 // By how fast messages were settled since the last request.
@@ -277,6 +280,13 @@ void Feed::check(core::Instant now) {
         return look();
     }
     if (wants_ || pull_->outstanding() == 0 || pull_->fading(jetstream::Clock::now())) refill();
+    if (!flow_->held_up() || now < look_at_floor_) return;
+    look_at_floor_ = now + kFloorPause;
+    look_once([weak = weak_from_this(), generation = generation_](const std::optional<jetstream::DurableState>& state) {
+        const auto self = weak.lock();
+        if (self && state && self->generation_ == generation && self->phase_ == Phase::flowing)
+            self->flow_->passed(state->ack_floor);
+    });
 }
 
 void Feed::fail_with(const ApiError& error, std::string_view subject) { back_off(jetstream::to_error(error, subject)); }

@@ -107,6 +107,7 @@ private:
     std::uint32_t worth_ = 0;       // messages; a smaller request waits while another one is open
     std::uint64_t settled_at_ = 0;  // of the flow, at asked_at_
     core::Instant asked_at_;
+    core::Instant look_at_floor_{};
     bool unlimited_next_ = false;  // the next message is larger than what was asked for
     std::optional<core::Instant> again_;
     Duration pause_;

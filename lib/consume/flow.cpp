@@ -32,6 +32,7 @@ void Flow::begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t
         floor_ = highest_ = 0;
     }
     floor_ = std::max(floor_, ack_floor);
+    drop_to(ack_floor);
     if (ack_pending == 0) highest_ = std::max(highest_, delivered);
     inherited_ = ack_pending;
     inherited_to_ = delivered;
@@ -62,12 +63,17 @@ void Flow::arrived(std::uint64_t sequence, std::size_t bytes, std::uint64_t time
     load_.bytes += bytes;
     if (over({sequence, time})) return;
     if (open_.empty() || open_.back().sequence < sequence) {
-        open_.push_back({{sequence, time}, false});
+        if (ordered_) {  // the server is past what was given back
+            std::erase_if(open_, [](const Open& o) { return !o.done && !o.in_hand; });
+            pop_done();
+        }
+        open_.push_back({{sequence, time}});
         highest_ = std::max(highest_, sequence);
         return;
     }
     const auto at = find(sequence);
-    if (at == open_.end() || at->sequence != sequence) open_.insert(at, {{sequence, time}, false});
+    if (at == open_.end() || at->sequence != sequence) open_.insert(at, {{sequence, time}});
+    else at->in_hand = true;
 }
 
 void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
@@ -77,6 +83,7 @@ void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
         load_.messages -= std::min<std::uint32_t>(1, load_.messages);
         load_.bytes -= std::min(bytes, load_.bytes);
         if (done) done_with(sequence);
+        else if (const auto at = find(sequence); at != open_.end() && at->sequence == sequence) at->in_hand = false;
         settled_count_ += 1;
         freed_.messages += 1;
         freed_.bytes += bytes;
@@ -92,10 +99,7 @@ void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
 
 void Flow::done_with(std::uint64_t sequence) {
     if (const auto at = find(sequence); at != open_.end() && at->sequence == sequence) at->done = true;
-    while (!open_.empty() && open_.front().done) {
-        remember(open_.front());
-        open_.pop_front();
-    }
+    pop_done();
     if (inherited_ == 0 || sequence <= floor_) return;
     if (ordered_) {
         inherited_ = 0;  // nothing else is delivered before it, whatever number a server that has lost its place says
@@ -106,6 +110,33 @@ void Flow::done_with(std::uint64_t sequence) {
     if (inherited_ > 0) return;
     inherited_done_.clear();
     highest_ = std::max(highest_, inherited_to_);
+}
+
+void Flow::pop_done() {
+    while (!open_.empty() && open_.front().done) {
+        remember(open_.front());
+        open_.pop_front();
+    }
+}
+
+// The server has all of them behind it, whatever we know.
+void Flow::drop_to(std::uint64_t sequence) {
+    while (!open_.empty() && open_.front().sequence <= sequence) {
+        if (open_.front().done) remember(open_.front());
+        open_.pop_front();
+    }
+    pop_done();
+}
+
+bool Flow::held_up() const {
+    const std::lock_guard lock(mutex_);
+    return !open_.empty() && !open_.front().in_hand && open_.size() > 64 + 2 * std::size_t{limits_.messages};
+}
+
+void Flow::passed(std::uint64_t ack_floor) {
+    const std::lock_guard lock(mutex_);
+    if (ack_floor > highest_) return;  // of another history
+    drop_to(ack_floor);
 }
 
 void Flow::remember(const Stored& message) {
@@ -134,10 +165,10 @@ void Flow::starve() {
     starves_ = true;
 }
 
-void Flow::wake_after(std::uint32_t messages) {
+void Flow::wake_after(std::uint32_t messages, std::uint64_t since) {
     const std::lock_guard lock(mutex_);
     wake_after_ = messages;
-    freed_.messages = 0;
+    freed_.messages = static_cast<std::uint32_t>(settled_count_ - since);
 }
 
 std::uint64_t Flow::settled_count() const {

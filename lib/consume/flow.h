@@ -2,8 +2,10 @@
 //
 // Role      The bound of what is fetched ahead, and the ack floor that a vanished durable is made again from.
 // Model     A message is open from its delivery to its ack or term; a nak leaves it open (it comes again), but no longer in
-//           flight. The floor is the sequence before the first open one. Messages that a former owner had open are inherited: the
-//           floor stays where the server had it until all of them have been settled.
+//           flight. The floor is the sequence before the first open one. A message that was given back and is then removed from
+//           the stream never comes again: with max_ack_pending 1 the next one shows that the server is past it, otherwise the
+//           server's floor does (passed()). Messages that a former owner had open are inherited: the floor stays where the server
+//           had it until all of them have been settled.
 //           A killed server may know less of the same durable afterwards than it had confirmed; nats-server 2.9.10 may know
 //           nothing. What was acknowledged here is remembered, so that it is acknowledged again and not handled again
 //           (max_ack_pending 1: all of it; more: the last ones, because others' messages may lie between). The stored time tells
@@ -54,12 +56,16 @@ public:
     // The last one that we settled with nothing of ours open before it: a server that has taken in our acks has its floor there.
     // 0: nothing to say, also while a former owner's messages are open.
     std::uint64_t settled_to() const;
+    // So many are settled behind one that was given back that the server's floor is worth a look.
+    bool held_up() const;
+    void passed(std::uint64_t ack_floor);        // the server's, of the same durable
     void remember_acks() { remembers_ = true; }  // before anything else
     void acked(const char* reply);               // sent
     std::string last_ack() const;                // its reply subject; empty: none
     void starve();                               // nothing is asked for, because there is no room
-    void wake_after(std::uint32_t messages);  // settled from now on; after load() was asked, so that the room is not less by then
-    std::uint64_t settled_count() const;      // so far
+    // Settled since settled_count() was `since`, which was asked before load().
+    void wake_after(std::uint32_t messages, std::uint64_t since);
+    std::uint64_t settled_count() const;  // so far
     Load load() const;
     std::uint64_t floor() const;
 
@@ -70,8 +76,11 @@ private:
     };
     struct Open : Stored {
         bool done = false;
+        bool in_hand = true;  // not given back
     };
     void done_with(std::uint64_t sequence);
+    void pop_done();
+    void drop_to(std::uint64_t sequence);
     void remember(const Stored& message);
     bool over(const Stored& message) const;
     std::uint64_t own_floor() const;

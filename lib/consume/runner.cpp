@@ -20,7 +20,7 @@ Runner::SeatPtr Runner::make_seat() {
 
 void Runner::start(std::uint32_t concurrency) {
     const std::lock_guard lock(mutex_);
-    for (std::uint32_t i = 0; i < concurrency; ++i) resting_.push_back(make_seat());
+    for (std::uint32_t i = 0; i < concurrency; ++i) rest(make_seat());
 }
 
 void Runner::ready(std::shared_ptr<Lane> lane) {
@@ -31,10 +31,17 @@ void Runner::ready(std::shared_ptr<Lane> lane) {
 }
 
 // With the lock held.
+void Runner::rest(SeatPtr seat) {
+    seat->resting = true;
+    resting_.push_back(std::move(seat));
+}
+
+// With the lock held.
 void Runner::wake_one() {
     if (resting_.empty()) return;
     const SeatPtr seat = std::move(resting_.back());
     resting_.pop_back();
+    seat->resting = false;
     serving_ += 1;
     submit(seat);
 }
@@ -61,7 +68,7 @@ void Runner::serve(const SeatPtr& seat) {
             if (seat->replaced) return;  // whoever has its place goes on
             if (stopped_ || ready_.empty()) {
                 serving_ -= 1;
-                resting_.push_back(seat);
+                rest(seat);
                 return;
             }
             lane = std::move(ready_.front());
@@ -97,12 +104,14 @@ void Runner::Seat::callback_stuck(const char*, const runtime::Subject&, Duration
 }
 
 void Runner::stuck(Seat& seat, Duration age, bool replaced) {
-    if (replaced) {
-        // Its queue is busy until the handler returns; another one serves the other lanes meanwhile.
+    {
         const std::lock_guard lock(mutex_);
-        if (stopped_) return;
-        seat.replaced = true;
-        submit(make_seat());
+        if (stopped_ || seat.resting) return;  // it has returned since the watchdog looked
+        if (replaced) {
+            // Its queue is busy until the handler returns; another one serves the other lanes meanwhile.
+            seat.replaced = true;
+            submit(make_seat());
+        }
     }
     report_stuck_(age, replaced);
 }

@@ -39,10 +39,12 @@ private:
         void callback_stuck(const char* kind, const runtime::Subject& subject, Duration age, bool replaced) override;
         const std::weak_ptr<Runner> runner;
         std::shared_ptr<runtime::Executor::SerialQueue> queue;
-        bool replaced = false;  // somebody else has its place; guarded by the runner
+        bool replaced = false;  // somebody else has its place; guarded by the runner, as the next
+        bool resting = false;
     };
     using SeatPtr = std::shared_ptr<Seat>;
     SeatPtr make_seat();
+    void rest(SeatPtr seat);
     void wake_one();
     void submit(const SeatPtr& seat);
     void serve(const SeatPtr& seat);

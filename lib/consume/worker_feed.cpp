@@ -45,7 +45,11 @@ void WorkerFeed::ask(const std::string& subject, const std::string& body, Answer
 void WorkerFeed::advance() {
     if (phase_ == Phase::over) return;
     if (phase_ == Phase::quiescing) return quiesce();
-    if (phase_ != Phase::settled) return;  // looked at again when that is through
+    if (phase_ != Phase::settled) {  // looked at again when that is through
+        // What is lost while there is no durable of ours is let go at once.
+        if ((phase_ == Phase::clearing || phase_ == Phase::deleting) && filters_.empty()) handlers_.gone();
+        return;
+    }
     const auto wanted = handlers_.wanted();
     if (wanted == filters_) {
         handlers_.gone();  // a loss of what the durable does not hold

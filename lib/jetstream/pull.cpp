@@ -61,6 +61,7 @@ Result<void> Pull::open() {
         std::move(tap));
     if (!token) return tl::unexpected<Error>(std::move(token.error()));
     token_ = *token;
+    reconnects_ = link_->reconnects();
     inbox_ = link_->sink_subject(token_);
     return {};
 }
@@ -184,7 +185,9 @@ void Pull::end(std::uint32_t most, std::function<void()> done) {
     take_indirect();
     collect();
     const std::uint64_t fill = std::min(outstanding_, most) + kSlack;
-    if (token_ != 0 && !requests_.empty() && link_->connected() && link_->end_sink_after(token_, received_ + fill)) {
+    // A server that was reconnected to counts the subscription's deliveries from 0, and would keep it.
+    const bool counted = link_->connected() && link_->reconnects() == reconnects_;
+    if (token_ != 0 && !requests_.empty() && counted && link_->end_sink_after(token_, received_ + fill)) {
         ends_at_ = received_ + fill;
         for (std::uint64_t i = 0; i < fill; ++i) link_->publish_empty(inbox_);
         return;

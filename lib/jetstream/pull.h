@@ -96,6 +96,7 @@ private:
     const std::shared_ptr<Inlet> inlet_ = std::make_shared<Inlet>();
     Token token_ = 0;
     std::string inbox_;
+    std::uint64_t reconnects_ = 0;  // of the link when it was opened
     std::uint32_t outstanding_ = 0;
     struct Request {
         std::uint32_t batch = 0;

@@ -21,6 +21,7 @@ struct Member {
     std::shared_ptr<const Hub::Deliver> deliver;
     std::optional<Interest> interest;
     bool snapshot_due = false;
+    std::uint32_t snapshots_queued = 0;
 };
 
 core::WriteResult to_core(jetstream::PutResult result) {
@@ -197,7 +198,11 @@ private:
         draining_ = true;
         std::size_t cost = 0;
         while (cost < shell_.turn_events_max * kPassedOverPerEvent) {
-            auto item = queue_.pop([this](Hub::MemberId id, const core::Event& event) { return void_now(id, event); });
+            auto item = queue_.pop([this](Hub::MemberId id, const core::Event& event) {
+                const auto it = members_.find(id);
+                if (it != members_.end() && std::holds_alternative<core::SnapshotDone>(event)) --it->second.snapshots_queued;
+                return void_now(id, event);
+            });
             cost += item.passed_over + kPassedOverPerEvent;
             if (!item.event) break;
             const auto deliver = members_.at(item.member).deliver;  // it may leave from inside
@@ -219,7 +224,8 @@ private:
         if (!interest || !wants(*interest, entry.bucket, entry.key)) return true;
         const auto& known = views_[entry.bucket == Bucket::lease ? 0 : 1].known;
         const auto present = known.find(entry.key);
-        return present == known.end() || present->second.entry.revision != entry.revision;
+        // While a SnapshotDone waits the newer value may come after it, and everything must have been told before.
+        return (present == known.end() || present->second.entry.revision != entry.revision) && it->second.snapshots_queued == 0;
     }
 
     void announce_snapshot(Hub::MemberId id, Member& member) {
@@ -233,6 +239,7 @@ private:
         }
         if (!view(Bucket::assignment).told(head_key()) || !view(Bucket::assignment).told(control_key())) return;
         member.snapshot_due = false;
+        ++member.snapshots_queued;
         enqueue(id, core::SnapshotDone{member.interest->id});
     }
 

@@ -1,8 +1,7 @@
 // Poster and IoThread: the context's one io thread, and the way to it that stays safe after it has ended.
 //
 // Model     Whoever may outlive the context (release handles of users, nats.c's callbacks, listeners of sources) holds a Poster.
-// Once it
-//           is closed, what is posted is dropped.
+//           Once it is closed, what is posted is dropped.
 // Threads   post() from any thread; in order per posting thread.
 #pragma once
 

@@ -80,14 +80,15 @@ void WorkerShell::tell_assigned(const std::vector<Held>& gained) {
         return;
     }
     auto subject = std::make_shared<std::vector<Ownership>>();
-    for (const Held& held : gained) subject->emplace_back(held.state);
-    if (hooks_.empty()) {
-        queue_task("on_assigned", subject, [subject](const Callbacks& user) { user.on_assigned(*subject); });
-        return;
+    for (const Held& held : gained) {
+        subject->emplace_back(held.state);
+        unannounced_.insert(held.grant);
     }
     // Also when the callback throws: the partitions are owned all the same.
-    auto afterwards =
-        std::make_shared<Release>(poster_, weak_from_this(), [gained](WorkerShell& self) { self.tell_hooks_gained(gained); });
+    auto afterwards = std::make_shared<Release>(poster_, weak_from_this(), [gained](WorkerShell& self) {
+        for (const Held& held : gained) self.unannounced_.erase(held.grant);
+        self.tell_hooks_gained(gained);
+    });
     queue_task("on_assigned", subject,
                [subject, slot = std::make_shared<std::shared_ptr<Release>>(std::move(afterwards))](const Callbacks& user) {
                    const auto tell = std::exchange(*slot, nullptr);
@@ -106,7 +107,9 @@ void WorkerShell::tell_hooks_gained(const std::vector<Held>& gained) {
 void WorkerShell::add_hook(const std::shared_ptr<AssignmentHook>& hook) {
     hooks_.push_back(hook);
     std::vector<HookGrant> grants;
-    for (const Held& held : owned_) grants.push_back({held.grant, held.state});
+    for (const Held& held : owned_) {  // on_assigned returns first
+        if (!unannounced_.contains(held.grant)) grants.push_back({held.grant, held.state});
+    }
     if (!grants.empty()) hook->gained(grants);
     if (phase_ == Phase::finished) hook->worker_finished();
 }

@@ -19,8 +19,7 @@ WorkerShell::WorkerShell(ContextImpl& context, Config config, std::shared_ptr<So
 
 WorkerShell::~WorkerShell() = default;
 
-// ---- views
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- views -----------------------------------------------------------------------------------------------------------------
 
 WorkerShell::View WorkerShell::view() const {
     const std::lock_guard lock(view_mutex_);
@@ -92,8 +91,7 @@ bool WorkerShell::wait_finished(Duration timeout) {
     return view_changed_.wait_for(lock, timeout, [&] { return view_.finished; });
 }
 
-// ---- steps
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- steps -----------------------------------------------------------------------------------------------------------------
 
 void WorkerShell::feed(const core::Event& event) {
     if (!core_ || stopped_seen_) return;
@@ -293,8 +291,7 @@ void WorkerShell::release_done(std::vector<std::uint64_t> grants) {
     feed(core::ReleaseDone{std::move(grants)});
 }
 
-// ---- the end
-// --------------------------------------------------------------------------------------------------------------------
+// ---- the end ---------------------------------------------------------------------------------------------------------------
 
 void WorkerShell::finish() {
     if (phase_ == Phase::finished) return;

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -180,6 +181,7 @@ private:
     std::shared_ptr<SourceReader> reader_;
     std::shared_ptr<SessionTokens> session_;
     std::vector<Held> draining_;
+    std::set<std::uint64_t> unannounced_;  // grants whose on_assigned has not returned
     std::vector<std::weak_ptr<AssignmentHook>> hooks_;
     std::vector<std::shared_ptr<Revoke>> revokes_;
     std::vector<CallbackTask> tasks_;            // of this step

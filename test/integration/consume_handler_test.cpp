@@ -239,6 +239,39 @@ TEST_F(ConsumeHandlers, ARevokeWaitsForTheHandlerAndTheUsersCallbackComesAfterIt
     EXPECT_EQ(consumer_info("c-p_1000").value("num_pending", -1) + consumer_info("c-p_1000").value("num_ack_pending", -1), 2);
 }
 
+TEST_F(ConsumeHandlers, AConsumerThatStartsDuringOnAssignedWaitsForItsReturn) {
+    make_stream();
+    publish(ids(1), 3);
+    Context context = connect(2);
+    Door door;
+    std::atomic<bool> returned{false};
+    Callbacks callbacks;
+    callbacks.on_assigned = [&](std::span<const Ownership>) {
+        door.pass();
+        returned = true;
+    };
+    Worker a = worker(context, source(1), callbacks);
+    a.start();
+    ASSERT_TRUE(door.wait_for_somebody());
+    std::atomic<int> early{0};
+    auto consumer = Consumer::make(a, consuming(), [&](Message& m) -> Result<void> {
+        if (!returned) ++early;
+        seen_.add(m);
+        return {};
+    });
+    ASSERT_TRUE(consumer && consumer->start());
+    EXPECT_EQ(consumer->stats().partitions, 0U);
+    door.open();
+    ASSERT_TRUE(eventually([&] { return seen_.total() == 3; })) << notes_.text();
+    EXPECT_EQ(early, 0);
+    // One that comes later is told at once.
+    auto late = consuming();
+    late.prefix = "late";
+    auto second = Consumer::make(a, late, [](Message&) -> Result<void> { return {}; });
+    ASSERT_TRUE(second && second->start());
+    EXPECT_EQ(second->stats().partitions, 1U);
+}
+
 TEST_F(ConsumeHandlers, AHandlerThatDoesNotReturnHoldsTheReleaseUpForTheDrainTimeoutOnly) {
     make_stream();
     publish(ids(1), 2);

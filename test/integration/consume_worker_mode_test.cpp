@@ -65,6 +65,17 @@ TEST_F(ConsumePerWorker, AGainedPartitionBringsItsBacklogAndAHandoffRepeatsNothi
     EXPECT_TRUE(eventually([&] { return durables().empty(); }));
 }
 
+TEST_F(ConsumePerWorker, AStopWhileItLooksForLeftoversWaitsForNothing) {
+    Context context = connect();
+    Worker a = worker(context, source(12));
+    a.start();
+    ASSERT_TRUE(a.wait_for(State::stable, 10s)) << notes_.text();
+    auto consumer = Consumer::make(a, per_worker(), seen_.handler());
+    ASSERT_TRUE(consumer && consumer->start());
+    const auto stopped = consumer->stop();  // a drain that nobody ends is a timeout
+    EXPECT_TRUE(stopped) << stopped.error().message();
+}
+
 TEST_F(ConsumePerWorker, AWorkerWithoutPartitionsHasNoConsumerAndReceivesNothing) {
     Context context = connect();
     const auto list = source(1);

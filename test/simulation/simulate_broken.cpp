@@ -1,7 +1,7 @@
 // simulate_broken: the same simulated world over a core with one rule left out (core/test_switch.h). Is it noticed?
 //
 //   simulate_broken --break NAME [--first S] [--runs N] [--expect "P-1 P-3"]   until an invariant notices; then the same seeds
-//   without it
+//                                                                              without it
 //   simulate_broken --drill NAME [--expect "P-1 P-3"] [--trace]               its drill (drills.h), with the breakage and without
 //   simulate_broken --survey NAME|all [--first S] [--runs N]                   how many of N seeds notice it, and as what
 //   simulate_broken --seed S [--break NAME] --trace                            one run, every step

@@ -105,9 +105,8 @@ struct LedgerOptions {
     bool in_order = true;                           // one message in flight a partition
     std::int64_t ack_window_ns = 1'000'000'000;     // so long an ack may be on its way when the disturbance begins
     std::int64_t replay_window_ns = 2'000'000'000;  // P-9
-    // false: the run ended before everything was delivered: what was not handled is
+    // false: the run ended before everything was delivered: what was not handled is `undelivered`, not lost
     bool complete = true;
-    // `undelivered`, not lost
     bool allow_forgotten = false;  // by another owner: counted, not blamed
     bool allow_misplaced = false;  // by another grant than the one before: counted, not blamed
     bool check_owners = false;     // `owners` is complete

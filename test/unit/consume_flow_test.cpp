@@ -31,6 +31,65 @@ TEST_F(FlowTest, TheFloorIsBeforeTheFirstOpenMessage) {
     EXPECT_EQ(flow_.floor(), 9U);
 }
 
+TEST_F(FlowTest, InOrderTheNextMessageShowsThatOneThatWasGivenBackIsGone) {
+    flow_.one_at_a_time();
+    flow_.begin(4, 4, 0);
+    flow_.arrived(5, 1, 50);
+    flow_.settled(5, 1, false);  // and then somebody removes it from the stream
+    EXPECT_EQ(flow_.floor(), 4U);
+    for (std::uint64_t s = 6; s <= 1000; ++s) {
+        flow_.arrived(s, 1, s * 10);
+        flow_.settled(s, 1, true);
+    }
+    EXPECT_EQ(flow_.floor(), 1000U);
+    EXPECT_EQ(flow_.settled_to(), 1000U);
+    EXPECT_FALSE(flow_.done(5, 50)) << "it was not acknowledged: if it comes after all, it is handled";
+}
+
+TEST_F(FlowTest, InOrderAMessageThatIsHandledIsNotPassed) {
+    flow_.one_at_a_time();
+    flow_.begin(4, 4, 0);
+    flow_.arrived(5, 1);
+    flow_.arrived(6, 1);
+    EXPECT_EQ(flow_.floor(), 4U);
+}
+
+TEST_F(FlowTest, TheServersFloorPassesWhatItIsHeldUpBy) {
+    flow_.set_limits({10, 0});
+    flow_.begin(4, 4, 0);
+    flow_.arrived(5, 1);
+    flow_.settled(5, 1, false);
+    for (std::uint64_t s = 6; s <= 200; ++s) {
+        EXPECT_FALSE(flow_.held_up() && s < 88) << s;
+        flow_.arrived(s, 1);
+        flow_.settled(s, 1, true);
+    }
+    EXPECT_TRUE(flow_.held_up());
+    EXPECT_EQ(flow_.floor(), 4U);
+    flow_.passed(4);
+    EXPECT_EQ(flow_.floor(), 4U) << "the server waits for it, too";
+    flow_.passed(5000);
+    EXPECT_EQ(flow_.floor(), 4U) << "of another history";
+    flow_.passed(200);
+    EXPECT_EQ(flow_.floor(), 200U);
+    EXPECT_FALSE(flow_.held_up());
+    EXPECT_FALSE(flow_.done(5));
+    flow_.begin(300, 300, 0, true);
+    EXPECT_EQ(flow_.floor(), 300U);
+}
+
+TEST_F(FlowTest, WhatTheServerHasBehindItIsNotOpenAfterALookAtIt) {
+    flow_.set_limits({10, 0});
+    flow_.begin(4, 4, 0);
+    for (const std::uint64_t s : {5U, 6U, 7U}) flow_.arrived(s, 1);
+    flow_.settled(5, 1, false);
+    flow_.settled(6, 1, true);
+    flow_.begin(6, 7, 1, true);
+    flow_.settled(7, 1, true);
+    EXPECT_EQ(flow_.floor(), 7U);
+    EXPECT_TRUE(flow_.done(6));
+}
+
 TEST_F(FlowTest, WhatAFormerOwnerLeftOpenHoldsTheFloor) {
     flow_.set_limits({10, 0});
     flow_.begin(3, 8, 2);  // two of 4..8 are open, nobody knows which
@@ -159,7 +218,7 @@ TEST_F(FlowTest, WakesWhenAsMuchIsFreeAsTheFeederWants) {
     flow_.set_limits({16, 0});
     for (std::uint64_t s = 1; s <= 40; ++s) flow_.arrived(s, 1);
     for (std::uint64_t s = 1; s <= 7; ++s) flow_.settled(s, 1, true);
-    flow_.wake_after(14);  // what was free before is in the request that was sent then
+    flow_.wake_after(14, flow_.settled_count());  // what was free before is in the request that was sent then
     for (std::uint64_t s = 8; s <= 20; ++s) flow_.settled(s, 1, true);
     EXPECT_EQ(wakes_, 0);
     flow_.settled(21, 1, true);
@@ -170,6 +229,18 @@ TEST_F(FlowTest, WakesWhenAsMuchIsFreeAsTheFeederWants) {
     EXPECT_EQ(wakes_, 1);
     flow_.settled(25, 1, true);
     EXPECT_EQ(wakes_, 2);
+}
+
+TEST_F(FlowTest, WhatIsSettledWhileTheFeederAsksCounts) {
+    flow_.set_limits({16, 0});
+    for (std::uint64_t s = 1; s <= 16; ++s) flow_.arrived(s, 1);
+    const std::uint64_t since = flow_.settled_count();
+    for (std::uint64_t s = 1; s <= 7; ++s) flow_.settled(s, 1, true);  // after the feeder has asked for the load
+    flow_.wake_after(14, since);
+    for (std::uint64_t s = 8; s <= 13; ++s) flow_.settled(s, 1, true);
+    EXPECT_EQ(wakes_, 0);
+    flow_.settled(14, 1, true);
+    EXPECT_EQ(wakes_, 1);
 }
 
 // Against the plain definition: the floor is the highest sequence below which everything that arrived is done.

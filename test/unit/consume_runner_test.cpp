@@ -121,6 +121,24 @@ TEST_F(RunnerTest, AStuckHandlerHasOneStandInAndNoMoreWhenItReturns) {
     let_go(4);
 }
 
+TEST_F(RunnerTest, ALateLookAtAHandlerIsNobodysOnceItIsStopped) {
+    constexpr std::uint64_t kMost = runtime::Executor::kReplacementsMax;
+    calls_ = std::vector<Call>(kMost + 1);
+    runner_->start(1);
+    for (std::uint64_t n = 1; n <= kMost; ++n) {
+        begin(n);
+        ASSERT_TRUE(entered(n));
+        look_twice();
+        ASSERT_EQ(stuck_, static_cast<int>(n));
+    }
+    begin(kMost + 1);  // it is reported, but its thread would not be replaced
+    ASSERT_TRUE(entered(kMost + 1));
+    runner_->stop();
+    look_twice();
+    EXPECT_EQ(stuck_, static_cast<int>(kMost));
+    for (std::uint64_t n = 1; n <= kMost + 1; ++n) let_go(n);
+}
+
 TEST_F(RunnerTest, AnOwedFlushIsPaidBeforeItRests) {
     runner_->start(1);
     begin(1);

@@ -206,8 +206,7 @@ TEST(Sticky, KeepsOwnersAsPartitionsComeAndGo) {
     }
 }
 
-// ---- librdkafka's cases
-// ----------------------------------------------------------------------------------------------------------
+// ---- librdkafka's cases ----------------------------------------------------------------------------------------------------
 
 TEST(Sticky, AddRemoveConsumerOneTopic) {
     Group group(1, equal_partitions(3));

@@ -41,11 +41,12 @@ struct Timing {
     Duration settle_pause = std::chrono::milliseconds(200);      // a window ends early when nobody joined for so long
     Duration min_rebalance_interval = std::chrono::seconds(10);  // between two plans that move owned partitions; 0 = no limit
     Duration operation_timeout = std::chrono::seconds(10);       // set-up requests (buckets); never used for leases
-    Duration startup_timeout = std::chrono::seconds(30);         // start(): buckets checked and a number claimed
-    Duration recovery_grace = std::chrono::seconds(15);          // delays death writes after a mass failure
-    // a worker without a reliable lease for so long raises this alert level;
+    Duration startup_timeout =
+        std::chrono::seconds(30);  // start(): buckets ready and the source's first set; claiming has no limit
+    Duration recovery_grace = std::chrono::seconds(15);  // delays death writes after a mass failure
+    // A worker without a reliable lease for so long raises this alert level. The four ascend strictly.
     Duration alert_info = std::chrono::seconds(30);
-    Duration alert_warning = std::chrono::minutes(2);  // the four ascend strictly
+    Duration alert_warning = std::chrono::minutes(2);
     Duration alert_error = std::chrono::minutes(5);
     Duration alert_critical = std::chrono::minutes(10);
 };
@@ -56,9 +57,9 @@ struct Config {
     std::uint32_t number_min = 0;
     std::uint32_t number_max = 99;  // number_min <= number_max <= kWorkerNumberMax
     std::string instance{};         // a stable name of this worker (pod name), or empty; [A-Za-z0-9_.-], at most 128
-    // trust needs an instance name. A worker whose number is taken by its
+    // trust needs an instance name. A worker whose number is taken by its own instance name stops (Errc::instance_replaced)
+    // instead of claiming anew.
     InstanceTakeover instance_takeover = InstanceTakeover::wait;
-    // own instance name stops (Errc::instance_replaced) instead of claiming anew
     std::uint32_t capacity = 1;  // relative share of the load; 1..1'000'000
     std::string zone{};          // [A-Za-z0-9_.-], at most 64; empty = none
     Policy policy = Policy::relinquish;
@@ -68,7 +69,7 @@ struct Config {
     // (0, 1]: more than this share (and at least 4) silent within one TTL is a mass failure
     double restart_detection_ratio = 0.5;
     Storage storage = Storage::file;
-    std::uint32_t replicas = 1;  // 1, 3 or 5; more than 1 needs a server that keeps compare-and-set safe (>= 2.11)
+    std::uint32_t replicas = 1;  // 1, 3 or 5; above 1: nats-server >= 2.11 (from 2.9.21 on with a warning)
     CreateBuckets create_buckets = CreateBuckets::at_start;
     Timing timing{};
 
@@ -77,7 +78,7 @@ struct Config {
     // {"group":"orders","timing":{"preset":"aggressive","drain_timeout":"5s"}}: a preset first, then what differs. Errors:
     // invalid_config (unknown key, wrong type, broken rule), naming the key. The result has been validated.
     static Result<Config> from_json(std::string_view json);
-    // What is allowed and rarely meant: one sentence each, naming the keys and values. Logged by Worker::make.
+    // What is allowed and rarely meant: one sentence each, naming the keys and values. Logged by Worker::start.
     std::vector<std::string> warnings() const;
     std::string to_json() const;
 };

@@ -101,8 +101,8 @@ public:
     std::chrono::system_clock::time_point timestamp() const;  // when the stream stored it
     const Ownership& ownership() const;
 
-    // With AckMode::manual; the first of ack, nak and term counts, later ones are an error (invalid_argument). lease_lost: the
-    // partition is no longer this worker's, nothing was sent. link_down: nothing was sent, the message comes again.
+    // With AckMode::manual; the first of ack, nak and term counts, later ones are an error (invalid_argument). link_down: nothing
+    // was sent, it comes again. lease_lost (of nak and term): the partition is no longer this worker's, nothing was sent.
     Result<void> ack();
     Result<void> ack_confirmed(Duration timeout);  // waits for the server; not on a context's io thread. Errors: also timeout
     Result<void> nak(Duration delay = {});

@@ -1,8 +1,10 @@
 // Use a NATS connection that you already have. The only public header that names a nats.c type (forward-declared).
 //
 // Lifetime  The connection must outlive the Context and everything made from it; parti does not close it.
-// Units     Set it up with: reconnect for ever, reconnect buffer 0 (a buffered renewal would be sent too late), ping interval
-//           within ttl / 3. parti cannot check these.
+// Model     Set it up with: reconnect for ever, reconnect buffer 0 (a buffered renewal would be sent too late), ping interval
+//           within ttl / 3, and natsOptions_UseGlobalMessageDelivery(true): without it nats.c starts a thread for every
+//           subscription, which is one for every partition consumed. parti cannot check these.
+// Threads   use_connection() from any thread.
 #pragma once
 
 #include <parti/context.h>

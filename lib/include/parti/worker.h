@@ -2,12 +2,11 @@
 //
 // Model     start() is asynchronous; wait_for() waits for a state. stop() leaves gracefully: revoke, release, write `released`.
 // Callbacks Serial per worker, parallel between workers, never on the io thread, in the order things happened. An exception is
-// reported
-//           through on_error as callback_failed. Calling stop() from inside a callback is an error (stopping); request_stop() is
-//           fine.
+//           reported through on_error as callback_failed. Calling stop() from inside a callback is an error (stopping);
+//           request_stop() is fine.
 // Threads   All functions from any thread.
 // Lifetime  The destructor stops the worker (as stop()). Ownership objects may outlive it; they are then invalid.
-// Cost      docs/BENCHMARKING.md: memory of the first and of each further worker.
+// Cost      README, "What it costs": memory of the first and of each further worker.
 // Source    P-1 to P-8, P-12.
 #pragma once
 
@@ -128,7 +127,7 @@ public:
     ~Worker();
 
     void start();  // at once; a second call does nothing
-    // errors: timeout; stopping (with the fatal error, if one ended the worker)
+    // Errors: timeout; stopping; the fatal error, if one ended the worker.
     Result<void> wait_for(State state, Duration timeout);
     Result<void> stop();        // blocks at most shutdown_timeout; errors: timeout, stopping
     void request_stop();        // as stop(), without waiting
