@@ -1,7 +1,12 @@
 // Pull over a real nats-server: what goes straight on from nats.c's thread, what comes by the io thread, and the end.
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -11,6 +16,7 @@
 
 #include <gtest/gtest.h>
 #include <nats/nats.h>
+#include <nlohmann/json.hpp>
 
 #include "jetstream/json.h"
 #include "jetstream/pull.h"
@@ -61,6 +67,22 @@ protected:
         const std::lock_guard lock(mutex_);
         seen_.push_back(info ? info->stream_sequence : 0);
         ++count;
+    }
+    // Its socket, found by its local port.
+    static void cut(natsConnection* connection) {
+        char* ip = nullptr;
+        int port = 0;
+        ASSERT_EQ(natsConnection_GetLocalIPAndPort(connection, &ip, &port), NATS_OK);
+        std::free(ip);
+        int found = 0;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+            const int fd = std::atoi(entry.path().filename().c_str());
+            sockaddr_in address{};
+            socklen_t length = sizeof address;
+            if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 || address.sin_family != AF_INET) continue;
+            if (ntohs(address.sin_port) == port && shutdown(fd, SHUT_RDWR) == 0) ++found;
+        }
+        ASSERT_EQ(found, 1);
     }
     bool wait(const std::function<bool()>& condition) { return world_.run_until(condition, seconds(10)); }
     // 1, 2, 3 ... in the order in which they came.
@@ -136,6 +158,27 @@ TEST_F(PullTest, AnEndInTheMiddleOfAStreamLeavesNoGapAndDoublesNothing) {
     world_.io().poll();
     EXPECT_EQ(in_order(seen_by_then), "");
     EXPECT_EQ(ended, 1);
+}
+
+// A server that was reconnected to counts a subscription's deliveries from 0: it would keep one that is to end after so many, and
+// with it the request, which takes messages that then reach nobody.
+TEST_F(PullTest, AnEndAfterAReconnectLeavesNoRequestBehind) {
+    ASSERT_TRUE(pull_->request(100, 0));
+    ASSERT_NO_FATAL_FAILURE(store(50));
+    ASSERT_TRUE(wait([&] { return direct_ == 50; }));
+    const std::uint64_t before = link_->reconnects();
+    ASSERT_NO_FATAL_FAILURE(cut(mine_.get()));
+    ASSERT_TRUE(wait([&] { return link_->reconnects() > before && link_->connected(); }));
+    ASSERT_TRUE(pull_->request(100, 0));  // of a feed that has not looked since
+    int ended = 0;
+    pull_->end(1, [&] { ++ended; });
+    EXPECT_TRUE(wait([&] { return ended == 1; }));
+    ASSERT_EQ(natsConnection_Flush(mine_.get()), NATS_OK);
+    const auto waiting = [&] {
+        const auto info = nlohmann::json::parse(world_.ask("$JS.API.CONSUMER.INFO.s.d", ""), nullptr, false);
+        return info.is_object() ? info.value("num_waiting", -1) : -1;
+    };
+    EXPECT_TRUE(wait([&] { return waiting() == 0; })) << waiting() << " requests wait";
 }
 
 // close() returns only when nobody is inside take_direct: what that works on may go then. The one inside looks for a while

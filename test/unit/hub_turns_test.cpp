@@ -1,6 +1,7 @@
 // The hub's turns: however much it owes to many members, an answer does not wait for it, and nothing else on the io thread does.
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -139,6 +140,25 @@ TEST_F(HubTurns, NewsThatIsOutOfDateBeforeItIsToldIsPassedOver) {
         for (std::size_t i = 1; i < seen.size(); ++i) EXPECT_LT(seen[i - 1].entry.revision, seen[i].entry.revision);
     }
     EXPECT_LT(told_, kMembers + kMembers * kWrites / 2);
+}
+
+TEST_F(HubTurns, WhatIsOverwrittenWhileALatecomerIsToldComesBeforeTheEndOfWhatThereWas) {
+    constexpr std::uint32_t kRecords = 40;  // five turns
+    for (std::uint32_t n = 1; n <= kRecords; ++n) write(n, 1);
+    run_until([&] { return hub_->queued() == 0 && all<EntrySeen>(0).size() == kRecords; });
+    std::set<Key> keys;
+    bool done = false;
+    const Hub::MemberId late = hub_->join([&](const core::Event& event) {
+        if (const auto* seen = std::get_if<EntrySeen>(&event); seen != nullptr && !done) keys.insert(seen->entry.key);
+        done = done || std::holds_alternative<core::SnapshotDone>(event);
+    });
+    core::Interest interest;
+    interest.id = 1;
+    interest.all_leases = true;
+    hub_->set_interest(late, interest);
+    for (std::uint32_t n = 1; n <= kRecords; ++n) write(n, 2);
+    run_until([&] { return done; });
+    EXPECT_EQ(keys.size(), kRecords);
 }
 
 TEST_F(HubTurns, NewsThatAMemberNoLongerWantsIsPassedOver) {
