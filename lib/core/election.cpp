@@ -18,10 +18,16 @@ bool may_stand(const Env& env, WorkerNumber number) {
     return lease != nullptr && lease->state == LeaseState::live;
 }
 
+// Known to: a lease that is not there may be one that the store has lost.
+bool has_left(const Env& env, WorkerNumber number) {
+    const SeenLease* lease = env.view.lease(number);
+    return lease != nullptr && lease->record && lease->record->state != LeaseState::live;
+}
+
 }  // namespace
 
-// The standbys of the last leader have the first ranks; when none of them is there any more, as in a new group, those present,
-// the lowest number first.
+// The standbys of the last leader have the first ranks; when all of them have left, as in a new group, those present, the lowest
+// number first.
 Duration Election::rank_delay(Env& env, const Session& session) {
     const HeadRecord* head = env.view.head_record();
     const std::vector<WorkerNumber> none;
@@ -29,9 +35,9 @@ Duration Election::rank_delay(Env& env, const Session& session) {
     const auto own = std::find(standbys.begin(), standbys.end(), session.number());
     std::int64_t rank = own - standbys.begin();
     if (own == standbys.end()) {
-        const bool nobody =
-            env.view.wide() && std::none_of(standbys.begin(), standbys.end(), [&](WorkerNumber n) { return may_stand(env, n); });
-        rank = nobody || head == nullptr ? 0 : kRanks;
+        const bool all_left =
+            !standbys.empty() && std::all_of(standbys.begin(), standbys.end(), [&](WorkerNumber n) { return has_left(env, n); });
+        rank = head == nullptr || (all_left && env.view.wide()) ? 0 : kRanks;
         for (const auto& [number, seen] : env.view.leases()) {
             if (rank == kRanks || number >= session.number()) break;
             if (may_stand(env, number)) ++rank;
