@@ -1,6 +1,7 @@
 // Churn x message rate x partitions, most telling cells first, within a time budget; and both kinds of durables on both servers.
 #include <algorithm>
 #include <cstdio>
+#include <string>
 
 #include "scenario.h"
 
@@ -11,8 +12,12 @@ using namespace std::chrono_literals;
 
 using test::Milliseconds;
 
+enum class Priority : std::uint8_t { high, medium, low };
+constexpr const char* kPriorities[] = {"high", "medium", "low"};
+
 struct Cell {
-    const char* name;
+    const char* key;  // before its metrics
+    Priority priority;
     std::vector<Fault> faults;
     double rate;
     std::uint32_t partitions;
@@ -40,23 +45,25 @@ const Budget of_matrix("TestScenario_CombinedMatrix.*", {.standard = 120, .night
 TEST_F(TestScenario_CombinedMatrix, ChurnByRateByPartitions) {
     constexpr std::int64_t kBudget_ns = 45'000'000'000;
     const std::vector<Cell> cells = {
-        {"kill and server kill, 500/s, 60 partitions", {Fault::kill, Fault::server_kill}, 500, 60},
-        {"roll, 500/s, 60 partitions", {Fault::roll}, 500, 60},
-        {"stop and leader, 1000/s, 100 partitions", {Fault::stop, Fault::leader}, 1000, 100},
-        {"leave, add and server restart, 200/s, 20 partitions", {Fault::leave, Fault::add, Fault::server_restart}, 200, 20},
-        {"calm, 2000/s, 100 partitions", {}, 2000, 100},
-        {"kill twice, 1000/s, 60 partitions", {Fault::kill, Fault::kill}, 1000, 60}};
+        {"kill_server_kill_500_60_", Priority::high, {Fault::kill, Fault::server_kill}, 500, 60},
+        {"roll_500_60_", Priority::high, {Fault::roll}, 500, 60},
+        {"stop_leader_1000_100_", Priority::high, {Fault::stop, Fault::leader}, 1000, 100},
+        {"leave_add_server_restart_200_20_", Priority::medium, {Fault::leave, Fault::add, Fault::server_restart}, 200, 20},
+        {"calm_2000_100_", Priority::medium, {}, 2000, 100},
+        {"kill_kill_1000_60_", Priority::low, {Fault::kill, Fault::kill}, 1000, 60}};
     const std::int64_t begin = test::boot_now_ns();
     std::size_t made = 0;
     for (const Cell& cell : cells) {
+        const std::string what = std::string(cell.key) + " (" + kPriorities[static_cast<std::size_t>(cell.priority)] + ")";
         if (test::boot_now_ns() - begin > kBudget_ns || HasFailure()) {
-            std::printf("%s: not measured\n", cell.name);
+            std::printf("%s: not measured\n", what.c_str());
+            note_anomaly("cell " + what + " was not measured: the time of the matrix was over");
             continue;
         }
-        std::printf("%s\n", cell.name);
+        std::printf("%s\n", what.c_str());
         ++made;
         const auto result = run(plan_of(cell));
-        if (result) record_latency("", *result, result->start_ns, result->end_ns);
+        if (result) record_latency(cell.key, *result, result->start_ns, result->end_ns);
     }
     EXPECT_GE(made, 2U);
 }
@@ -68,7 +75,7 @@ TEST_F(TestScenario_NewerServer, PerPartition) {
     const auto newer = test::newer_nats_server();
     // Without network there is no newer server; the machine's is covered above.
     if (!newer) GTEST_SKIP() << newer.error();
-    ScenarioPlan plan = plan_of({"newer", {Fault::kill, Fault::server_kill, Fault::leave}, 500, 60});
+    ScenarioPlan plan = plan_of({"newer_", Priority::high, {Fault::kill, Fault::server_kill, Fault::leave}, 500, 60});
     plan.server = *newer;
     EXPECT_TRUE(run(plan));
 }
@@ -79,7 +86,8 @@ TEST_F(TestScenario_PerWorker, WorkQueueOfANewerServer) {
     const auto newer = test::newer_nats_server();
     // Durables with many filters need nats-server 2.10.
     if (!newer) GTEST_SKIP() << newer.error();
-    ScenarioPlan plan = plan_of({"per worker", {Fault::kill, Fault::leave, Fault::add, Fault::server_restart}, 200, 20});
+    ScenarioPlan plan =
+        plan_of({"per_worker_", Priority::high, {Fault::kill, Fault::leave, Fault::add, Fault::server_restart}, 200, 20});
     plan.server = *newer;
     plan.mode = "per_worker";
     plan.retention = "workqueue";

@@ -1,7 +1,7 @@
 // ExactLeakTest: whole lives of all workers of a process, one after the other, in the exact mode; what was read after each.
 //
-// Model     One fleet, one process of 10 workers and 100 partitions, allocator pinned (testutil/leak.h). A cycle: start, Stable
-//           and covered, stop, joined, nothing under way.
+// Model     One fleet, one process (by default of 10 workers and 100 partitions), allocator pinned (testutil/leak.h). A cycle:
+//           start, Stable and covered, stop, joined, nothing under way.
 // Errors    GoogleTest failures; run() then returns nothing.
 #pragma once
 
@@ -18,18 +18,23 @@ namespace parti::stress {
 
 class ExactLeakTest : public StressTest {
 protected:
-    static constexpr std::uint32_t kWorkers = 10;
     static constexpr int kCycles = 12;
+    struct Size {
+        std::uint32_t workers = 10, partitions = 100;
+    };
 
     explicit ExactLeakTest(bool records = true) : StressTest(records) {}
 
     // Empty: it failed.
     std::vector<report::CycleReading> run(int count, test::Milliseconds rest, std::uint64_t inject_leak) {
-        auto fleet = new_fleet({.partitions = 100});
+        return run({}, count, rest, inject_leak);
+    }
+    std::vector<report::CycleReading> run(Size size, int count, test::Milliseconds rest, std::uint64_t inject_leak) {
+        auto fleet = new_fleet({.partitions = size.partitions});
         if (!fleet) return {};
         test::WorkerProcessOptions options;
-        options.workers = kWorkers;
-        options.expected_workers = kWorkers;
+        options.workers = size.workers;
+        options.expected_workers = size.workers;
         options.env = report::exact_mode_environment();
         if (inject_leak > 0) options.args = {"--inject-leak", std::to_string(inject_leak)};
         std::vector<report::CycleReading> readings;

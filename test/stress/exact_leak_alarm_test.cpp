@@ -12,28 +12,40 @@ namespace {
 class TestExactLeakAlarm : public ExactLeakTest {
 protected:
     TestExactLeakAlarm() : ExactLeakTest(false) {}
+    static std::uint64_t alarms() {
+        const char* given = std::getenv("PARTI_LEAK_ALARMS");
+        return given != nullptr ? std::strtoull(given, nullptr, 10) : profile() == Profile::nightly ? 20 : 1;
+    }
+    void find(Size size, std::uint64_t alarms) {
+        std::uint64_t found = 0;
+        for (std::uint64_t i = 0; i < alarms; ++i) {
+            const auto readings = run(size, kCycles, test::Milliseconds(100), 16);
+            ASSERT_FALSE(readings.empty());
+            if (i == 0) print(readings);
+            const auto judged = report::judge_cycles(readings);
+            found += judged.verdict == report::ExactVerdict::leak ? 1 : 0;
+            std::printf("%" PRIu64 " of %" PRIu64 " found: %.0f bytes a cycle for %u workers; %s\n", found, i + 1,
+                        judged.bytes_per_cycle, size.workers, judged.why.c_str());
+            EXPECT_EQ(judged.verdict, report::ExactVerdict::leak) << judged.why;
+            // 16 bytes take a chunk of 32: with its header, at the allocator's granularity.
+            EXPECT_NEAR(judged.bytes_per_cycle, 32.0 * size.workers, 64);
+        }
+    }
 };
 
-const Budget of_alarm("TestExactLeakAlarm.*", {.standard = 8, .nightly = 60});
+const Budget of_alarm("TestExactLeakAlarm.SixteenBytesAWorkerAndCycleAreFound", {.standard = 8, .nightly = 60});
+const Budget of_large_alarm("TestExactLeakAlarm.SoAreThoseOfFiftyWorkers", {.nightly = 120});
 
 TEST_F(TestExactLeakAlarm, SixteenBytesAWorkerAndCycleAreFound) {
     // The allocator of a sanitizer counts nothing that could grow.
     if (!measures()) GTEST_SKIP() << "live heap is not measured in this build";
-    const char* given = std::getenv("PARTI_LEAK_ALARMS");
-    const std::uint64_t alarms = given != nullptr ? std::strtoull(given, nullptr, 10) : profile() == Profile::nightly ? 20 : 1;
-    std::uint64_t found = 0;
-    for (std::uint64_t i = 0; i < alarms; ++i) {
-        const auto readings = run(kCycles, test::Milliseconds(100), 16);
-        ASSERT_FALSE(readings.empty());
-        if (i == 0) print(readings);
-        const auto judged = report::judge_cycles(readings);
-        found += judged.verdict == report::ExactVerdict::leak ? 1 : 0;
-        std::printf("%" PRIu64 " of %" PRIu64 " found: %.0f bytes a cycle for %u workers; %s\n", found, i + 1,
-                    judged.bytes_per_cycle, kWorkers, judged.why.c_str());
-        EXPECT_EQ(judged.verdict, report::ExactVerdict::leak) << judged.why;
-        // 16 bytes take a chunk of 32: with its header, at the allocator's granularity.
-        EXPECT_NEAR(judged.bytes_per_cycle, 32.0 * kWorkers, 64);
-    }
+    find({}, alarms());
+}
+
+TEST_F(TestExactLeakAlarm, SoAreThoseOfFiftyWorkers) {
+    // As above.
+    if (!measures()) GTEST_SKIP() << "live heap is not measured in this build";
+    find({.workers = 50, .partitions = 500}, alarms());
 }
 
 }  // namespace
