@@ -94,13 +94,18 @@ Json metric_to_json(const BaselineMetric& metric) {
     return entry;
 }
 
-// Larger is a better match: how many kinds gate, then how many keys agree, then the newest.
-using Match = std::tuple<std::size_t, std::size_t, std::string>;
-Match match(const Baseline& baseline, const Fingerprint& current) {
+// Larger is a better match: how many kinds gate, then how many tests were run the same way, then how many keys agree, then the
+// newest.
+using Match = std::tuple<std::size_t, std::size_t, std::size_t, std::string>;
+Match match(const Baseline& baseline, const Fingerprint& current, const std::vector<TestResult>& results) {
     std::size_t gating = 0;
     for (const Kind kind : kAllKinds) gating += disagreements(kind, baseline.fingerprint, current).empty() ? 1U : 0U;
     const std::size_t agreeing = kFingerprintKeys.size() - differing_keys(baseline.fingerprint, current).size();
-    return {gating, agreeing, baseline.created};
+    const auto alike = std::count_if(results.begin(), results.end(), [&](const TestResult& result) {
+        const auto stored = baseline.tests.find(result.test);
+        return stored != baseline.tests.end() && stored->second.protocol.window == result.protocol.window;
+    });
+    return {gating, static_cast<std::size_t>(alike), agreeing, baseline.created};
 }
 
 }  // namespace
@@ -195,7 +200,14 @@ Outcome<void> write_baseline(const fs::path& file, const Baseline& baseline) {
                                  {"metrics", std::move(metrics)}});
 }
 
-Outcome<Choice> choose_baseline(const fs::path& folder, const Fingerprint& current) {
+std::string baseline_file_name(const TestResult& result) {
+    const auto& settings = result.protocol.environment;
+    const auto profile = settings.find("PARTI_STRESS_PROFILE");
+    const bool standard = profile == settings.end() || profile->second.empty() || profile->second == "standard";
+    return class_name(result.fingerprint) + (standard ? "" : "-" + profile->second) + ".json";
+}
+
+Outcome<Choice> choose_baseline(const fs::path& folder, const Fingerprint& current, const std::vector<TestResult>& results) {
     std::vector<fs::path> files;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder, error)) {
@@ -207,7 +219,7 @@ Outcome<Choice> choose_baseline(const fs::path& folder, const Fingerprint& curre
     for (const fs::path& file : files) {
         auto baseline = read_baseline(file);
         if (!baseline) return tl::unexpected<Problem>(baseline.error());
-        if (!choice.baseline || match(*baseline, current) > match(*choice.baseline, current))
+        if (!choice.baseline || match(*baseline, current, results) > match(*choice.baseline, current, results))
             choice.baseline = std::move(*baseline);
     }
     if (!choice.baseline) {

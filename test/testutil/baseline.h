@@ -65,7 +65,11 @@ struct Choice {
     std::optional<Baseline> baseline;  // absent: the folder holds none
     std::string why;                   // one line for the reader
 };
-// Every *.json of the folder must be a valid baseline.
-Outcome<Choice> choose_baseline(const std::filesystem::path& folder, const Fingerprint& current);
+// Every *.json of the folder must be a valid baseline. Of those that may judge as much, the one that has most of the tests with
+// the same window as the results: a profile's own, where there is one.
+Outcome<Choice> choose_baseline(const std::filesystem::path& folder, const Fingerprint& current,
+                                const std::vector<TestResult>& results = {});
+// "x86_64-b8601e59.json"; of another profile than standard "x86_64-b8601e59-nightly.json".
+std::string baseline_file_name(const TestResult& result);
 
 }  // namespace parti::report

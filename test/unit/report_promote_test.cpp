@@ -163,6 +163,26 @@ TEST(BaselineFile, EachBrokenRuleNamesFileKeyAndRule) {
     expect([](Json& j) { j["tests"] = Json::object(); }, {"metrics.TestScale_Small/3w/", "not among the tests"});
 }
 
+TEST(BaselineFile, OfEqualOnesTheProfilesOwnIsChosen) {
+    const TempFolder folder;
+    TestResult standard = usual_result();
+    TestResult nightly = standard;
+    nightly.protocol.window = "200 renewals";
+    nightly.protocol.environment["PARTI_STRESS_PROFILE"] = "nightly";
+    const auto name = baseline_file_name(standard);
+    EXPECT_EQ(baseline_file_name(nightly), name.substr(0, name.size() - 5) + "-nightly.json");
+    for (const TestResult& result : {standard, nightly}) {
+        auto promotion = promote(three_runs(result), std::nullopt, baseline_file_name(result), false);
+        ASSERT_TRUE(promotion.has_value());
+        ASSERT_TRUE(write_baseline(folder / baseline_file_name(result), promotion->baseline).has_value());
+    }
+    for (const TestResult& result : {standard, nightly}) {
+        const auto choice = choose_baseline(folder.path(), result.fingerprint, {result});
+        ASSERT_TRUE(choice && choice->baseline);
+        EXPECT_EQ(choice->baseline->reason, baseline_file_name(result));
+    }
+}
+
 TEST(BaselineFile, TheBestMatchOfAFolderIsChosenAndNamed) {
     const TempFolder folder;
     const auto write = [&](const std::string& file, const std::vector<std::string>& changed) {

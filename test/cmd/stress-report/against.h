@@ -17,6 +17,7 @@ struct Against {
     std::optional<Baseline> baseline;
     std::string why;
 };
-Outcome<Against> baseline_for(const std::string& text, const Fingerprint& current);
+// Without results: of this machine.
+Outcome<Against> baseline_for(const std::string& text, const std::vector<TestResult>& results);
 
 }  // namespace parti::report

@@ -127,7 +127,7 @@ Outcome<ExitCode> run_diff(const Arguments& arguments) {
         measured.run.commit = results.front().commit;
         measured.run.dirty = results.front().dirty;
     }
-    auto choice = load_baseline(line->positional.front(), results.empty() ? local_fingerprint() : results.front().fingerprint);
+    auto choice = load_baseline(line->positional.front(), results);
     if (!choice) return tl::unexpected<Problem>(choice.error());
     heading.baseline = choice->why;
     if (choice->baseline) heading.baseline += " (made " + choice->baseline->created + ")";
@@ -169,7 +169,7 @@ Outcome<ExitCode> run_promote(const Arguments& arguments) {
     std::error_code error;
     if (fs::is_directory(file, error)) {
         if (sources.front().tests.empty()) return bad_input(sources.front().label + ": holds no result");
-        file /= class_name(sources.front().tests.front().fingerprint) + ".json";
+        file /= baseline_file_name(sources.front().tests.front());
     }
     std::optional<Baseline> old;
     if (fs::exists(file, error)) {

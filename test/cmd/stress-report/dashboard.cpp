@@ -108,8 +108,7 @@ std::string Dashboard::verdicts() const {
         return Json{{"tests", tests}, {"note", results.error().text}}.dump(-1, ' ', false, Json::error_handler_t::replace);
     RunResults finished = *results;
     std::erase_if(finished.tests, [](const TestResult& test) { return test.status == TestStatus::started; });
-    const auto against =
-        baseline_for(baseline_, finished.tests.empty() ? local_fingerprint() : finished.tests.front().fingerprint);
+    const auto against = baseline_for(baseline_, finished.tests);
     const auto diff = compare(against ? against->baseline : std::nullopt, finished.tests);
     for (const TestResult& test : finished.tests) {
         Json line{{"test", test.test}, {"status", name(test.status)}, {"metrics", test.metrics.size()}};

@@ -51,7 +51,7 @@ std::vector<CriterionView> criterion_views(const Report& diff) {
 
 }  // namespace
 
-Outcome<Against> baseline_for(const std::string& text, const Fingerprint& current) {
+Outcome<Against> baseline_for(const std::string& text, const std::vector<TestResult>& results) {
     const fs::path path = text.empty() ? default_baselines() : fs::path(text);
     std::error_code error;
     if (!fs::exists(path, error)) {
@@ -59,7 +59,7 @@ Outcome<Against> baseline_for(const std::string& text, const Fingerprint& curren
         return bad_input(text + ": does not exist; make a baseline with: stress-report promote");
     }
     if (fs::is_directory(path, error)) {
-        auto choice = choose_baseline(path, current);
+        auto choice = choose_baseline(path, results.empty() ? local_fingerprint() : results.front().fingerprint, results);
         if (!choice) return tl::unexpected<Problem>(choice.error());
         return Against{std::move(choice->baseline), choice->why};
     }
@@ -75,8 +75,7 @@ Outcome<ExitCode> run_report(const Arguments& arguments) {
     if (!run) return tl::unexpected<Problem>(run.error());
     auto results = read_run(*run);
     if (!results) return tl::unexpected<Problem>(results.error());
-    const auto against =
-        baseline_for(options->baseline, results->tests.empty() ? local_fingerprint() : results->tests.front().fingerprint);
+    const auto against = baseline_for(options->baseline, results->tests);
     if (!against) return tl::unexpected<Problem>(against.error());
     auto diff = compare(against->baseline, results->tests);
     if (!diff) return tl::unexpected<Problem>(diff.error());

@@ -35,11 +35,12 @@ Outcome<PromoteSource> read_source(const std::string& text, bool current_only) {
     return source;
 }
 
-Outcome<Choice> load_baseline(const std::string& text, const Fingerprint& current) {
+Outcome<Choice> load_baseline(const std::string& text, const std::vector<TestResult>& results) {
     const fs::path path(text);
     std::error_code error;
     if (!fs::exists(path, error)) return bad_input(text + ": does not exist; make a baseline with: stress-report promote");
-    if (fs::is_directory(path, error)) return choose_baseline(path, current);
+    if (fs::is_directory(path, error))
+        return choose_baseline(path, results.empty() ? local_fingerprint() : results.front().fingerprint, results);
     Choice choice;
     choice.why = text;
     if (is_benchmark_json(path)) {

@@ -15,6 +15,7 @@ namespace parti::report {
 
 // `current_only`: refuse a run folder that is not its root's current one.
 Outcome<PromoteSource> read_source(const std::string& text, bool current_only);
-Outcome<Choice> load_baseline(const std::string& text, const Fingerprint& current);
+// For these results; without any, of this machine.
+Outcome<Choice> load_baseline(const std::string& text, const std::vector<TestResult>& results);
 
 }  // namespace parti::report
