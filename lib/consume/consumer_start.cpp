@@ -66,7 +66,8 @@ runtime::PartitionNews ConsumerImpl::ask_source() {
     });
     if (future.wait_for(config.timing.startup_timeout) == std::future_status::ready) return future.get();
     return fail(Errc::timeout, "the worker's source has not listed its partitions within startup_timeout (" +
-                                   base::to_text(config.timing.startup_timeout) + ")");
+                                   base::to_text(config.timing.startup_timeout) +
+                                   "): it hangs, or every callback thread is busy");
 }
 
 Result<void> ConsumerImpl::start() {
