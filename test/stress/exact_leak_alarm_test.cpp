@@ -28,9 +28,10 @@ protected:
             std::printf("%" PRIu64 " of %" PRIu64 " found: %.0f bytes a cycle for %u workers; %s\n", found, i + 1,
                         judged.bytes_per_cycle, size.workers, judged.why.c_str());
             EXPECT_EQ(judged.verdict, report::ExactVerdict::leak) << judged.why;
-            // 16 bytes take a chunk of 32: with its header, at the allocator's granularity.
+            // 16 bytes take a chunk of 32: with its header, at the allocator's granularity. What is kept lies between what is
+            // not, and some of the room beside it is lost, too: measured up to 11 %.
             const double expected = 32.0 * size.workers;
-            EXPECT_NEAR(judged.bytes_per_cycle, expected, std::max(64.0, expected / 10));
+            EXPECT_NEAR(judged.bytes_per_cycle, expected, std::max(64.0, expected * 0.15));
         }
     }
 };
