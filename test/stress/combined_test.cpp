@@ -40,7 +40,7 @@ protected:
     }
 };
 
-const Budget of_matrix("TestScenario_CombinedMatrix.*", {.standard = 120, .nightly = 120}, "matrix");
+const Budget of_matrix("TestScenario_CombinedMatrix.*", {.standard = 90, .nightly = 90}, "matrix");
 
 TEST_F(TestScenario_CombinedMatrix, ChurnByRateByPartitions) {
     constexpr std::int64_t kBudget_ns = 45'000'000'000;

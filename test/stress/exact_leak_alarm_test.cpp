@@ -36,8 +36,8 @@ protected:
     }
 };
 
-const Budget of_alarm("TestExactLeakAlarm.SixteenBytesAWorkerAndCycleAreFound", {.standard = 8, .nightly = 35});
-const Budget of_large_alarm("TestExactLeakAlarm.SoAreThoseOfFiftyWorkers", {.nightly = 40});
+const Budget of_alarm("TestExactLeakAlarm.SixteenBytesAWorkerAndCycleAreFound", {.standard = 8, .nightly = 40});
+const Budget of_large_alarm("TestExactLeakAlarm.SoAreThoseOfFiftyWorkers", {.nightly = 60});
 
 TEST_F(TestExactLeakAlarm, SixteenBytesAWorkerAndCycleAreFound) {
     // The allocator of a sanitizer counts nothing that could grow.
