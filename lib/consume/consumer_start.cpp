@@ -48,8 +48,9 @@ Result<ConsumerImpl::Answer> ConsumerImpl::ask(const std::string& subject, const
 runtime::PartitionNews ConsumerImpl::ask_source() {
     class FirstAnswer final : public runtime::SourceUser {
     public:
-        void partitions_told(const runtime::PartitionNews& news, bool) override {
-            if (!std::exchange(told_, true)) promise.set_value(news);
+        // What it tells by itself counts when it is a list; an error then is everybody's, and the answer follows.
+        void partitions_told(const runtime::PartitionNews& news, bool asked) override {
+            if ((asked || news) && !std::exchange(told_, true)) promise.set_value(news);
         }
         std::promise<runtime::PartitionNews> promise;
 
@@ -80,7 +81,6 @@ Result<void> ConsumerImpl::start() {
     }
     auto checked = check();
     if (!checked) {
-        worker_->context->run_on_io([this] { reader_.reset(); });
         int started = kStarted;
         phase_.compare_exchange_strong(started, kMade);
         return checked;

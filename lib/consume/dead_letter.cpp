@@ -13,10 +13,7 @@ constexpr Duration kPublishTimeout = std::chrono::seconds(5);
 
 void ConsumerImpl::dead_letter(const std::shared_ptr<Delivery>& delivery, const std::string& why) {
     // Asked again: the process may have been stopped since the lane asked. It comes again, to whoever owns the partition then.
-    if (!delivery->lane->exclusive()) {
-        static_cast<void>(delivery->nak(config_.retry_max));
-        return;
-    }
+    if (!delivery->lane->exclusive()) return delivery->abandon();
     const Partition& partition = delivery->lane->ownership().partition();
     const auto subject = dead_letter_->render(partition);
     if (!subject) return dead_lettered(delivery, tl::unexpected<Error>(subject.error()));

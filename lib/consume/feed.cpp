@@ -338,7 +338,7 @@ void Feed::take_one(std::function<void(jetstream::Message)> done) {
         const auto self = weak.lock();
         const auto call = std::exchange(*once, nullptr);
         if (!self || !call) return;
-        self->pull_->close();
+        if (self->pull_) self->pull_->close();
         call(std::move(message));
     };
     jetstream::Pull::Handlers handlers{answer, [answer](PullStatus, const std::string&) { answer(nullptr); }};

@@ -20,7 +20,7 @@ void Flow::begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t
         if (!same) {
             open_.clear();
             recent_.clear();
-            recent_to_ = 0;
+            recent_to_ = several_to_ = 0;
             forgotten_ = {};
         } else if (ordered_) {
             forgotten_ = {std::max(forgotten_.sequence, own_floor()), done_time_};
@@ -36,6 +36,7 @@ void Flow::begin(std::uint64_t ack_floor, std::uint64_t delivered, std::uint64_t
     if (ack_pending == 0) highest_ = std::max(highest_, delivered);
     inherited_ = ack_pending;
     inherited_to_ = delivered;
+    several_to_ = ack_pending > 1 ? std::max(several_to_, delivered) : several_to_;
     inherited_done_.clear();
 }
 
@@ -44,7 +45,7 @@ void Flow::forget() {
     open_.clear();
     recent_.clear();
     last_ack_.clear();
-    floor_ = highest_ = inherited_ = inherited_to_ = done_time_ = recent_to_ = 0;
+    floor_ = highest_ = inherited_ = inherited_to_ = done_time_ = recent_to_ = several_to_ = 0;
     forgotten_ = {};
     inherited_done_.clear();
 }
@@ -64,7 +65,7 @@ void Flow::arrived(std::uint64_t sequence, std::size_t bytes, std::uint64_t time
     if (over({sequence, time})) return;
     if (open_.empty() || open_.back().sequence < sequence) {
         if (ordered_) {  // the server is past what was given back
-            std::erase_if(open_, [](const Open& o) { return !o.done && !o.in_hand; });
+            std::erase_if(open_, [this](const Open& o) { return !o.done && o.in_hand == 0 && o.sequence > several_to_; });
             pop_done();
         }
         open_.push_back({{sequence, time}});
@@ -73,7 +74,7 @@ void Flow::arrived(std::uint64_t sequence, std::size_t bytes, std::uint64_t time
     }
     const auto at = find(sequence);
     if (at == open_.end() || at->sequence != sequence) open_.insert(at, {{sequence, time}});
-    else at->in_hand = true;
+    else ++at->in_hand;
 }
 
 void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
@@ -83,7 +84,7 @@ void Flow::settled(std::uint64_t sequence, std::size_t bytes, bool done) {
         load_.messages -= std::min<std::uint32_t>(1, load_.messages);
         load_.bytes -= std::min(bytes, load_.bytes);
         if (done) done_with(sequence);
-        else if (const auto at = find(sequence); at != open_.end() && at->sequence == sequence) at->in_hand = false;
+        else if (const auto at = find(sequence); at != open_.end() && at->sequence == sequence && at->in_hand > 0) --at->in_hand;
         settled_count_ += 1;
         freed_.messages += 1;
         freed_.bytes += bytes;
@@ -101,7 +102,7 @@ void Flow::done_with(std::uint64_t sequence) {
     if (const auto at = find(sequence); at != open_.end() && at->sequence == sequence) at->done = true;
     pop_done();
     if (inherited_ == 0 || sequence <= floor_) return;
-    if (ordered_) {
+    if (ordered_ && several_to_ == 0) {
         inherited_ = 0;  // nothing else is delivered before it, whatever number a server that has lost its place says
     } else {
         if (sequence > inherited_to_ || !inherited_done_.insert(sequence).second) return;
@@ -130,7 +131,7 @@ void Flow::drop_to(std::uint64_t sequence) {
 
 bool Flow::held_up() const {
     const std::lock_guard lock(mutex_);
-    return !open_.empty() && !open_.front().in_hand && open_.size() > 64 + 2 * std::size_t{limits_.messages};
+    return !open_.empty() && open_.front().in_hand == 0 && open_.size() > 64 + 2 * std::size_t{limits_.messages};
 }
 
 void Flow::passed(std::uint64_t ack_floor) {

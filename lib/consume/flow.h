@@ -3,9 +3,9 @@
 // Role      The bound of what is fetched ahead, and the ack floor that a vanished durable is made again from.
 // Model     A message is open from its delivery to its ack or term; a nak leaves it open (it comes again), but no longer in
 //           flight. The floor is the sequence before the first open one. A message that was given back and is then removed from
-//           the stream never comes again: with max_ack_pending 1 the next one shows that the server is past it, otherwise the
-//           server's floor does (passed()). Messages that a former owner had open are inherited: the floor stays where the server
-//           had it until all of them have been settled.
+//           the stream never comes again: with max_ack_pending 1 the next one shows that the server is past it (unless several
+//           were open before it became 1), otherwise the server's floor does (passed()). Messages that a former owner had open
+//           are inherited: the floor stays where the server had it until all of them have been settled.
 //           A killed server may know less of the same durable afterwards than it had confirmed; nats-server 2.9.10 may know
 //           nothing. What was acknowledged here is remembered, so that it is acknowledged again and not handled again
 //           (max_ack_pending 1: all of it; more: the last ones, because others' messages may lie between). The stored time tells
@@ -76,7 +76,7 @@ private:
     };
     struct Open : Stored {
         bool done = false;
-        bool in_hand = true;  // not given back
+        std::uint32_t in_hand = 1;  // copies that were not given back
     };
     void done_with(std::uint64_t sequence);
     void pop_done();
@@ -110,6 +110,7 @@ private:
     std::uint64_t inherited_to_ = 0;
     std::uint64_t inherited_ = 0;  // open ones at or below inherited_to_ when the durable was looked at
     std::set<std::uint64_t> inherited_done_;
+    std::uint64_t several_to_ = 0;  // up to here the server may have several open, whatever max_ack_pending is now
 };
 
 }  // namespace parti::consume

@@ -2,9 +2,10 @@
 //
 // Model     There is no leader lease: leadership is `head` plus the ordinary lease of the worker it names. A worker may
 //           lead when head is missing, resigned, or names an incarnation that is dead, released or replaced. Who suspects the
-//           leader writes its death first. Standbys named in head stand first, a few ms apart; without any, whoever is there,
-//           by number; everybody else later, with jitter. Standing is a compare-and-set write of head with an epoch above
-//           everything seen. A head that is not readable is never overwritten: it is an error event, and nobody stands.
+//           leader writes its death first. Standbys named in head stand first, a few ms apart; when all of them have left,
+//           whoever is there, by number; everybody else later, with jitter. Standing is a compare-and-set write of head with an
+//           epoch above everything seen. A head that is not readable is never overwritten: it is an error event, and nobody
+//           stands.
 // Source   .
 #pragma once
 

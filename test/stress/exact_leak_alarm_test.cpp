@@ -2,7 +2,6 @@
 // PARTI_LEAK_ALARMS says otherwise.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "exact_leak.h"
@@ -29,9 +28,10 @@ protected:
                         judged.bytes_per_cycle, size.workers, judged.why.c_str());
             EXPECT_EQ(judged.verdict, report::ExactVerdict::leak) << judged.why;
             // 16 bytes take a chunk of 32: with its header, at the allocator's granularity. What is kept lies between what is
-            // not, and some of the room beside it is lost, too: measured up to 11 %.
+            // not, and some of the room beside it is lost, too: up to 11 % was measured.
             const double expected = 32.0 * size.workers;
-            EXPECT_NEAR(judged.bytes_per_cycle, expected, std::max(64.0, expected * 0.15));
+            EXPECT_GE(judged.bytes_per_cycle, expected - 64);
+            EXPECT_LE(judged.bytes_per_cycle, expected * 1.5);
         }
     }
 };

@@ -104,6 +104,12 @@ protected:
 // and again in the second.
 class TestScenario_Sustained : public LoadScenario {
 protected:
+    static bool live_grows(const Trends& first, const Trends& second) {
+        for (std::size_t i = 0; i < std::size(kWatched); ++i) {
+            if (kWatched[i].points == &SoakWatch::live_heap) return first.each[i].suspect && second.each[i].suspect;
+        }
+        return false;
+    }
     void expect_steady(const SoakWatch& watch, double seconds) {
         std::printf("first half (%.0f s)\n", seconds / 2);
         const Trends first = judge_growth(between(watch, 0, seconds / 2), report::kWarmUp);
@@ -117,8 +123,12 @@ protected:
             record_companion(series + "_per_hour", Unit::ratio, t.slope * 3600, t.why);
             const auto verdict = report::judge_soak(first.each[i], t);
             if (verdict == report::SoakVerdict::steady) continue;
-            std::printf("%s: %s\n", series.c_str(), std::string(report::name(verdict)).c_str());
-            if (verdict == report::SoakVerdict::leak && kWatched[i].gate) leaks += series + ": " + t.why + "\n";
+            // Anonymous memory alone may be the allocator's drift.
+            const bool drift = series == "rss_anon" && !live_grows(first, second);
+            const bool leak = verdict == report::SoakVerdict::leak && kWatched[i].gate && !drift;
+            std::printf("%s: %s, %s\n", series.c_str(), std::string(report::name(verdict)).c_str(),
+                        leak ? "a leak" : "not confirmed");
+            if (leak) leaks += series + ": " + t.why + "\n";
         }
         if (!leaks.empty()) fail_as_leak("grows with the messages handled, in both halves:\n" + leaks);
     }
@@ -141,7 +151,8 @@ TEST_F(TestScenario_Sustained, Steady) {
     ASSERT_FALSE(watch.rss_anon.empty());
     record_companion("memory_end", Unit::kB, watch.rss_anon.back().y / 1024);
     EXPECT_EQ(result->ledger.counts.handlings, result->ledger.counts.confirmed) << "in calm every message comes once";
-    if (measures()) expect_steady(watch, static_cast<double>(result->planned_ns) / 1e9);
+    // Halves of ten seconds tell nothing.
+    if (measures() && profile() >= Profile::nightly) expect_steady(watch, static_cast<double>(result->planned_ns) / 1e9);
 }
 
 // Processes from none to four and messages from none to 2,000/s, and among them other operations, drawn by weight.

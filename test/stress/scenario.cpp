@@ -272,6 +272,7 @@ void ScenarioTest::inject_all(Live& live, test::LoadGenerator& load) {
         const std::int64_t due = load.start_ns() + std::chrono::nanoseconds(total).count() * static_cast<std::int64_t>(i + 1) /
                                                        static_cast<std::int64_t>(count + 1);
         read_until(live, load, due);
+        if (HasFailure()) return;
         live.label.clear();
         const std::int64_t begin = test::boot_now_ns();
         inject(live, live.plan.faults[i]);

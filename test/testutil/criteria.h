@@ -80,7 +80,7 @@ struct CriterionResult {
     std::string note;
 };
 // One line per criterion and test that recorded its metric. One per criterion whose metric no test recorded: "not evaluated", or
-// broken when it names one test, without * and ?, and that test has passed.
+// broken when it names one test, without * and ?, and that test has passed in a build that measures.
 Outcome<std::vector<CriterionResult>> evaluate(const Criteria& criteria, const std::vector<TestResult>& results);
 // The criteria to abort by that this test breaks so far.
 std::vector<CriterionResult> evaluate_live(const Criteria& criteria, const std::string& test, const std::vector<Metric>& metrics,

@@ -46,6 +46,35 @@ TEST_F(FlowTest, InOrderTheNextMessageShowsThatOneThatWasGivenBackIsGone) {
     EXPECT_FALSE(flow_.done(5, 50)) << "it was not acknowledged: if it comes after all, it is handled";
 }
 
+// max_ack_pending was larger before: the server sends what was given back before anything new, but not in order.
+TEST_F(FlowTest, InOrderSeveralThatWereOpenBeforeHoldTheFloorUntilAllAreSettled) {
+    flow_.one_at_a_time();
+    flow_.begin(4, 9, 3);  // 5, 7, 9
+    flow_.arrived(5, 1);
+    flow_.settled(5, 1, false);
+    for (const std::uint64_t s : {7U, 9U}) {
+        flow_.arrived(s, 1);
+        flow_.settled(s, 1, true);
+        EXPECT_EQ(flow_.floor(), 4U);
+    }
+    flow_.arrived(5, 1);
+    flow_.settled(5, 1, true);
+    EXPECT_EQ(flow_.floor(), 9U);
+}
+
+TEST_F(FlowTest, InOrderACopyThatIsGivenBackDoesNotLetGoOfTheOneThatIsHandled) {
+    flow_.one_at_a_time();
+    flow_.begin(4, 4, 0);
+    flow_.arrived(5, 1);
+    flow_.arrived(5, 1);
+    flow_.settled(5, 1, false);
+    flow_.arrived(6, 1);
+    EXPECT_EQ(flow_.floor(), 4U);
+    flow_.settled(5, 1, true);
+    EXPECT_EQ(flow_.floor(), 5U);
+    EXPECT_TRUE(flow_.done(5));
+}
+
 TEST_F(FlowTest, InOrderAMessageThatIsHandledIsNotPassed) {
     flow_.one_at_a_time();
     flow_.begin(4, 4, 0);

@@ -245,6 +245,11 @@ TEST_F(CriteriaFile, ACriterionOfOneTestThatPassesWithoutItsMetricIsBroken) {
     ASSERT_TRUE(results.has_value());
     EXPECT_EQ(results->front().state, CriterionState::broken);
     EXPECT_NE(results->front().note.find("none of the 1 tests"), std::string::npos);
+    TestResult sanitized = result;
+    sanitized.fingerprint.set("sanitizer", "address");
+    results = evaluate(*criteria, {sanitized});
+    ASSERT_TRUE(results.has_value());
+    EXPECT_EQ(results->front().state, CriterionState::not_evaluated);
     result.status = TestStatus::failed;  // it says itself what is wrong
     results = evaluate(*criteria, {result});
     ASSERT_TRUE(results.has_value());
