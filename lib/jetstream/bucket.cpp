@@ -11,7 +11,8 @@ namespace {
 
 constexpr Duration kPauseMax = std::chrono::milliseconds(500);
 constexpr Duration kRequestTimeoutMax = std::chrono::seconds(5);
-constexpr int kNoRespondersMax = 4;  // a server that is starting may not have JetStream up yet
+// A server that is starting may not have JetStream up yet, nor the way to a server that has it.
+constexpr Duration kNoRespondersFor = std::chrono::seconds(3);
 
 constexpr int kOverlapsMax = 4;  // as often in a row it is not a race but somebody else's stream
 
@@ -139,7 +140,13 @@ void EnsureBucket::accept(const Message& answer) {
 }
 
 void EnsureBucket::retry(Error why) {
-    if (is_no_responders(why) && ++no_responders_ >= kNoRespondersMax) why = {Errc::unsupported_server, kEnableJetStream};
+    if (!is_no_responders(why)) {
+        no_responders_since_.reset();
+    } else if (!no_responders_since_) {
+        no_responders_since_ = Clock::now();
+    } else if (Clock::now() - *no_responders_since_ >= kNoRespondersFor) {
+        why = {Errc::unsupported_server, kEnableJetStream};
+    }
     const bool passes = why.code == Errc::not_ready || why.code == Errc::timeout || why.code == Errc::link_down ||
                         (why.code == Errc::bucket_mismatch);  // only from a lost race, see on_created
     if (!passes || Clock::now() + pause_ >= deadline_) return finish(tl::unexpected<Error>(std::move(why)));

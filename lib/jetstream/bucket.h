@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/steady_timer.hpp>
@@ -46,7 +47,7 @@ private:
     boost::asio::steady_timer timer_;
     Duration request_timeout_ = std::chrono::milliseconds(500);
     Duration pause_ = std::chrono::milliseconds(50);
-    int no_responders_ = 0;
+    std::optional<Clock::time_point> no_responders_since_;
     int overlaps_ = 0;
     bool version_checked_ = false;
     bool created_ = false;

@@ -12,13 +12,14 @@ namespace {
 
 constexpr Duration kAnswerTimeout = std::chrono::seconds(2);
 constexpr Duration kRetryPause = std::chrono::milliseconds(500);
+constexpr Duration kPatience = std::chrono::seconds(30);  // the server removes it by itself long before (watch.cpp)
 
 }  // namespace
 
 Reaper::Reaper(std::shared_ptr<Link> link) : link_(std::move(link)), retry_(link_->io()), limit_(link_->io()) {}
 
 void Reaper::retire(const std::string& stream, const std::string& consumer) {
-    if (!retired_.emplace(consumer, Retired{stream, false}).second) return;
+    if (!retired_.emplace(consumer, Retired{stream, Clock::now() + kPatience}).second) return;
     ask(consumer);
 }
 
@@ -42,6 +43,7 @@ void Reaper::answered(const std::string& consumer, const Result<Message>& answer
     } else if (answer.error().code == Errc::stopping || (finishing_ && answer.error().code == Errc::link_down)) {
         return gone(consumer);
     }
+    if (Clock::now() >= found->second.give_up_at) return gone(consumer);
     schedule();
 }
 

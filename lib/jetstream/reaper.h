@@ -2,7 +2,8 @@
 //
 // Role      A consumer nobody listens to goes by itself after its inactive threshold; a deleted one goes now, and a long-lived
 //           client that re-creates its watches leaves nothing behind meanwhile.
-// Model     retire() asks for deletion, again and again while there is no answer, until the server says done or not found.
+// Model     retire() asks for deletion, again and again while there is no answer, until the server says done or not found, or
+//           for half a minute: a server that can neither make nor delete consumers must not be asked ever more.
 // Threads   The io thread.
 #pragma once
 
@@ -28,6 +29,7 @@ public:
 private:
     struct Retired {
         std::string stream;
+        Clock::time_point give_up_at;
         bool asked = false;
     };
     void ask(const std::string& consumer);

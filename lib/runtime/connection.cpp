@@ -154,7 +154,7 @@ void set_link(natsOptions* o, const ConnectOptions& options, CallbackState* stat
     setup.step("name", natsOptions_SetName(o, options.name.c_str()));
     setup.step("connect_timeout", natsOptions_SetTimeout(o, ms(options.connect_timeout)));
     setup.step("ping_interval", natsOptions_SetPingInterval(o, ms(options.ping_interval)));
-    setup.step("pings out", natsOptions_SetMaxPingsOut(o, 3));
+    setup.step("pings out", natsOptions_SetMaxPingsOut(o, 2));  // the third without an answer
     setup.step("reconnect", natsOptions_SetAllowReconnect(o, true));
     setup.step("reconnect", natsOptions_SetMaxReconnect(o, -1));
     setup.step("reconnect_wait", natsOptions_SetCustomReconnectDelay(o, reconnect_delay_ms, state));
@@ -235,7 +235,7 @@ Result<std::unique_ptr<Connection>> Connection::borrow(natsConnection* connectio
     return std::unique_ptr<Connection>(new Connection(std::move(impl)));
 }
 
-Connection::~Connection() {
+void Connection::close() {
     if (borrowed() || impl_->connection == nullptr) return;
     CallbackState& state = *impl_->state;
     {
@@ -243,18 +243,26 @@ Connection::~Connection() {
         state.closing = true;
     }
     natsConnection_Close(impl_->connection);
+    std::unique_lock lock(state.mutex);
+    state.ended.wait_for(lock, std::chrono::seconds(5), [&] { return state.closed; });
+}
+
+Connection::~Connection() {
+    if (borrowed() || impl_->connection == nullptr) return;
+    close();
+    natsConnection_Destroy(impl_->connection);
     bool ended = false;
     {
-        std::unique_lock lock(state.mutex);
-        ended = state.ended.wait_for(lock, std::chrono::seconds(5), [&] { return state.closed; });
+        const std::lock_guard lock(impl_->state->mutex);
+        ended = impl_->state->closed;
     }
-    natsConnection_Destroy(impl_->connection);
     if (!ended) static_cast<void>(impl_->state.release());
 }
 
 natsConnection* Connection::get() const { return impl_->connection; }
 bool Connection::borrowed() const { return impl_->state == nullptr; }
 bool Connection::connected() const { return natsConnection_Status(impl_->connection) == NATS_CONN_STATUS_CONNECTED; }
+bool Connection::closed() const { return natsConnection_IsClosed(impl_->connection); }
 
 std::string Connection::url() const {
     char url[1024];

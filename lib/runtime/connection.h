@@ -24,7 +24,7 @@ class Connection {
 public:
     struct Link {
         bool up = false;
-        bool for_good = false;  // nats.c gave up (refused twice by the server)
+        bool for_good = false;  // nats.c gave up: refused twice by one server, or by an error that it does not know
         std::string detail;
     };
     using OnLink = std::function<void(Link)>;
@@ -36,6 +36,8 @@ public:
     __natsConnection* get() const;
     bool borrowed() const;
     bool connected() const;
+    bool closed() const;      // for good
+    void close();             // of a connection of our own: no callback runs any more when it returns
     std::string url() const;  // of the server it talks to, credentials included; empty: none
 
 private:

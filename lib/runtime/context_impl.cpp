@@ -155,6 +155,11 @@ ContextImpl::~ContextImpl() {
             log_->write(LogLevel::warning, "the JetStream client did not stop in time");
     }
     io_.stop();
+    // A client that did not stop in time is still listening; and nats.c must deliver nothing any more when subscriptions go.
+    if (client_) {
+        if (const auto link = jetstream::link_of(*client_)) link->close();
+    }
+    if (connection_) connection_->close();
     client_.reset();
     watchdog_.reset();
     link_poll_.reset();
@@ -238,7 +243,9 @@ void ContextImpl::link_changed(const Connection::Link& link) {
 
 void ContextImpl::poll_link() {
     const bool up = connection_->connected();
-    if (up != link_up_) link_changed({up, false, up ? "" : "the borrowed connection is down"});
+    const bool closed = !up && connection_->closed() && !std::exchange(closed_, true);
+    if (closed) link_changed({false, true, "its owner closed it, or the server refused it"});
+    else if (up != link_up_) link_changed({up, false, up ? "" : "the borrowed connection is down"});
     link_poll_->set(now() + kLinkPoll);
 }
 

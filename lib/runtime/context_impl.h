@@ -91,6 +91,7 @@ private:
     core::Instant now_;
     core::Effects scratch_;
     bool link_up_ = true;
+    bool closed_ = false;  // the borrowed connection, for good
     std::shared_ptr<Observer> observer_;
 };
 

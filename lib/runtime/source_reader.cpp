@@ -10,17 +10,21 @@ namespace parti::runtime {
 
 namespace {
 
+// Sorted and unique, as all that rests on the set assumes; an error names a partition that occurs twice.
+PartitionNews in_order(const PartitionNews& news) {
+    if (!news || *news == nullptr) return news;
+    const PartitionSet& set = **news;
+    if (std::adjacent_find(set.begin(), set.end(), [](const Partition& a, const Partition& b) { return !(a < b); }) == set.end())
+        return news;
+    return make_partition_set(set);
+}
+
 // User code: may throw, may return nothing, may return what is not sorted.
 PartitionNews list_of(Source& source, bool refresh) {
     try {
         PartitionNews loaded = refresh ? source.refresh() : source.list();
-        if (!loaded) return loaded;
-        if (*loaded == nullptr) return fail(Errc::invalid_argument, "the source returned no list (null)");
-        const PartitionSet& set = **loaded;
-        if (std::adjacent_find(set.begin(), set.end(), [](const Partition& a, const Partition& b) { return !(a < b); }) ==
-            set.end())
-            return loaded;
-        return make_partition_set(set);
+        if (loaded && *loaded == nullptr) return fail(Errc::invalid_argument, "the source returned no list (null)");
+        return in_order(loaded);
     } catch (const std::exception& error) {
         return fail(Errc::callback_failed, std::string("the source threw: ") + error.what());
     } catch (...) {
@@ -78,9 +82,11 @@ void SourceReader::call() {
         if (listen) {
             std::shared_ptr<void> handle;
             try {
-                handle = source->listen([weak, poster, told](const PartitionNews& news) {
+                handle = source->listen([weak, poster, told](const PartitionNews& given) {
+                    if (given && *given == nullptr) return;  // nothing was told
+                    PartitionNews news = in_order(given);
                     if (news) told->fetch_add(1);
-                    post_to(poster, weak, [news](SourceReader& self) { self.told(news); });
+                    post_to(poster, weak, [news = std::move(news)](SourceReader& self) { self.told(news); });
                 });
             } catch (...) {
                 handle = nullptr;  // a source that cannot tell; list() reports what is wrong with it
@@ -106,7 +112,6 @@ void SourceReader::answered(const PartitionNews& news, std::uint64_t told_before
 }
 
 void SourceReader::told(const PartitionNews& news) {
-    if (news && *news == nullptr) return;
     const auto self = shared_from_this();
     const Users users = users_;
     tell(users, news, false);

@@ -143,9 +143,17 @@ void WorkerShell::timer_fired() {
 }
 
 void WorkerShell::link_changed(const Connection::Link& link) {
-    if (link.for_good) tell_error(Error{Errc::link_down, "the connection to NATS is closed for good: " + link.detail});
+    if (link.for_good) {
+        Error error{Errc::link_down, "the connection to NATS is closed for good: " + link.detail + "; the worker ends"};
+        {
+            const std::lock_guard lock(view_mutex_);
+            if (!view_.fatal) view_.fatal = error;
+        }
+        tell_error(std::move(error));
+    }
     submit_tasks();
     feed(core::LinkChanged{link.up});
+    if (link.for_good) request_stop();  // nobody could renew its lease any more
 }
 
 void WorkerShell::on(core::Put& put) { group_->hub().put(*member_, put); }

@@ -247,6 +247,38 @@ TEST_F(BadInput, ASourceThatRecoversIsEnough) {
     EXPECT_TRUE(reported(Errc::not_ready));
 }
 
+// Its list is fine; what it tells later is in no order, or names a partition twice, which two workers would own.
+TEST_F(BadInput, ASetThatASourceTellsIsCheckedLikeOneThatItLists) {
+    class Teller final : public Source {
+    public:
+        Result<std::shared_ptr<const PartitionSet>> list() override { return set({"p.1", "p.2"}); }
+        std::shared_ptr<void> listen(Listener listener) override {
+            listener_ = std::move(listener);
+            return std::make_shared<int>(0);
+        }
+        void tell(const std::vector<std::string>& ids) { listener_(set(ids)); }
+
+    private:
+        static std::shared_ptr<const PartitionSet> set(const std::vector<std::string>& ids) {
+            PartitionSet out;
+            for (const std::string& id : ids) out.push_back(*Partition::from_id(id));
+            return std::make_shared<const PartitionSet>(std::move(out));
+        }
+        Listener listener_;
+    };
+    const auto teller = std::make_shared<Teller>();
+    Context context = connect();
+    Worker a = worker(context, teller);
+    a.start();
+    ASSERT_TRUE(eventually([&] { return covered({&a}, 2); })) << notes_.text();
+    teller->tell({"p.3", "p.1", "p.2"});
+    EXPECT_TRUE(eventually([&] { return covered({&a}, 3); })) << notes_.text();
+    teller->tell({"p.1", "p.1", "p.4"});
+    EXPECT_TRUE(eventually([&] { return notes_.has_line("p.1"); })) << notes_.text();
+    teller->tell({"p.1"});
+    EXPECT_TRUE(eventually([&] { return covered({&a}, 1); })) << notes_.text();
+}
+
 TEST_F(BadInput, AServerThatStaysAwayEndsTheStart) {
     Config c = config();
     c.timing.startup_timeout = 500ms;

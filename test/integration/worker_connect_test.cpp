@@ -194,6 +194,25 @@ TEST_F(WorkerConnect, AConnectionOfTheUsers) {
     EXPECT_EQ(none.error().code, Errc::invalid_config);
 }
 
+TEST_F(WorkerConnect, AConnectionThatIsClosedForGoodEndsItsWorkersWithTheReason) {
+    auto mine = RawNats::connect(server_->url());
+    ASSERT_TRUE(mine) << mine.error();
+    ConnectOptions with;
+    with.log = notes_.sink();
+    auto context = use_connection(mine->get(), with);
+    ASSERT_TRUE(context) << context.error().message();
+    Worker w = worker(*context, source(3));
+    w.start();
+    ASSERT_TRUE(eventually([&] { return covered({&w}, 3); }));
+    natsConnection_Close(mine->get());
+    ASSERT_TRUE(w.wait_for(State::stopped, 10s)) << notes_.text();
+    const auto again = w.wait_for(State::stable, 10s);
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code, Errc::link_down);
+    EXPECT_NE(again.error().detail.find("closed for good"), std::string::npos) << again.error().detail;
+    EXPECT_TRUE(w.assignment().empty());
+}
+
 TEST_F(WorkerConnect, TellsTheServersVersion) {
     Context context = connect();
     EXPECT_EQ(context.server_version(), server_->version());

@@ -14,7 +14,7 @@
 //           the stream's order over retries and handoffs (P-10); with more, a message that comes again comes after later ones.
 // Promise   P-9: at least once; only messages delivered and not yet acknowledged come again. The handler is not called when the
 //           token is invalid, and then nothing is sent but the ack of a handler that returned success.
-// Errors    start() says what is missing and what to do about it. Later ones go to the worker's on_error, and are counted.
+// Errors    start() says what is missing and what to do; it asks the source, on a callback thread. Later ones: on_error.
 // Threads   All functions from any thread. The handler runs on the Context's callback threads (ConnectOptions::callback_threads),
 //           in parallel for different partitions up to `concurrency`; a slow one holds up the worker's own callbacks when there
 //           is only one.

@@ -3,7 +3,7 @@
 // Role      Make one per process (or per NATS account), give it to every Worker. Threads do not grow with the number of workers.
 // Threads   Handles are cheap to copy; all functions from any thread.
 // Lifetime  The last handle (a Worker holds one) closes the connection and joins the threads; not from inside a callback.
-// Cost      One nats.c connection, the threads listed in docs/ARCHITECTURE.md, "Threads".
+// Cost      One nats.c connection, the threads of docs/ARCHITECTURE.md. (*) Refused twice by one server: workers end, link_down.
 #pragma once
 
 #include <memory>
@@ -31,7 +31,7 @@ struct ConnectOptions {
     bool tls_skip_verify = false;  // for tests only
     Duration connect_timeout = std::chrono::seconds(2);
     Duration ping_interval = std::chrono::seconds(2);  // lost links are noticed after three of these; keep it within ttl / 3
-    Duration reconnect_wait = std::chrono::milliseconds(100);  // doubled with jitter; reconnects for ever
+    Duration reconnect_wait = std::chrono::milliseconds(100);  // doubled with jitter, up to 2 s; for ever (*)
     std::uint32_t callback_threads = 1;                        // 1..64
     LogSink log{};                                             // absent = silent
 
