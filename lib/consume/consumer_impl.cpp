@@ -122,7 +122,7 @@ void ConsumerImpl::open_feed(std::uint64_t grant, Unit& unit) {
     handlers.on_trouble = [weak = weak_from_this()](Error error) {
         if (const auto self = weak.lock()) self->worker_->shell->report(std::move(error));
     };
-    handlers.on_flowing = [weak = weak_from_this(), grant](std::uint64_t pending) {
+    handlers.on_pending = [weak = weak_from_this(), grant](std::uint64_t pending) {
         const auto self = weak.lock();
         if (!self) return;
         if (const auto at = self->units_.find(grant); at != self->units_.end()) at->second.lane->set_pending(pending);

@@ -82,7 +82,7 @@ void counters(Text& text) {
 }
 
 void gauges(Text& text) {
-    text.gauge("parti_consumer_lag", "Messages in the stream not yet delivered, as the last deliveries said.",
+    text.gauge("parti_consumer_lag", "Messages not yet delivered, as the last deliveries said, or the server in a stall.",
                of(&ConsumerStats::lag));
     text.gauge("parti_consumer_in_flight", "Messages delivered and not settled.",
                [](const Sample& s) { return s.stats.in_flight; });

@@ -50,6 +50,7 @@ void ConsumerImpl::make_worker_feed() {
     handlers.on_trouble = [weak](Error error) {
         if (const auto self = weak.lock()) self->worker_->shell->report(std::move(error));
     };
+    handlers.on_pending = [this](std::uint64_t pending) { worker_pending_ = pending; };
     worker_feed_ =
         std::make_shared<WorkerFeed>(link_, worker_->context->client(), shop_, worker_->shell->config().group, stream_created_,
                                      worker_->shell->config().timing.drain_timeout / 2, worker_flow_, std::move(handlers));

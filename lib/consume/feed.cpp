@@ -23,6 +23,7 @@ constexpr Duration kTakeOneExpires = std::chrono::milliseconds(250);
 // one durable's moments of creation, as said before and after a restart
 constexpr Duration kSameCreated = std::chrono::milliseconds(50);
 constexpr Duration kFloorPause = std::chrono::seconds(1);
+constexpr Duration kStallMin = std::chrono::seconds(1);
 constexpr Duration kLead = std::chrono::milliseconds(20);
 constexpr std::uint32_t kLeftMin = 8;         // an eighth of the room
 constexpr std::uint32_t kOrderedBatch = 256;  // of a pull when max_ack_pending is what bounds: saves requests
@@ -168,7 +169,7 @@ void Feed::flow_from(const jetstream::DurableState& state) {
     trouble_.clear();
     pause_ = kPauseMin;
     phase_ = Phase::flowing;
-    if (handlers_.on_flowing) handlers_.on_flowing(state.pending);  // first: deliveries know better
+    if (handlers_.on_pending) handlers_.on_pending(state.pending);  // first: deliveries know better
     if (phase_ == Phase::flowing) open_pull();
 }
 
@@ -280,13 +281,28 @@ void Feed::check(core::Instant now) {
         return look();
     }
     if (wants_ || pull_->outstanding() == 0 || pull_->fading(jetstream::Clock::now())) refill();
-    if (!flow_->held_up() || now < look_at_floor_) return;
-    look_at_floor_ = now + kFloorPause;
-    look_once([weak = weak_from_this(), generation = generation_](const std::optional<jetstream::DurableState>& state) {
+    const bool stall = stalls(now);
+    const bool held_up = flow_->held_up();
+    if (now < next_look_ || !(held_up || stall)) return;
+    next_look_ = now + (held_up ? kFloorPause : stall_pause());
+    look_once([weak = weak_from_this(), generation = generation_, held_up](const std::optional<jetstream::DurableState>& state) {
         const auto self = weak.lock();
-        if (self && state && self->generation_ == generation && self->phase_ == Phase::flowing)
-            self->flow_->passed(state->ack_floor);
+        if (!self || !state || self->generation_ != generation || self->phase_ != Phase::flowing) return;
+        if (held_up) self->flow_->passed(state->ack_floor);
+        if (self->handlers_.on_pending && self->flow_->as_new(state->delivered)) self->handlers_.on_pending(state->pending);
     });
+}
+
+Duration Feed::stall_pause() const { return std::max<Duration>(kStallMin, spec_.ack_wait / 3); }
+
+// While a handler takes long, what the stream gets is not delivered: only the server knows how much it is.
+bool Feed::stalls(core::Instant now) {
+    const std::uint64_t settled = flow_->settled_count();
+    if (settled != stalls_at_ || flow_->load().messages == 0) {
+        stalls_at_ = settled;
+        stalls_since_ = now;
+    }
+    return now - stalls_since_ >= stall_pause();
 }
 
 void Feed::fail_with(const ApiError& error, std::string_view subject) { back_off(jetstream::to_error(error, subject)); }

@@ -10,7 +10,8 @@
 //           overwritten, except max_ack_pending, ack_wait and max_deliver, which are updated.
 // Threads   The io thread, but for take_direct. Handlers may end the feed.
 // Lifetime  After end() or close() nothing is delivered. Shared: pending answers hold it weakly.
-// Cost      One subscription; a pull request for half of the room or more.
+// Cost      One subscription; a pull request for half of the room or more; a look at the durable every ack_wait / 3 while
+//           nothing of what is in flight is settled.
 // Source    P-9; PROTOCOL.md, "Consuming".
 #pragma once
 
@@ -35,7 +36,7 @@ public:
     struct Handlers {
         std::function<void(jetstream::Message)> on_message;
         std::function<void(Error)> on_trouble;                    // once per trouble
-        std::function<void(std::uint64_t pending)> on_flowing{};  // messages not yet delivered
+        std::function<void(std::uint64_t pending)> on_pending{};  // messages not yet delivered, by the server's word
         std::function<bool(jetstream::Message&)> take_direct{};   // as jetstream::Pull's; may outlive the feed
         // a filter is somebody else's (10099, 10100); absent: tried again
         std::function<void(const jetstream::ApiError&)> on_refused{};
@@ -84,6 +85,8 @@ private:
     std::optional<Error> contradiction(const jetstream::DurableState& state) const;
     void on_status(jetstream::PullStatus status, const std::string& text);
     void open_pull();
+    bool stalls(core::Instant now);
+    Duration stall_pause() const;
     std::uint32_t worth_asking_for(std::uint32_t cap);
     void back_off(const Error& why);
     void fail_with(const jetstream::ApiError& error, std::string_view subject);
@@ -107,7 +110,9 @@ private:
     std::uint32_t worth_ = 0;       // messages; a smaller request waits while another one is open
     std::uint64_t settled_at_ = 0;  // of the flow, at asked_at_
     core::Instant asked_at_;
-    core::Instant look_at_floor_{};
+    core::Instant next_look_{};
+    std::uint64_t stalls_at_ = 0;  // of the flow's settled_count()
+    core::Instant stalls_since_{};
     bool unlimited_next_ = false;  // the next message is larger than what was asked for
     std::optional<core::Instant> again_;
     Duration pause_;

@@ -140,6 +140,11 @@ void Flow::passed(std::uint64_t ack_floor) {
     drop_to(ack_floor);
 }
 
+bool Flow::as_new(std::uint64_t delivered) const {
+    const std::lock_guard lock(mutex_);
+    return delivered >= highest_;
+}
+
 void Flow::remember(const Stored& message) {
     if (recent_.size() < recent_max()) {
         recent_.push_back(message);

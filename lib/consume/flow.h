@@ -58,7 +58,9 @@ public:
     std::uint64_t settled_to() const;
     // So many are settled behind one that was given back that the server's floor is worth a look.
     bool held_up() const;
-    void passed(std::uint64_t ack_floor);        // the server's, of the same durable
+    void passed(std::uint64_t ack_floor);  // the server's, of the same durable
+    // What a server says that has delivered up to there is no older than the last delivery that we know of.
+    bool as_new(std::uint64_t delivered) const;
     void remember_acks() { remembers_ = true; }  // before anything else
     void acked(const char* reply);               // sent
     std::string last_ack() const;                // its reply subject; empty: none

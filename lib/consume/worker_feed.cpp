@@ -127,6 +127,7 @@ void WorkerFeed::create() {
     Feed::Handlers handlers;
     handlers.on_message = handlers_.on_message;
     handlers.on_trouble = handlers_.on_trouble;
+    handlers.on_pending = handlers_.on_pending;
     handlers.on_refused = [weak = weak_from_this()](const ApiError& error) {
         if (const auto self = weak.lock()) self->refused(error);
     };

@@ -37,6 +37,7 @@ public:
         std::function<void()> gone;              // no durable of ours holds anything back: release what is lost
         std::function<void(jetstream::Message)> on_message;
         std::function<void(Error)> on_trouble;
+        std::function<void(std::uint64_t pending)> on_pending;  // messages not yet delivered, by the server's word
     };
     WorkerFeed(std::shared_ptr<jetstream::Link> link, jetstream::Client& client, std::shared_ptr<const Shop> shop,
                std::string group, std::string stream_created, Duration patience, std::shared_ptr<Flow> flow, Handlers handlers);

@@ -65,6 +65,31 @@ TEST_F(ConsumePerWorker, AGainedPartitionBringsItsBacklogAndAHandoffRepeatsNothi
     EXPECT_TRUE(eventually([&] { return durables().empty(); }));
 }
 
+TEST_F(ConsumePerWorker, InAStallTheServerSaysWhatIsNotDelivered) {
+    publish(ids(2), 10);
+    Context context = connect(3);
+    Hold hold;
+    ConsumerConfig config = per_worker();
+    config.ack_wait = 3s;
+    auto a = member(
+        context, source(2),
+        [&](Message& m) -> Result<void> {
+            hold.wait();
+            seen_.add(m);
+            return {};
+        },
+        config);
+    const auto known = [&] {
+        const ConsumerStats stats = a->consumer->stats();
+        return stats.lag + stats.in_flight;
+    };
+    ASSERT_TRUE(eventually([&] { return hold.inside() > 0 && known() == 20; })) << known() << notes_.text();
+    publish(ids(2), 5);
+    EXPECT_TRUE(eventually([&] { return known() == 30; })) << known();
+    hold.open();
+    ASSERT_TRUE(eventually([&] { return seen_.total() == 30 && known() == 0; })) << known() << notes_.text();
+}
+
 TEST_F(ConsumePerWorker, AStopWhileItLooksForLeftoversWaitsForNothing) {
     Context context = connect();
     Worker a = worker(context, source(12));

@@ -227,6 +227,17 @@ TEST_F(FlowTest, OfAPipelinedDurableOnlyWhatWasSeenIsKnownAfterwards) {
     for (const std::uint64_t s : {11U, 13U, 14U}) EXPECT_FALSE(flow_.done(s, s)) << s;
 }
 
+TEST_F(FlowTest, TheServersWordIsAsNewAsTheLastDelivery) {
+    flow_.begin(4, 6, 2);
+    EXPECT_TRUE(flow_.as_new(6));
+    flow_.arrived(9, 1);
+    EXPECT_FALSE(flow_.as_new(8)) << "asked before 9 was delivered: what is pending there counts 9 as well";
+    EXPECT_TRUE(flow_.as_new(9));
+    flow_.settled(9, 1, true);
+    EXPECT_FALSE(flow_.as_new(8));
+    EXPECT_TRUE(flow_.as_new(10)) << "a delivery that is on its way";
+}
+
 TEST_F(FlowTest, WakesWhenHalfTheRoomIsFreeOrWhenItStarves) {
     flow_.set_limits({8, 0});
     for (std::uint64_t s = 1; s <= 8; ++s) flow_.arrived(s, 1);

@@ -133,7 +133,7 @@ struct ConsumerStats {
     std::uint64_t recreations = 0;  // durables that had vanished, and were made again
     std::uint64_t pulls_lost = 0;   // pulls made again: missed heartbeats, leadership, reconnects
     std::uint64_t acks_lost = 0;    // could not be sent: those messages come again
-    std::uint64_t lag = 0;          // messages in the stream not yet delivered, as the last delivery of each partition said
+    std::uint64_t lag = 0;          // not yet delivered: the last delivery's word, in a stall the server's every ack_wait / 3
     std::uint32_t in_flight = 0;    // delivered and not settled
     Duration oldest_in_flight{};
     std::uint32_t partitions = 0;  // owned
