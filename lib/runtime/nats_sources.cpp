@@ -173,7 +173,7 @@ private:
                 changed_.notify_all();
             }
             log_->print(LogLevel::debug, "source: {} names {} partitions", plan_.what, (*made)->size());
-            listeners_.tell(*made);
+            tell_all(*made);
         }
         if (!set_.take_problem_changed()) return;
         auto problem = set_.problem();
@@ -214,7 +214,12 @@ private:
 
     void tell(const Error& error) {
         log_->print(LogLevel::error, "source: {}", error.message());
-        listeners_.tell(tl::unexpected(error));
+        tell_all(tl::unexpected(error));
+    }
+
+    void tell_all(const Result<Snapshot>& news) {
+        if (const auto told = listeners_.tell(news); !told)
+            log_->print(LogLevel::error, "source: {}: {}", plan_.what, told.error().detail);
     }
 
     Snapshot present() const {

@@ -36,8 +36,7 @@ public:
             const std::lock_guard lock(mutex_);
             present_ = *made;
         }
-        listeners_.tell(*made);
-        return {};
+        return listeners_.tell(*made);
     }
 
 private:

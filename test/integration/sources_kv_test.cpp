@@ -57,6 +57,21 @@ TEST_F(SourcesKv, EachKindOfChangeReachesTheWorkersWithoutARefresh) {
     ASSERT_TRUE(w->worker->stop());
 }
 
+TEST_F(SourcesKv, AListenerThatThrowsIsLoggedAndHoldsNobodyUp) {
+    put("a");
+    Context context = connect();
+    const auto list = source(context);
+    const auto thrower = list->listen([](const auto&) { throw std::runtime_error("no room"); });
+    const Told told(*list);
+    const auto w = owner(context, list);
+    ASSERT_TRUE(eventually([&] { return own({w.get()}, {"a"}); }));
+    put("b");
+    EXPECT_TRUE(eventually([&] { return own({w.get()}, {"a", "b"}); }));
+    EXPECT_EQ(told.last(), (Weights{{"a", 1}, {"b", 1}}));
+    EXPECT_TRUE(notes_.has_line("bucket 'b': a listener of the source threw: no room")) << notes_.text();
+    ASSERT_TRUE(w->worker->stop());
+}
+
 TEST_F(SourcesKv, FilterAndTemplateChooseWhatCounts) {
     put("tenant.eu.1.conf");
     put("tenant.eu.1.state", "9");

@@ -49,6 +49,20 @@ TEST(StaticSource, TellsEveryListenerOfAnUpdateUntilItsHandleGoes) {
     EXPECT_EQ(ids(**source->list()), Ids{"c"});
 }
 
+TEST(StaticSource, SaysWhatAListenerThrewAndTellsTheOthers) {
+    const auto source = *StaticSource::make(partitions({"a"}));
+    std::vector<Ids> heard;
+    const auto one = source->listen([](const auto&) { throw std::runtime_error("no room"); });
+    const auto two = source->listen([&](const auto& set) { heard.push_back(ids(**set)); });
+    const auto updated = source->update(partitions({"b"}));
+    ASSERT_FALSE(updated);
+    EXPECT_EQ(updated.error().code, Errc::callback_failed);
+    EXPECT_NE(updated.error().detail.find("a listener of the source threw: no room"), std::string::npos)
+        << updated.error().detail;
+    EXPECT_EQ(heard, (std::vector<Ids>{{"b"}}));
+    EXPECT_EQ(ids(**source->list()), Ids{"b"}) << "the set is the new one";
+}
+
 TEST(StaticSource, KeepsItsListWhenAnUpdateIsRefused) {
     const auto source = *StaticSource::make(partitions({"a"}));
     int told = 0;

@@ -17,7 +17,7 @@
 //           named with the rule; the bucket or stream is gone (not_found), until it is back; more than keys_max keys (overloaded:
 //           nothing further is read until refresh_partitions()).
 // Threads   Called from any thread but parti's io thread; blocks for at most `wait`. Listeners are called on the io thread: they
-//           must not block.
+//           must not block; what one throws is logged.
 // Lifetime  A source holds its context open. The consumer on the server goes when the last handle of the source does; make one
 //           source per process and share it between the workers.
 // Cost      One ordered consumer (a heartbeat message every 0.5 s at rest), no thread. About 250 bytes and three copies of the

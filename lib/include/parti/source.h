@@ -33,15 +33,15 @@ public:
     // As list(), for Worker::refresh_partitions(): a source that keeps what it knows looks anew. It may answer with what it has
     // and tell its listeners when it knows better.
     virtual Result<std::shared_ptr<const PartitionSet>> refresh() { return list(); }
-    // The listener is called (from any thread) after each change until the returned handle is destroyed. Sources that cannot tell
-    // return nullptr.
+    // The listener is called (from any thread) after each change until the returned handle is destroyed, which it must not do
+    // itself. Sources that cannot tell return nullptr; those of parti catch and report what a listener throws.
     virtual std::shared_ptr<void> listen(Listener listener) = 0;
 };
 
 // A fixed list that the owner may replace with update(); every worker that uses the source hears of it.
 class StaticSource : public Source {
 public:
-    // Errors: invalid_argument naming a partition that occurs twice, or the limit.
+    // Errors: invalid_argument naming what occurs twice, or the limit; callback_failed: updated, but a listener threw.
     static Result<std::shared_ptr<StaticSource>> make(std::vector<Partition> partitions);
     virtual Result<void> update(std::vector<Partition> partitions) = 0;
 };
