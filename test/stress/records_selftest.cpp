@@ -1,7 +1,8 @@
 // What the tests of the suite leave for the report beside their metrics: the findings from before the run, and the lines of the
-// slopes. Three tests of one run, in their order, in one process: two write results, the last one reads them, and the page that
-// is made of them.
+// slopes; and a run with another store and strategy. Tests of one run, in their order, in one process: the first ones write
+// results, the last ones read them, and the page that is made of them.
 #include <gmock/gmock.h>
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -15,6 +16,7 @@
 #include "testutil/preflight_record.h"
 #include "testutil/process.h"
 #include "testutil/run_folder.h"
+#include "testutil/server_monitor.h"
 
 namespace parti::stress {
 namespace {
@@ -90,6 +92,49 @@ TEST_F(TestRecords_Slope, OverLaunchesOfTheSameRun) {
     conclude("worker");
 }
 
+class TestRecords_Variant : public StressTest {
+protected:
+    static void SetUpTestSuite() { the_run(); }
+    static void vary(const char* store, const char* strategy) {
+        ::setenv("PARTI_STRESS_STORE", store, 1);
+        ::setenv("PARTI_STRESS_STRATEGY", strategy, 1);
+    }
+    static void TearDownTestSuite() {
+        ::unsetenv("PARTI_STRESS_STORE");
+        ::unsetenv("PARTI_STRESS_STRATEGY");
+    }
+};
+
+TEST_F(TestRecords_Variant, ReachesEveryFleet) {
+    vary("disk", "");
+    EXPECT_NONFATAL_FAILURE(new_fleet({.partitions = 1}), "storage 'disk' must be file or memory");
+    vary("memory", "no_such");
+    test::WorkerProcessOptions two;
+    two.workers = 2;
+    {
+        auto fleet = new_fleet({.partitions = 20});
+        ASSERT_TRUE(fleet);
+        const auto refused = fleet->add(two);
+        ASSERT_FALSE(refused);
+        EXPECT_THAT(refused.error(), testing::HasSubstr("no_such"));
+    }
+    vary("memory", "consistent_hash");
+    auto fleet = new_fleet({.partitions = 20, .config = R"({"storage": "file"})"});
+    ASSERT_TRUE(fleet);
+    const auto added = fleet->add(two);
+    ASSERT_TRUE(added) << added.error();
+    const auto started = fleet->process(*added).start_workers(0);
+    ASSERT_TRUE(started) << started.error();
+    const auto balance = fleet->wait_balanced(test::Milliseconds(20000), 2);
+    ASSERT_TRUE(balance) << balance.error();
+    const auto stats = test::read_server_stats(fleet->server().monitor_url());
+    ASSERT_TRUE(stats) << stats.error();
+    EXPECT_GT(stats->store_memory, 0U);
+    EXPECT_EQ(stats->store_file, 0U);
+    end_fleet(std::move(fleet));
+    record_count("threads", 9);
+}
+
 report::TestResult result_of(const char* test) {
     const auto result = report::read_result(the_run().folder / report::result_file_name(test));
     EXPECT_TRUE(result) << result.error().text;
@@ -111,6 +156,15 @@ TEST(RecordsOfARun, ItsFirstTestTellsWhatWasFoundBeforeIt) {
     EXPECT_THAT(texts_of(first), testing::ElementsAre("preflight: the machine is busy: x|", "odd|line one\nline two"));
     EXPECT_EQ(first.details.anomalies.front().time, "2026-01-02T03:04:05Z") << "when it was found, not when the test began";
     EXPECT_THAT(texts_of(second), testing::IsEmpty());
+}
+
+TEST(RecordsOfARun, AVariantIsNamedAndDoesNotGate) {
+    const report::TestResult varied = result_of("TestRecords_Variant");
+    EXPECT_EQ(varied.protocol.mode, "prod, store memory, strategy consistent_hash");
+    ASSERT_NE(varied.find("threads"), nullptr);
+    EXPECT_FALSE(varied.find("threads")->gate);
+    ASSERT_NE(result_of("TestRecords_First").find("threads"), nullptr);
+    EXPECT_TRUE(result_of("TestRecords_First").find("threads")->gate);
 }
 
 TEST(RecordsOfARun, TheSlopesLinesAreDrawn) {

@@ -155,8 +155,12 @@ bool ScenarioTest::begin(Live& live) {
     progress().workers(0, std::uint64_t{live.plan.processes} * live.plan.workers);
     live.fleet = new_fleet(options);
     if (!live.fleet) return false;
+    const std::string& store = live.fleet->options().storage;
     const auto made = api(live.fleet->server().url(), std::string("STREAM.CREATE.") + kStream,
-                          {{"name", kStream}, {"subjects", {"load.*"}}, {"storage", "file"}, {"retention", live.plan.retention}});
+                          {{"name", kStream},
+                           {"subjects", {"load.*"}},
+                           {"storage", store.empty() ? "file" : store},
+                           {"retention", live.plan.retention}});
     EXPECT_TRUE(made) << made.error();
     for (std::uint32_t i = 0; made && i < live.plan.processes; ++i) {
         if (!add_process(live)) return false;

@@ -53,6 +53,23 @@ std::string foreign_worker() {
     return program == "worker-host" ? std::string() : program;
 }
 
+std::string setting(const char* name) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? std::string() : value;
+}
+
+// What makes this run another one than the suite's: ", store memory, strategy rendezvous, worker minimal-worker". Its figures are
+// nobody's baseline.
+std::string variant() {
+    std::string text;
+    for (const auto& [word, value] : {std::pair{"store", setting("PARTI_STRESS_STORE")},
+                                      {"strategy", setting("PARTI_STRESS_STRATEGY")},
+                                      {"worker", foreign_worker()}}) {
+        if (!value.empty()) text += std::string(", ") + word + " " + value;
+    }
+    return text;
+}
+
 // Empty when it cannot be had; the result then says so by its absence.
 std::string sha256_of(const std::string& path) {
     test::ProcessOptions options;
@@ -190,8 +207,10 @@ void StressTest::print_budget(std::uint64_t launches, double seconds_each) {
     std::fflush(stdout);
 }
 
-std::unique_ptr<test::Fleet> StressTest::new_fleet(const test::FleetOptions& options) {
-    auto fleet = test::Fleet::start(options);
+std::unique_ptr<test::Fleet> StressTest::new_fleet(test::FleetOptions options) {
+    options.storage = setting("PARTI_STRESS_STORE");
+    options.strategy = setting("PARTI_STRESS_STRATEGY");
+    auto fleet = test::Fleet::start(std::move(options));
     if (!fleet) {
         ADD_FAILURE() << fleet.error();
         return nullptr;
@@ -366,11 +385,11 @@ void StressTest::write_results() {
     protocol.program = this_program();
     protocol.environment = report::suite_environment();
     writer_->set_cause(cause_);
-    const std::string foreign = foreign_worker();
-    if (!foreign.empty()) protocol.mode += ", worker " + foreign;
+    const std::string different = variant();
+    protocol.mode += different;
     writer_->set_protocol(std::move(protocol));
     for (Metric& metric : metrics_) {
-        metric.gate = metric.gate && foreign.empty();
+        metric.gate = metric.gate && different.empty();
         const double spread = report::coefficient_of_variation(metric.launches) * 100;
         const bool said = measures() || metric.kind == Kind::exact;
         std::printf("  %-28s %12s  CV %4.1f %%  n %zu%s\n", metric.name.c_str(),

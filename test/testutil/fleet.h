@@ -3,7 +3,7 @@
 // Role      What every stress test drives.
 // Model     Waits poll with a deadline; times are taken from the histories afterwards, never from the polling. "Balanced" means:
 //           every partition is owned exactly once over all processes, as many workers as expected are Stable, one worker leads,
-//           and the busiest worker owns at most ceil(mean) partitions, which the default strategy reaches.
+//           and the busiest worker owns at most ceil(mean) partitions, where the strategy promises that (evens_out()).
 //           A process that was killed stays in the list; its index stays valid.
 // Errors    Outcome; a wait that fails says what was still missing.
 // Threads   One thread at a time per object.
@@ -29,7 +29,9 @@ namespace parti::test {
 struct FleetOptions {
     std::string group = "stress";
     std::uint32_t partitions = 100;
-    std::string config{};  // JSON for every process; empty: the fast test timing as it is
+    std::string config{};    // JSON for every process; empty: the fast test timing as it is
+    std::string storage{};   // "file" or "memory", of the group's buckets, whatever the config says; empty: as it says
+    std::string strategy{};  // of processes that name none; empty: the default
     NatsServerOptions server{};
 };
 
@@ -63,6 +65,7 @@ public:
 
     NatsServer& server() { return server_; }
     const FleetOptions& options() const { return options_; }
+    bool evens_out() const;  // the strategy balances equal partitions to one
 
     // A connected process whose workers are not started yet; partitions, and the fleet's config unless it has one, are filled in.
     // The label must be new.

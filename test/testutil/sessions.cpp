@@ -84,8 +84,9 @@ std::string how(const TestResult& result) {
            result.protocol.mode;
 }
 
-// Somebody's own worker program (protocol.mode names it) is no part of this library's history.
-bool of_another_worker(const TestResult& result) { return result.protocol.mode.find(", worker ") != std::string::npos; }
+// Somebody's own worker program, another store or strategy (protocol.mode names them: "prod, store memory") is no part of the
+// history.
+bool of_a_variant(const TestResult& result) { return result.protocol.mode.find(", ") != std::string::npos; }
 
 bool is_better(const SessionMetric& metric, double change) { return (change < 0) == (metric.direction == Direction::lower); }
 
@@ -94,7 +95,7 @@ bool is_better(const SessionMetric& metric, double change) { return (change < 0)
 Outcome<Session> session_of(const std::vector<TestResult>& results) {
     Session session;
     for (const TestResult& result : results) {
-        if (result.status != TestStatus::passed || !why_not_measured(result.fingerprint).empty() || of_another_worker(result))
+        if (result.status != TestStatus::passed || !why_not_measured(result.fingerprint).empty() || of_a_variant(result))
             continue;
         const std::string machine = class_name(result.fingerprint);
         if (session.machine.empty()) {

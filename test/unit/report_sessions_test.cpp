@@ -167,10 +167,12 @@ TEST_F(SessionFile, WhatWasMeasuredInAnotherWayIsASeriesOfItsOwn) {
     EXPECT_TRUE(drifts(series).empty());
 }
 
-TEST(SessionOf, AnotherWorkerProgramIsNoPartOfTheHistory) {
+TEST(SessionOf, AnotherWorkerProgramStoreOrStrategyIsNoPartOfTheHistory) {
     TestResult foreign = usual_result();
-    foreign.protocol.mode = "prod, worker minimal-worker";
-    EXPECT_EQ(session_of({foreign}).error().code, ExitCode::setup);
+    for (const char* mode : {"prod, worker minimal-worker", "prod, store memory", "exact, strategy rendezvous"}) {
+        foreign.protocol.mode = mode;
+        EXPECT_EQ(session_of({foreign}).error().code, ExitCode::setup) << mode;
+    }
 }
 
 TEST_F(SessionFile, ARunIsAddedOnce) {
