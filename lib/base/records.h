@@ -28,6 +28,8 @@ struct WriteId {
 inline constexpr std::uint32_t kRecordMajorOldest = 1;
 inline constexpr std::uint32_t kRecordMajor = 1;
 
+inline constexpr std::uint64_t kSilenceMsMax = 2ULL * 24 * 3600 * 1000;  // ttl and margin are at most 24 h each
+
 struct LeaseRecord {
     WriteId id;
     Incarnation incarnation;
@@ -40,6 +42,7 @@ struct LeaseRecord {
     std::uint32_t capacity = 1;
     std::string zone;
     std::uint32_t speaks = kRecordMajor;  // the highest record major this worker reads and writes
+    std::uint64_t silence_ms = 0;         // the holder's ttl + margin: silent for so long, it is suspected; 0: not said
     friend bool operator==(const LeaseRecord&, const LeaseRecord&) = default;
 };
 

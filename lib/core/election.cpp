@@ -89,7 +89,9 @@ bool Election::leader_gone(Env& env, Session& session, Membership& membership) {
         missing_since_ = env.now;
     }
     const Duration patience = rank_delay(env, session);
-    if (env.due((lease != nullptr ? lease->first_seen : *missing_since_) + env.silence() + patience)) {
+    const bool its_own = lease != nullptr && lease->record && lease->record->session == leader.session;
+    const Duration silence = env.silence(its_own ? lease->record.get() : nullptr);
+    if (env.due((lease != nullptr ? lease->first_seen : *missing_since_) + silence + patience)) {
         wants_wide_ = true;
         if (env.view.wide()) (void)membership.suspect(env, session, leader.number, leader.incarnation, leader.session, patience);
     }

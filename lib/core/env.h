@@ -64,6 +64,15 @@ struct Env {
         if (PARTI_BROKEN(death_before_ttl)) return config.timing.ttl / 2;
         return config.timing.ttl + config.timing.margin;
     }
+    // Of another session: by its own word, since its tokens last and its renewals come by its own timing. Null: of one that
+    // cannot be asked, so as long as any session was ever allowed.
+    Duration silence(const LeaseRecord* lease) const {
+        const bool own =
+            PARTI_BROKEN(deadline_without_margin) || PARTI_BROKEN(death_before_ttl) || PARTI_BROKEN(silence_by_own_timing);
+        if (own) return silence();
+        if (lease == nullptr) return std::max<Duration>(silence(), std::chrono::milliseconds(view.longest_silence_ms()));
+        return lease->silence_ms == 0 ? silence() : Duration(std::chrono::milliseconds(lease->silence_ms));
+    }
     // How long a holder may count on a confirmed write, from its first attempt.
     Duration lease_span() const {
         if (PARTI_BROKEN(deadline_without_margin)) return config.timing.ttl;

@@ -82,7 +82,7 @@ void Leader::suspects(Env& env, Session& session, Membership& membership) {
 // lease was removed or overwritten cannot renew it, and has ended when that was seen for long enough.
 bool Leader::everyone_heard(Env& env) const {
     for (const auto& [number, seen] : env.view.leases()) {
-        if (!seen.record && !env.due(seen.first_seen + env.silence())) return false;
+        if (!seen.record && !env.due(seen.first_seen + env.silence(nullptr))) return false;
         const LeaseRecord* lease = Membership::living(env, number);
         if (lease == nullptr) continue;
         if (number.value >= slots_.size()) return false;
@@ -119,7 +119,7 @@ std::vector<bool> Leader::blocked(Env& env) {
         const WorkerNumber number{static_cast<std::uint32_t>(n)};
         if (slot.unknown && slot.record && slot.record->session.empty()) {
             // Nobody holds its lease visibly: a session that does cannot renew it, and has ended by then.
-            if (env.due(slot.unknown_since + env.silence())) slot.unknown = false;
+            if (env.due(slot.unknown_since + env.silence(nullptr))) slot.unknown = false;
             else std::fill(out.begin(), out.end(), true);
         } else if (slot.record && Membership::fate(env, number, slot.record->incarnation, slot.record->session) != Fate::gone) {
             if (PARTI_BROKEN(grant_without_waiting)) continue;

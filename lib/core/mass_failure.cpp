@@ -22,7 +22,7 @@ Duration MassFailure::patience(Env& env, WorkerNumber own) {
         ++living;
         if (number == own) continue;
         if (env.now >= seen.first_seen + missed) ++silent;
-        if (env.now >= seen.first_seen + env.silence()) suspected = true;
+        if (env.now >= seen.first_seen + env.silence(seen.record.get())) suspected = true;
     }
     const bool mass =
         silent >= kWorkersMin && static_cast<double>(silent) > env.config.restart_detection_ratio * static_cast<double>(living);

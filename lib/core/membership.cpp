@@ -26,7 +26,7 @@ Fate Membership::fate(Env& env, WorkerNumber number, Incarnation incarnation, Se
     if (PARTI_BROKEN(vanished_lease_is_gone) && !lease->record && !lease->unreadable) return Fate::gone;
     if (!lease->record) {
         // Junk on top of a lease: its holder cannot renew over it, so its deadline passes.
-        if (lease->unreadable && env.due(lease->first_seen + env.silence())) return Fate::gone;
+        if (lease->unreadable && env.due(lease->first_seen + env.silence(nullptr))) return Fate::gone;
         return Fate::alive;
     }
     if (behind(*lease->record, incarnation, session)) return PARTI_BROKEN(behind_taken_as_gone) ? Fate::gone : Fate::behind;
@@ -48,10 +48,11 @@ bool Membership::suspect(Env& env, Session& session, WorkerNumber number, Incarn
     const SeenLease* lease = env.view.lease(number);
     if (lease != nullptr && lease->unreadable) return false;
     const Instant since = lease != nullptr ? lease->first_seen : env.view.complete_since();
-    if (!env.due(since + env.silence() + patience) || !env.due(retry_at_)) return false;
+    const bool its_own = lease != nullptr && lease->record && !behind(*lease->record, incarnation, id);
+    if (!env.due(since + env.silence(its_own ? lease->record.get() : nullptr) + patience) || !env.due(retry_at_)) return false;
     if (!env.view.current(Bucket::lease, worker_key(number))) return false;
     LeaseRecord record;
-    if (lease != nullptr && lease->record && !behind(*lease->record, incarnation, id)) {
+    if (its_own) {
         if (ended(*lease->record)) return false;
         record = *lease->record;
     } else {  // none, or one of before a history loss: nobody renews what the named session holds

@@ -212,6 +212,8 @@ LeaseRecord Session::record(Env& env, LeaseState state) {
     out.capacity = env.config.capacity;
     out.zone = env.config.zone;
     out.speaks = env.speaks;
+    const Duration silence = env.config.timing.ttl + env.config.timing.margin;
+    out.silence_ms = static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(silence).count());
     return out;
 }
 

@@ -43,15 +43,15 @@ bool Session::claimable(Env& env, WorkerNumber number, Candidate& out, bool& at_
         if (PARTI_BROKEN(claim_without_waiting)) return true;
         if (trusts(env, record)) return true;
         at_once = false;
-        return env.due(lease->first_seen + env.silence());
+        return env.due(lease->first_seen + env.silence(&record));
     }
     const bool lease_trace = lease != nullptr && lease->revision != 0;  // a marker
-    if (!lease_trace && assignment == nullptr) return lease == nullptr || env.due(lease->first_seen + env.silence());
+    if (!lease_trace && assignment == nullptr) return lease == nullptr || env.due(lease->first_seen + env.silence(nullptr));
     if (!lease_trace && assignment->record && assignment->record->incarnation.value == 0) return true;  // sealed for nobody
     at_once = false;
     if (PARTI_BROKEN(claim_marker_at_once)) return true;
     const Instant since = lease != nullptr ? lease->first_seen : std::max(env.view.complete_since(), assignment->first_seen);
-    return env.due(since + env.silence());
+    return env.due(since + env.silence(nullptr));
 }
 
 // instance_takeover trust: whoever holds the number that carries this instance's name is taken for gone.
@@ -81,7 +81,7 @@ bool Session::wait_for_instance(Env& env) {
             return false;
         }
         instance_revision_ = seen.revision;
-        if (!env.due(seen.first_seen + env.silence()) && !PARTI_BROKEN(claim_without_waiting)) return true;
+        if (!env.due(seen.first_seen + env.silence(&record)) && !PARTI_BROKEN(claim_without_waiting)) return true;
     }
     return false;
 }

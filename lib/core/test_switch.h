@@ -20,6 +20,7 @@
     X(lease_counted_from_answer, "R-3: the deadline is counted from the answer")                          \
     X(deadline_without_margin, "R-3: holder and suspecter both count ttl, without a margin")              \
     X(death_before_ttl, "R-3: a session is declared dead before its ttl is over")                         \
+    X(silence_by_own_timing, "R-3: a session is suspected by the suspecter's timing, not its own")        \
     X(silence_is_death, "R-3: silence counts as death, nothing is written")                               \
     X(death_before_confirmation, "R-3: dead as soon as the write is on its way")                          \
     X(death_unconditional, "R-1: death is written whatever the lease says by then")                       \

@@ -50,6 +50,8 @@ bool View::learn(const Entry& entry, Instant first_seen) {
     }
     if (entry.bucket == Bucket::lease) {
         const auto [it, fresh] = leases_.try_emplace(entry.key.number);
+        if (const auto* record = std::get_if<LeasePtr>(&entry.value))
+            longest_silence_ms_ = std::max(longest_silence_ms_, (*record)->silence_ms);
         return learn_into(it->second, entry, first_seen, !fresh);
     }
     const auto [it, fresh] = assignments_.try_emplace(entry.key.number);

@@ -61,6 +61,7 @@ public:
     void forget(Bucket bucket);
     // Highest epoch in any record known, including leases' floors.
     Epoch highest_epoch() const;
+    std::uint64_t longest_silence_ms() const { return longest_silence_ms_; }  // that any lease ever seen here allowed
 
 private:
     bool wanted(const Entry& entry) const;
@@ -73,6 +74,7 @@ private:
     Interest interest_;
     bool complete_ = false;
     Instant complete_since_{};
+    std::uint64_t longest_silence_ms_ = 0;
 };
 
 }  // namespace parti::core

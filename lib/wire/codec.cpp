@@ -119,6 +119,7 @@ void read(Fields& in, LeaseRecord& out) {
     read_name(in, "zone", out.zone, base::kZoneBytesMax);
     out.speaks = kRecordMajorOldest;
     in.number("speaks", out.speaks, kRecordMajorOldest, std::numeric_limits<std::uint32_t>::max(), Presence::optional);
+    in.number("silence", out.silence_ms, 1, kSilenceMsMax, Presence::optional);
 }
 
 void read(Fields& in, HeadRecord& out) {

@@ -99,6 +99,10 @@ std::string encode(const LeaseRecord& lease) {
         out.raw(R"(,"speaks":)");
         out.number(lease.speaks);
     }
+    if (lease.silence_ms != 0) {
+        out.raw(R"(,"silence":)");
+        out.number(lease.silence_ms);
+    }
     out.raw("}");
     return out.take();
 }

@@ -78,7 +78,8 @@ std::string_view to_string(Fault fault) {
                                                                      "rebalance asked",
                                                                      "partitions changed midway",
                                                                      "token lapsed",
-                                                                     "takeover by trust"};
+                                                                     "takeover by trust",
+                                                                     "mixed timing"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
@@ -123,7 +124,18 @@ SimPlan SimPlan::draw(std::uint64_t seed) {
         plan.on[static_cast<std::size_t>(fault)] = operators.chance(1, 3);
     plan.on[static_cast<std::size_t>(Fault::takeover_trust)] = plan.instances && operators.chance(1, 3);
     plan.draw_operators(operators);
+    base::Rng timing(seed ^ 0x74696d696e67ULL);
+    plan.on[static_cast<std::size_t>(Fault::mixed_timing)] = timing.chance(1, 4);
     return plan;
+}
+
+// The plan's own timing is the slowest, so that every bound that is made of it holds for all.
+Config SimPlan::config_of(std::uint32_t slot) const {
+    Config out = config;
+    if (!is_on(Fault::mixed_timing) || slot % 2 == 0) return out;
+    for (Duration* const span : {&out.timing.ttl, &out.timing.margin, &out.timing.stop_budget, &out.timing.heartbeat}) *span /= 2;
+    out.timing.margin = std::max<Duration>(out.timing.margin, milliseconds(100));
+    return out.validate() ? out : config;
 }
 
 void SimPlan::draw_operators(base::Rng& rng) {
@@ -170,8 +182,8 @@ SimPlan SimPlan::standard(std::uint64_t seed) {
     plan.config.expected_workers = 10;
     plan.on.fill(true);
     // Its policy is the default, nobody joins beyond the ten, and it has no instance names.
-    for (const Fault fault :
-         {Fault::policy_keep, Fault::join, Fault::instance_shared, Fault::instance_changed, Fault::takeover_trust}) {
+    for (const Fault fault : {Fault::policy_keep, Fault::join, Fault::instance_shared, Fault::instance_changed,
+                              Fault::takeover_trust, Fault::mixed_timing}) {
         plan.on[static_cast<std::size_t>(fault)] = false;
     }
     plan.draw_rates(rng);

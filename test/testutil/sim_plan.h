@@ -63,6 +63,7 @@ enum class Fault : std::uint8_t {
     partitions_midway,  // the source changes while partitions are being handed over
     token_lapsed,       // somebody asked a token between its deadline and the renewal
     takeover_trust,     // a run's instance_takeover
+    mixed_timing,       // a run's: every other worker has half the ttl, as amid a rolling change of it
     count_,
 };
 inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::count_);
@@ -100,6 +101,7 @@ struct SimPlan {
     // The fleet that speed is measured with: 10 workers, 100 partitions, the default timing, and all faults on but those that
     // such a fleet cannot have.
     static SimPlan standard(std::uint64_t seed);
+    Config config_of(std::uint32_t slot) const;
     bool is_on(Fault fault) const { return on[static_cast<std::size_t>(fault)]; }
     std::shared_ptr<const Strategy> make_strategy() const;
     // A plan moves a part of what it could, and all is moved after so many of them, or one more.

@@ -50,6 +50,7 @@ SimShared::SimShared(const SimOptions& given, SimPlan with)
     if (plan.config.policy == Policy::keep) count(Fault::policy_keep);
     judge.trust_instances(plan.config.instance_takeover == InstanceTakeover::trust);
     if (plan.config.instance_takeover == InstanceTakeover::trust) count(Fault::takeover_trust);
+    if (plan.is_on(Fault::mixed_timing)) count(Fault::mixed_timing);
 }
 
 std::vector<std::int32_t> SimStrategy::assign(const StrategyInput& input) const {
@@ -138,7 +139,8 @@ Nanos SimClock::true_time(core::Instant at) const {
 // ---- worker -----------------------------------------------------------------------------------------------------------------
 
 SimWorker::SimWorker(SimShared& shared, SimProcess& process, std::uint32_t slot, const Config& config, std::string name)
-    : shared_(shared), process_(process), slot_(slot), name_(std::move(name)), id_(shared.judge.worker_made(name_)),
+    : shared_(shared), process_(process), slot_(slot), name_(std::move(name)), heartbeat_(config.timing.heartbeat),
+      id_(shared.judge.worker_made(name_)),
       core_(std::make_unique<core::WorkerCore>(config, shared.strategy, shared.rng.next(), process.identity())) {}
 
 void SimWorker::start() {
@@ -337,7 +339,7 @@ void SimWorker::judge_queues(Nanos now) {
 // a few writes at once (each may have been decided on news) and then two for every attempt's time.
 void SimWorker::judge_work(Nanos now, const core::Put& put) {
     constexpr std::uint64_t kAtOnce = 24;
-    const Duration attempt = std::max<Duration>(shared_.plan.config.timing.heartbeat / 4, std::chrono::milliseconds(10));
+    const Duration attempt = std::max<Duration>(heartbeat_ / 4, std::chrono::milliseconds(10));
     const std::string bucket = put.bucket == Bucket::lease ? runtime::lease_bucket_name(shared_.plan.config.group)
                                                            : runtime::assignment_bucket_name(shared_.plan.config.group);
     const SimMessage* last =

@@ -143,6 +143,7 @@ private:
     SimProcess& process_;
     std::uint32_t slot_;
     std::string name_;
+    const Duration heartbeat_;
     Invariants::WorkerId id_;
     std::unique_ptr<core::WorkerCore> core_;
     runtime::Hub::MemberId member_ = 0;

@@ -135,7 +135,7 @@ void SimWorld::Impl::start(std::uint32_t index) {
 }
 
 void SimWorld::Impl::add_worker(Place& place, std::uint32_t slot) {
-    Config config = shared.plan.config;
+    Config config = shared.plan.config_of(slot);
     while (instances.size() <= slot) instances.push_back("pod-" + std::to_string(instances.size()));
     if (shared.plan.instances) config.instance = instances[slot];
     if (shared.plan.capacities) config.capacity = 1 + slot * 5 % 4;

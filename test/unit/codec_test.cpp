@@ -244,6 +244,21 @@ TEST(Codec, LeasesAreWrittenForEverybodyAndSayWhatTheirWorkerReads) {
     }
 }
 
+TEST(Codec, LeasesSayHowLongTheirHolderMayBeSilent) {
+    LeaseRecord lease = sample_lease();
+    EXPECT_EQ(encode(value(lease)).find("silence"), std::string::npos) << "one that does not say is read, too";
+    lease.silence_ms = 16'500;
+    expect_round_trip(Bucket::lease, worker_key({7}), value(lease));
+    const std::string bytes = encode(value(lease));
+    EXPECT_NE(bytes.find(R"("silence":16500)"), std::string::npos) << bytes;
+    for (const auto& [junk, says] : {std::pair{R"("silence":0)", "'silence' is 0; it must be in 1..172800000"},
+                                     std::pair{R"("silence":172800001)", "'silence' is 172800001"},
+                                     std::pair{R"("silence":"1")", "'silence' is a string"}}) {
+        const std::string why = refusal(Bucket::lease, worker_key({7}), with(bytes, R"("silence":16500)", junk));
+        EXPECT_NE(why.find(says), std::string::npos) << why;
+    }
+}
+
 TEST(Codec, CountsRequestsInControlAndHead) {
     HeadRecord head = sample_head();
     EXPECT_EQ(encode(value(head)).find("rebalanced"), std::string::npos);

@@ -180,6 +180,71 @@ TEST(CoreStory, ACutOffWorkerGivesEverythingBackBeforeAnybodyElseGetsIt) {
     ASSERT_TRUE(bench.run_until([&] { return bench.covered() && !bench.node(victim).tokens.empty(); }, 10s));
 }
 
+// Two workers of different timing, as amid a rolling change of it: who is silent is judged by what its own lease says.
+class CoreMixedTiming : public testing::Test {
+protected:
+    static Config slow() {
+        Config out = story_config();
+        out.timing.ttl = 4s;
+        out.timing.margin = 800ms;
+        out.timing.heartbeat = 1200ms;
+        return out;
+    }
+    // The first one leads.
+    void start(const Config& first, const Config& second) {
+        bench_.add(first);
+        ASSERT_TRUE(bench_.run_until([&] { return bench_.covered(); }, 3s));
+        bench_.add(second);
+        ASSERT_TRUE(bench_.run_until([&] { return bench_.covered() && !bench_.node(1).tokens.empty(); }, 10s));
+        bench_.run_for(3s);
+        ASSERT_TRUE(bench_.core(0).leading());
+    }
+    // From now until this one owns everything.
+    Duration until_all_is_of(std::size_t node, int& most) {
+        const core::Instant begin = bench_.now();
+        EXPECT_TRUE(bench_.run_until([&] { return bench_.node(node).tokens.size() == 20; }, 20s, most));
+        return bench_.now() - begin;
+    }
+    CoreBench bench_{story_config(), 20};
+    const Duration slow_silence_ = slow().timing.ttl + slow().timing.margin;
+    const Duration slow_heartbeat_ = slow().timing.heartbeat;
+};
+
+TEST_F(CoreMixedTiming, ASlowWorkerOfAFastLeader) {
+    ASSERT_NO_FATAL_FAILURE(start(story_config(), slow()));
+    bench_.node(1).cut = true;
+    int most = 0;
+    const Duration took = until_all_is_of(0, most);
+    EXPECT_EQ(most, 1) << "its tokens were valid";
+    EXPECT_GE(took, slow_silence_ - slow_heartbeat_);
+    EXPECT_LE(took, slow_silence_ + 100ms);
+}
+
+TEST_F(CoreMixedTiming, AFastWorkerOfASlowLeader) {
+    ASSERT_NO_FATAL_FAILURE(start(slow(), story_config()));
+    bench_.node(1).cut = true;
+    int most = 0;
+    EXPECT_LE(until_all_is_of(0, most), kSilence + 100ms) << "as it was promised";
+    EXPECT_EQ(most, 1);
+}
+
+TEST_F(CoreMixedTiming, ASlowLeaderOfAFastWorker) {
+    ASSERT_NO_FATAL_FAILURE(start(slow(), story_config()));
+    bench_.node(0).cut = true;
+    int most = 0;
+    EXPECT_GE(until_all_is_of(1, most), slow_silence_ - slow_heartbeat_);
+    EXPECT_EQ(most, 1);
+}
+
+TEST_F(CoreMixedTiming, ALeaseThatIsRemovedIsTakenForTheSlowestKnown) {
+    ASSERT_NO_FATAL_FAILURE(start(story_config(), slow()));
+    bench_.node(1).cut = true;
+    bench_.scribble(Bucket::lease, worker_key(*bench_.core(1).number()), RecordValue{});
+    int most = 0;
+    EXPECT_GE(until_all_is_of(0, most), slow_silence_);
+    EXPECT_EQ(most, 1);
+}
+
 TEST(CoreStory, ALostAnswerToARenewalIsNotALostLease) {
     CoreBench bench(story_config(), 5);
     bench.add();

@@ -37,8 +37,8 @@ TEST(SimTotals, DrawnRunsMustHaveEverythingWhenThereAreEnoughOfThem) {
 
 TEST(SimTotals, TheStandardFleetMustHaveWhatItCanHave) {
     SimTotals some = totals(kStandardRunsJudged);
-    for (const Fault fault :
-         {Fault::join, Fault::instance_shared, Fault::instance_changed, Fault::policy_keep, Fault::takeover_trust}) {
+    for (const Fault fault : {Fault::join, Fault::instance_shared, Fault::instance_changed, Fault::policy_keep,
+                              Fault::takeover_trust, Fault::mixed_timing}) {
         some.faults[static_cast<std::size_t>(fault)] = 0;
     }
     EXPECT_TRUE(missing(some, true).empty());
