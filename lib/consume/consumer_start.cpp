@@ -61,7 +61,7 @@ runtime::PartitionNews ConsumerImpl::ask_source() {
     auto future = answer->promise.get_future();
     const Config& config = worker_->shell->config();
     worker_->context->run_on_io([&] {
-        reader_ = worker_->context->source_reader(worker_->shell->source(), config.timing.drain_timeout);
+        reader_ = worker_->context->source_reader(worker_->shell->source(), worker_->shell->callback_limit());
         reader_->join(answer);
         reader_->ask(answer, false);
     });
@@ -79,7 +79,9 @@ Result<void> ConsumerImpl::start() {
         if (made == kStarted) return {};
         return fail(Errc::stopping, "the consumer was stopped; make a new one");
     }
-    auto checked = check();
+    auto checked = worker_->shell->state() == State::stopped
+                       ? fail(Errc::stopping, "the worker has ended; nothing would be consumed for it")
+                       : check();
     if (!checked) {
         int started = kStarted;
         phase_.compare_exchange_strong(started, kMade);

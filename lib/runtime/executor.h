@@ -10,6 +10,8 @@
 // Cost      The threads; nothing for a worker without waiting tasks but its queue.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -37,6 +39,12 @@ public:
     // A callback has run for `age` and its thread is written off (`replaced`: another one has taken its place).
     virtual void callback_stuck(const char* kind, const Subject& subject, Duration age, bool replaced) = 0;
 };
+
+// How long a callback may take where a revoke may take `drain_timeout`: one of 0 means that a revoke waits for nothing, not that
+// every call's thread is written off.
+inline Duration callback_limit(Duration drain_timeout) {
+    return std::max<Duration>(drain_timeout, std::chrono::milliseconds(100));
+}
 
 class Executor {
 public:

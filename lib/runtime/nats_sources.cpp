@@ -23,6 +23,7 @@ using core::Instant;
 using Snapshot = std::shared_ptr<const PartitionSet>;
 
 constexpr Duration kSettleLimit = std::chrono::seconds(60);
+constexpr Duration kWaitLimit = std::chrono::hours(24);
 constexpr unsigned kFailuresMax = 5;  // attempts in a row that fail for what may pass, before it is told
 
 struct Plan {
@@ -54,13 +55,21 @@ public:
             if (trouble_) standing.push_back(*trouble_);
             if (problem_) standing.push_back(*problem_);
         }
-        for (Error& error : standing) listener(tl::unexpected(std::move(error)));
+        // Told to this listener only: the others know.
+        Listeners alone;
+        const auto handle = alone.add(listener);
+        for (Error& error : standing) {
+            if (const auto told = alone.tell(tl::unexpected(std::move(error))); !told)
+                log_->print(LogLevel::error, "source: {}: {}", plan_.what, told.error().detail);
+        }
         return listeners_.add(std::move(listener));
     }
 
     Result<void> wait_first() {
         std::unique_lock lock(mutex_);
-        const auto settled = [this] { return present_ || (trouble_ && reaction_to(trouble_->code) != Reaction::retry); };
+        const auto settled = [this] {
+            return present_ || (trouble_ && (gave_up_ || reaction_to(trouble_->code) != Reaction::retry));
+        };
         changed_.wait_for(lock, plan_.times.wait, settled);
         if (present_) return {};
         if (trouble_ && settled()) return tl::unexpected(*trouble_);
@@ -129,6 +138,10 @@ private:
         watch_.reset();
         set_.clear();
         timer_->set(std::nullopt);
+        {
+            const std::lock_guard lock(mutex_);
+            gave_up_ = true;
+        }
         in_trouble({Errc::overloaded, fmt::format("{} has more than {} keys; nothing further is read until refresh_partitions()",
                                                   plan_.what, plan_.times.keys_max)});
     }
@@ -154,6 +167,7 @@ private:
         const bool had_trouble = [this] {
             const std::lock_guard lock(mutex_);
             last_failure_.reset();
+            gave_up_ = false;
             return std::exchange(trouble_, std::nullopt).has_value();
         }();
         if (had_trouble) log_->print(LogLevel::info, "source: {} is read again", plan_.what);
@@ -247,6 +261,7 @@ private:
     std::condition_variable changed_;
     Snapshot present_;
     std::optional<Error> trouble_;       // nothing is heard any more, or nothing was ever read
+    bool gave_up_ = false;               // too many keys: nothing is read until it is asked for
     std::optional<Error> problem_;       // of some keys
     std::optional<Error> last_failure_;  // of an attempt
 };
@@ -283,8 +298,8 @@ Result<void> check_times(const WatchOptions& times) {
     if (times.keys_max < 1 || times.keys_max > kPartitionsMax) {
         return fail(Errc::invalid_argument, fmt::format("keys_max ({}) must be in 1..{}", times.keys_max, kPartitionsMax));
     }
-    if (times.wait < Duration::zero())
-        return fail(Errc::invalid_argument, fmt::format("wait ({} ms) must be >= 0", ms(times.wait)));
+    if (times.wait < Duration::zero() || times.wait > kWaitLimit)
+        return fail(Errc::invalid_argument, fmt::format("wait ({} ms) must be in 0..86400000 ms", ms(times.wait)));
     return {};
 }
 

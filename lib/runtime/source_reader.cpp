@@ -10,12 +10,19 @@ namespace parti::runtime {
 
 namespace {
 
-// Sorted and unique, as all that rests on the set assumes; an error names a partition that occurs twice.
+bool within_limits(const PartitionSet& set) {
+    std::size_t bytes = 0;
+    for (const Partition& partition : set) bytes += partition.id().size();
+    return set.size() <= kPartitionsMax && bytes <= kPartitionBytesMax;
+}
+
+// Sorted, unique and within the limits, as all that rests on the set assumes; an error names what is not.
 PartitionNews in_order(const PartitionNews& news) {
     if (!news || *news == nullptr) return news;
     const PartitionSet& set = **news;
-    if (std::adjacent_find(set.begin(), set.end(), [](const Partition& a, const Partition& b) { return !(a < b); }) == set.end())
-        return news;
+    const auto disorder =
+        std::adjacent_find(set.begin(), set.end(), [](const Partition& a, const Partition& b) { return !(a < b); });
+    if (disorder == set.end() && within_limits(set)) return news;
     return make_partition_set(set);
 }
 
@@ -81,6 +88,7 @@ void SourceReader::call() {
                 listen = !std::exchange(listened_, true), refresh = std::exchange(refresh_, false)] {
         if (listen) {
             std::shared_ptr<void> handle;
+            std::string threw;
             try {
                 handle = source->listen([weak, poster, told](const PartitionNews& given) {
                     if (given && *given == nullptr) return;  // nothing was told
@@ -88,8 +96,16 @@ void SourceReader::call() {
                     if (news) told->fetch_add(1);
                     post_to(poster, weak, [news = std::move(news)](SourceReader& self) { self.told(news); });
                 });
+            } catch (const std::exception& error) {
+                threw = std::string("the source's listen() threw: ") + error.what();
             } catch (...) {
-                handle = nullptr;  // a source that cannot tell; list() reports what is wrong with it
+                threw = "the source's listen() threw something that is not a std::exception";
+            }
+            if (!threw.empty()) {  // from now on a source that cannot tell
+                post_to(poster, weak,
+                        [what = std::move(threw) + "; its changes are heard on refresh_partitions() only"](SourceReader& self) {
+                            self.told(fail(Errc::callback_failed, what));
+                        });
             }
             post_to(poster, weak, [held = std::move(handle)](SourceReader& self) mutable { self.listening(std::move(held)); });
         }
@@ -127,7 +143,7 @@ void SourceReader::callback_stuck(const char* kind, const Subject&, Duration age
     const auto ms = [](Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); };
     const Error error{
         Errc::callback_failed,
-        fmt::format("{} has not returned for {} ms (drain_timeout {} ms); its thread is written off {}; the partitions "
+        fmt::format("{} has not returned for {} ms (allowed are {} ms); its thread is written off {}; the partitions "
                     "known before stay",
                     kind, ms(age), ms(limit_), replaced ? "and replaced" : "and not replaced: too many were")};
     context_.log()->print(LogLevel::error, "{}", error.message());

@@ -47,14 +47,45 @@ const Partition& Ownership::partition() const { return state_->partition; }
 Fence Ownership::fence() const { return state_->fence; }
 bool Ownership::valid() const { return state_->valid(); }
 
+namespace {
+
+// What a user's strategy says of itself, asked once, where an exception can be an answer: the core asks on the io thread.
+class AskedOnce final : public Strategy {
+public:
+    explicit AskedOnce(std::shared_ptr<const Strategy> user)
+        : user_(std::move(user)), name_(user_->name()), works_in_steps_(user_->works_in_steps()) {}
+    std::vector<std::int32_t> assign(const StrategyInput& input) const override { return user_->assign(input); }
+    std::string_view name() const override { return name_; }
+    bool works_in_steps() const override { return works_in_steps_; }
+
+private:
+    const std::shared_ptr<const Strategy> user_;
+    const std::string name_;
+    const bool works_in_steps_;
+};
+
+Result<std::shared_ptr<const Strategy>> checked(std::shared_ptr<const Strategy> user) {
+    try {
+        if (auto ok = user->validate(); !ok) return tl::unexpected(ok.error());
+        return std::make_shared<const AskedOnce>(std::move(user));
+    } catch (const std::exception& error) {
+        return fail(Errc::callback_failed, std::string("the strategy threw: ") + error.what());
+    } catch (...) {
+        return fail(Errc::callback_failed, "the strategy threw something that is not a std::exception");
+    }
+}
+
+}  // namespace
+
 Result<Worker> Worker::make(Context context, Config config, std::shared_ptr<Source> source,
                             std::shared_ptr<const Strategy> strategy, Callbacks callbacks) {
     if (auto ok = config.validate(); !ok) return tl::unexpected(ok.error());
     if (source == nullptr) return fail(Errc::invalid_config, "source is null; a worker needs one");
     if (strategy == nullptr) strategy = sticky();
-    if (auto ok = strategy->validate(); !ok) return tl::unexpected(ok.error());
-    auto shell = std::make_shared<runtime::WorkerShell>(*context.impl(), std::move(config), std::move(source),
-                                                        std::move(strategy), std::move(callbacks));
+    auto asked = checked(std::move(strategy));
+    if (!asked) return tl::unexpected(asked.error());
+    auto shell = std::make_shared<runtime::WorkerShell>(*context.impl(), std::move(config), std::move(source), std::move(*asked),
+                                                        std::move(callbacks));
     shell->make_callback_queue();
     return Worker(std::make_shared<runtime::WorkerImpl>(context.impl(), std::move(shell)));
 }

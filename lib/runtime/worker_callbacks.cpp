@@ -36,9 +36,7 @@ void WorkerShell::post_to(const std::shared_ptr<Poster>& poster, std::weak_ptr<W
 
 void WorkerShell::post(std::function<void(WorkerShell&)> function) { post_to(poster_, weak_from_this(), std::move(function)); }
 
-void WorkerShell::make_callback_queue() {
-    callback_queue_ = context_.executor().make_queue(config_.timing.drain_timeout, weak_from_this());
-}
+void WorkerShell::make_callback_queue() { callback_queue_ = context_.executor().make_queue(callback_limit(), weak_from_this()); }
 
 void WorkerShell::queue_task(const char* kind, Subject subject, std::function<void(const Callbacks&)> call) {
     CallbackTask task;
@@ -216,9 +214,9 @@ void WorkerShell::callback_stuck(const char* kind, const Subject& subject, Durat
         if (subject->size() > kNamed) partitions += fmt::format(" and {} more", subject->size() - kNamed);
     }
     Error error{Errc::callback_failed,
-                fmt::format("{}{} has not returned for {} ms (drain_timeout {} ms); its thread is written off {}", kind,
-                            partitions, std::chrono::duration_cast<std::chrono::milliseconds>(age).count(),
-                            std::chrono::duration_cast<std::chrono::milliseconds>(config_.timing.drain_timeout).count(),
+                fmt::format("{}{} has not returned for {} ms (allowed are {} ms); its thread is written off {}", kind, partitions,
+                            std::chrono::duration_cast<std::chrono::milliseconds>(age).count(),
+                            std::chrono::duration_cast<std::chrono::milliseconds>(callback_limit()).count(),
                             replaced ? "and replaced" : "and not replaced: too many were")};
     log(LogLevel::error, error.message());
     tell_error(std::move(error));

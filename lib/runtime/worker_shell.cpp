@@ -76,6 +76,8 @@ Result<void> WorkerShell::wait_for(State state, Duration timeout) {
     std::unique_lock lock(view_mutex_);
     Waiter waiter{state, view_.state == state};
     waiters_.push_back(&waiter);
+    // Deadlines are computed from it: it must not overflow.
+    timeout = std::clamp<Duration>(timeout, Duration::zero(), std::chrono::hours(24));
     view_changed_.wait_for(lock, timeout, [&] { return waiter.hit || view_.finished; });
     std::erase(waiters_, &waiter);
     if (waiter.hit) return {};

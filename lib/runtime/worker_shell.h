@@ -50,6 +50,7 @@ public:
     bool wait_callbacks(Duration timeout);  // true: every callback has returned
     void close_callbacks();                 // those that have not begun never will
     const Config& config() const { return config_; }
+    Duration callback_limit() const { return runtime::callback_limit(config_.timing.drain_timeout); }
     const std::shared_ptr<Source>& source() const { return source_; }
     std::string id() const;
     std::vector<Ownership> assignment() const;

@@ -56,7 +56,7 @@ void WorkerShell::begin() {
         return;
     }
     group_ = std::move(*group);
-    reader_ = context_.source_reader(source_, config_.timing.drain_timeout);
+    reader_ = context_.source_reader(source_, callback_limit());
     reader_->join(weak_from_this());
     load_partitions(false);
     group_->ensure(weak_from_this());

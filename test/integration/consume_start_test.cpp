@@ -124,6 +124,21 @@ TEST_F(ConsumeStart, ASourceThatThrowsOrDoesNotAnswerIsNamed) {
     release.set_value();
 }
 
+TEST_F(ConsumeStart, AWorkerThatHasEndedIsNamed) {
+    make_stream();
+    Context context = connect();
+    Worker w = worker(context, source(1));
+    w.start();
+    ASSERT_TRUE(w.wait_for(State::stable, 20s));
+    ASSERT_TRUE(w.stop());
+    auto consumer = Consumer::make(w, consuming(), seen_.handler());
+    ASSERT_TRUE(consumer) << consumer.error().message();
+    const auto started = consumer->start();
+    ASSERT_FALSE(started);
+    EXPECT_EQ(started.error().code, Errc::stopping);
+    EXPECT_TRUE(says(started.error(), "the worker has ended")) << started.error().detail;
+}
+
 TEST_F(ConsumeStart, ADeadLetterSubjectThatAPartitionCannotFillIsRefused) {
     make_stream();
     ConsumerConfig config = consuming();

@@ -248,6 +248,18 @@ TEST_F(SourcesKv, TooManyKeysAreAnErrorAndTheLastSetStays) {
     EXPECT_TRUE(eventually([&] { return own({w.get()}, {"p0", "p1", "p2", "p3", "p6"}); })) << "it watches again";
 }
 
+TEST_F(SourcesKv, TooManyKeysAtFirstAreAnErrorAtOnce) {
+    for (int i = 0; i < 6; ++i) put("p" + std::to_string(i));
+    Context context = connect();
+    KvSourceOptions options;
+    options.bucket = "b";
+    options.watch.keys_max = 5;
+    const auto made = kv_source(context, options);
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.error().code, Errc::overloaded) << made.error().message();
+    EXPECT_NE(made.error().detail.find("more than 5 keys"), std::string::npos) << made.error().detail;
+}
+
 TEST_F(SourcesKv, WorksOnAConnectionOfTheUsers) {
     put("a");
     {
@@ -281,6 +293,10 @@ TEST_F(SourcesKv, BadOptionsAreNamedWithTheRule) {
     times.bucket = "b";
     times.watch.keys_max = 0;
     refused(times, "keys_max (0)");
+    times = {};
+    times.bucket = "b";
+    times.watch.wait = Duration::max();
+    refused(times, "must be in 0..86400000 ms");
 }
 
 }  // namespace

@@ -280,6 +280,79 @@ TEST_F(BadInput, ASetThatASourceTellsIsCheckedLikeOneThatItLists) {
     EXPECT_TRUE(eventually([&] { return covered({&a}, 1); })) << notes_.text();
 }
 
+TEST_F(BadInput, ASetThatIsSortedAndTooLargeIsRefused) {
+    class Large final : public Source {
+    public:
+        Large() {
+            const std::string filler(900, 'x');
+            PartitionSet set;
+            for (std::size_t i = 0; i < 1 + kPartitionBytesMax / 900; ++i)
+                set.push_back(*Partition::from_id("p" + std::to_string(100'000 + i) + "." + filler));
+            set_ = std::make_shared<const PartitionSet>(std::move(set));
+        }
+        Result<std::shared_ptr<const PartitionSet>> list() override { return set_; }
+        std::shared_ptr<void> listen(Listener) override { return nullptr; }
+
+    private:
+        std::shared_ptr<const PartitionSet> set_;
+    };
+    Config c = config();
+    c.timing.startup_timeout = 1s;
+    const Error error = fatal_error_of(c, std::make_shared<Large>());
+    EXPECT_TRUE(names(error, std::to_string(kPartitionBytesMax))) << error.message();
+    EXPECT_TRUE(reported(Errc::invalid_argument));
+}
+
+TEST_F(BadInput, ASourceWhoseListenThrowsIsReportedAndListed) {
+    class Deaf final : public Source {
+    public:
+        Result<std::shared_ptr<const PartitionSet>> list() override { return inner_->list(); }
+        std::shared_ptr<void> listen(Listener) override { throw std::runtime_error("no ears"); }
+
+    private:
+        const std::shared_ptr<Source> inner_ = source(3);
+    };
+    Context context = connect();
+    Worker w = worker(context, std::make_shared<Deaf>());
+    w.start();
+    EXPECT_TRUE(eventually([&] { return covered({&w}, 3); }));
+    EXPECT_TRUE(reported(Errc::callback_failed));
+    EXPECT_TRUE(names(notes_.errors().at(0), "listen() threw: no ears")) << notes_.text();
+}
+
+TEST_F(BadInput, AStrategyThatThrowsIsRefused) {
+    class Thrower final : public Strategy {
+    public:
+        explicit Thrower(int what) : what_(what) {}
+        std::vector<std::int32_t> assign(const StrategyInput&) const override { return {}; }
+        std::string_view name() const override { return what_ == 0 ? throw std::runtime_error("no name") : "thrower"; }
+        Result<void> validate() const override { return what_ == 1 ? throw std::runtime_error("no rules") : Result<void>(); }
+        bool works_in_steps() const override { return what_ == 2 ? throw std::runtime_error("no steps") : false; }
+
+    private:
+        int what_;
+    };
+    Context context = connect();
+    for (const auto& [what, says] : {std::pair{0, "no name"}, {1, "no rules"}, {2, "no steps"}}) {
+        const auto made = Worker::make(context, config(), source(1), std::make_shared<Thrower>(what));
+        ASSERT_FALSE(made) << says;
+        EXPECT_EQ(made.error().code, Errc::callback_failed);
+        EXPECT_TRUE(names(made.error(), says)) << made.error().message();
+    }
+}
+
+TEST_F(BadInput, ExtremesOfTimeAreTakenForWhatTheyMean) {
+    Context context = connect();
+    Config c = config();
+    c.timing.drain_timeout = Duration::zero();
+    Worker w = worker(context, source(1), c);
+    w.start();
+    EXPECT_TRUE(w.wait_for(State::stable, Duration::max()));
+    const auto past = w.wait_for(State::claiming_id, Duration::min());
+    ASSERT_FALSE(past);
+    EXPECT_EQ(past.error().code, Errc::timeout);
+}
+
 TEST_F(BadInput, AServerThatStaysAwayEndsTheStart) {
     Config c = config();
     c.timing.startup_timeout = 500ms;

@@ -61,6 +61,12 @@ struct FakeClock {
 std::shared_ptr<Logger> silent() { return std::make_shared<Logger>(LogSink{}); }
 CallbackTask task(std::function<void()> run) { return {"on_test", std::move(run), nullptr}; }
 
+TEST(CallbackLimit, IsTheDrainTimeoutButNoneIsWrittenOffForBeingCalled) {
+    EXPECT_EQ(callback_limit(5s), 5s);
+    EXPECT_EQ(callback_limit(1ms), 100ms);
+    EXPECT_EQ(callback_limit(Duration::zero()), 100ms);
+}
+
 TEST(Executor, RunsTheTasksOfOneQueueInOrderAndOneAtATime) {
     Executor executor(4, boot_now, silent());
     const auto queue = executor.make_queue(10s, {});
