@@ -16,7 +16,11 @@
 namespace parti {
 
 enum class Storage : std::uint8_t { file, memory };
-enum class CreateBuckets : std::uint8_t { always, at_start, never };
+enum class CreateBuckets : std::uint8_t {
+    always,    // at start, and by the leader when a bucket is deleted
+    at_start,  // at start; a bucket that is deleted later must be made by somebody else
+    never,     // somebody else makes them; without them a worker does not start (not_found)
+};
 enum class InstanceTakeover : std::uint8_t {
     wait,   // a number that carries this instance's name is claimed when it is released, dead or silent for ttl + margin
     trust,  // it is claimed at once: whoever holds it is taken for gone. Gives up P-1 and P-3 while the old one still runs
@@ -26,13 +30,16 @@ enum class ColdStart : std::uint8_t {
     wait,       // nothing is granted before expected_workers are there or cold_start_window is over
 };
 
+// All at most 24 h, and above 0 but for these, which may be 0: drain_timeout, both windows, settle_pause,
+// min_rebalance_interval, recovery_grace. Every lease says how long its holder may be silent, so heartbeat, ttl and margin may
+// differ between workers (a rolling change); the rest is the leader's where it leads, and should be the same everywhere.
 struct Timing {
     Duration heartbeat = std::chrono::seconds(2);          // a lease is renewed this often
-    Duration ttl = std::chrono::seconds(6);                // a silent lease is suspected after ttl + margin
+    Duration ttl = std::chrono::seconds(6);                // without a renewal for ttl + margin this worker is suspected
     Duration margin = std::chrono::milliseconds(600);      // >= 10 % of ttl and >= 100 ms; covers clock rates off by 5 %
     Duration stop_budget = std::chrono::seconds(1);        // relinquishing starts this long before the lease's deadline;
                                                            // 2 * heartbeat + stop_budget <= ttl - margin
-    Duration drain_timeout = std::chrono::seconds(10);     // a revoke callback may take this long
+    Duration drain_timeout = std::chrono::seconds(10);     // of a revoke; any other callback may take so long, or 100 ms
     Duration shutdown_timeout = std::chrono::seconds(15);  // Worker::stop; >= drain_timeout + 2 s
     Duration grant_timeout = std::chrono::seconds(10);     // a grant or revoke not acknowledged for so long evicts the session
     Duration leader_publish_timeout = std::chrono::seconds(6);   // a leader that cannot write for so long resigns
@@ -68,6 +75,8 @@ struct Config {
     std::uint32_t expected_workers = 0;
     // (0, 1]: more than this share (and at least 4) silent within one TTL is a mass failure
     double restart_detection_ratio = 0.5;
+    // Policy, storage and replicas belong to the group: another policy is reported (on_error), another storage or number of
+    // replicas ends the worker (bucket_mismatch; in one process invalid_config).
     Storage storage = Storage::file;
     std::uint32_t replicas = 1;  // 1, 3 or 5; above 1: nats-server >= 2.11 (from 2.9.21 on with a warning)
     CreateBuckets create_buckets = CreateBuckets::at_start;

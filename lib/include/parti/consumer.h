@@ -44,12 +44,15 @@ struct Delivery;
 enum class ConsumerMode : std::uint8_t { per_partition, per_worker };
 enum class AckMode : std::uint8_t {
     automatic,  // the handler returned: ack; it threw or returned an error: tried again later
-    confirmed,  // as automatic, and the next message waits until the server has confirmed the ack
-    manual,     // the handler, or whoever keeps a copy of the message, says what becomes of it
+    confirmed,  // as automatic, and the next message waits (at most 5 s) until the server has confirmed the ack
+    // The handler, or whoever keeps a copy of the message, says what becomes of it; an error or exception is a failure here, too.
+    // A kept copy holds up a revoke until the drain timeout; when the last one goes without an answer, it comes after ack_wait.
+    manual,
 };
 // What to do with a partition whose durable has vanished when nobody knows how far it was (the stream is another one).
 enum class UnknownFloor : std::uint8_t { replay, skip };
 
+// Durations are at most 24 h.
 struct ConsumerConfig {
     std::string stream{};
     std::string subject{};  // template: tokens joined by '.', "{0}" stands for the partition's first key; no wildcards
@@ -60,26 +63,29 @@ struct ConsumerConfig {
     Duration ack_wait{};                // a message without answer comes again after so long; 0: the worker's TTL; >= 100 ms.
                                         // Renewed while a handler runs or the message waits for it
     std::uint32_t concurrency = 0;      // handlers that run at once; at most the context's callback threads; 0: as many as those
-    // a handler that runs for longer is reported, and its message not renewed
+    // A handler that runs for longer is reported, its message not renewed, its thread replaced (at most 16 a context). Its
+    // partition stays blocked until it returns or the lease ends: nobody else gets it. >= 10 ms.
     Duration handler_timeout = std::chrono::minutes(5);
     // Poison: a message whose handler fails at its n-th delivery goes to dead_letter_subject; 0 = never.
     std::uint32_t deliveries_max = 5;
     std::string dead_letter_subject{};  // of a stream; "{0}" as above; empty: failing messages are tried for ever, and reported
     // A message delivered more often than this kills its workers: with a dead_letter_subject it goes there without being handled,
-    // whatever deliveries_max says; 0 = never.
+    // whatever deliveries_max says; 0 = never; else >= deliveries_max.
     std::uint32_t deliveries_unhandled_max = 100;
-    Duration retry_first = std::chrono::milliseconds(100);  // pause after the first failure, doubled each time
+    Duration retry_first = std::chrono::milliseconds(100);  // pause after the first failure, doubled each time; 1 ms..retry_max
     Duration retry_max = std::chrono::seconds(30);
-    std::uint32_t consumers_max = 1000;  // consumers that a stream of this server may have (1,000 by default on recent servers)
+    // Consumers that a stream of this server may have (1,000 by default on recent servers); 1..1,000,000.
+    std::uint32_t consumers_max = 1000;
     UnknownFloor unknown_floor = UnknownFloor::replay;
-    // Fetched ahead and not settled: bounds. Each partition gets its share of the totals.
+    // Fetched ahead and not settled: bounds. Each partition gets its share of the totals. 1..65,536 <= messages_max <= 2^24;
+    // 4 KiB..4 GiB <= bytes_max <= 1 TiB.
     std::uint32_t partition_messages_max = 512;
     std::uint32_t messages_max = 32'768;
     std::size_t partition_bytes_max = 4U << 20U;  // plus one message
     std::size_t bytes_max = 64U << 20U;
     // A pull request that outlives its worker's lease takes the next owner's messages, for ack_wait each: a process that is
     // stopped or cut off keeps its requests open at the server. So 0: ttl + margin - heartbeat, after which nobody else can own
-    // the partition yet.
+    // the partition yet. Else >= 100 ms, as is pull_heartbeat.
     Duration pull_expires{};
     // Idle heartbeat; three missed ones: the pull is made again. At most half of pull_expires. 0: 5 s, and none for requests that
     // expire within 10 s, whose end tells as much.
@@ -89,7 +95,8 @@ struct ConsumerConfig {
     Result<void> validate() const;
 };
 
-// One delivery of one message. Cheap to copy; with AckMode::manual a copy may outlive the handler's call.
+// One delivery of one message. Cheap to copy; with AckMode::manual a copy may outlive the handler's call. What subject(),
+// payload() and header() show is valid while any copy lives.
 class Message {
 public:
     std::string_view subject() const;
@@ -104,10 +111,13 @@ public:
     // With AckMode::manual; the first of ack, nak and term counts, later ones are an error (invalid_argument). link_down: nothing
     // was sent, it comes again. lease_lost (of nak and term): the partition is no longer this worker's, nothing was sent.
     Result<void> ack();
-    Result<void> ack_confirmed(Duration timeout);  // waits for the server; not on a context's io thread. Errors: also timeout
+    // Waits for the server, at most 24 h; not on a context's io thread. Errors: also timeout: it is settled here, and may come
+    // again.
+    Result<void> ack_confirmed(Duration timeout);
     Result<void> nak(Duration delay = {});
     Result<void> term();
-    // In every mode: it is still being worked on. Sent by itself while the handler runs.
+    // In every mode: it is still being worked on. Sent by itself while the handler runs. Errors: invalid_argument (settled),
+    // lease_lost, link_down.
     Result<void> in_progress();
 
     explicit Message(std::shared_ptr<consume::Delivery> delivery) : delivery_(std::move(delivery)) {}
@@ -150,11 +160,14 @@ public:
     ~Consumer();
 
     // Checks stream, server and subjects, then consumes what the worker owns, now and later. Before or after Worker::start.
-    // Blocks for the checks. Errors: not_found (no such stream), invalid_config (retention, subjects, too many partitions for the
-    // server, two partitions with one subject), unsupported_server, timeout, link_down, permission; stopping when called inside a
-    // callback or after stop().
+    // Blocks for the checks, about 15 s and the worker's startup_timeout at most. Errors: not_found (no such stream),
+    // invalid_config (retention, subjects, too many partitions for the server, two partitions with one subject), invalid_argument
+    // (a durable's name above 200 bytes), what the source says, unsupported_server, timeout, link_down, permission; stopping when
+    // called inside a callback, after stop() or after the worker's end. After an error it may be called again; started already:
+    // does nothing.
     Result<void> start();
-    // Drains as a revoke does; the worker goes on. Errors: timeout (a handler has not returned within the drain timeout).
+    // Drains as a revoke does; the worker goes on. Errors: timeout (a handler has not returned within the drain timeout),
+    // stopping (inside a callback or a handler).
     Result<void> stop();
 
     ConsumerStats stats() const;

@@ -2,7 +2,8 @@
 //
 // Role      Make one per process (or per NATS account), give it to every Worker. Threads do not grow with the number of workers.
 // Threads   Handles are cheap to copy; all functions from any thread.
-// Lifetime  The last handle (a Worker holds one) closes the connection and joins the threads; not from inside a callback.
+// Lifetime  The last handle (a Worker holds one) closes the connection and joins the threads; not from inside a callback. A
+//           thread that is still in a user's callback after 2 s is left behind.
 // Cost      One nats.c connection, the threads of docs/ARCHITECTURE.md. (*) Refused twice by one server: workers end, link_down.
 #pragma once
 
@@ -17,8 +18,8 @@ namespace parti {
 
 // Every member has a default, so that {.urls = {...}} compiles without -Wmissing-field-initializers.
 struct ConnectOptions {
-    std::vector<std::string> urls = {"nats://127.0.0.1:4222"};
-    std::string name = "parti";  // connection name, shown by the server
+    std::vector<std::string> urls = {"nats://127.0.0.1:4222"};  // nats:// or tls://; credentials in them count as a way below
+    std::string name = "parti";                                 // connection name, shown by the server
     // At most one way to authenticate.
     std::string user{}, password{};
     std::string token{};
@@ -29,6 +30,7 @@ struct ConnectOptions {
     std::string tls_certificate_file{}, tls_key_file{};
     std::string tls_hostname{};    // expected name, when it differs from the URL's
     bool tls_skip_verify = false;  // for tests only
+    // Durations: 1 ms..24 h.
     Duration connect_timeout = std::chrono::seconds(2);
     Duration ping_interval = std::chrono::seconds(2);  // lost links are noticed after three of these; keep it within ttl / 3
     Duration reconnect_wait = std::chrono::milliseconds(100);  // doubled with jitter, up to 2 s; for ever (*)
@@ -45,10 +47,11 @@ class ContextImpl;
 class Context {
 public:
     // Blocks until connected or connect_timeout is over for every URL.
-    // Errors: invalid_config, link_down, permission.
+    // Errors: invalid_config, link_down, permission, internal (no thread or socket can be had).
     static Result<Context> connect(ConnectOptions options);
 
     bool connected() const;
+    // Blocks up to 4 s the first time. Empty: unknown (a server that begins with TLS), or asked on the io thread.
     std::string server_version() const;
 
     explicit Context(std::shared_ptr<runtime::ContextImpl> impl) : impl_(std::move(impl)) {}

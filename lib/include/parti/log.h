@@ -2,8 +2,8 @@
 //
 // Model     error = a human must act; warning = degraded, parti handles it; info = state transitions (bounded by transitions,
 //           never per message); debug = per event. Lines carry facts and numbers with units, never payloads or credentials.
-// Threads   Called from the io thread and callback threads, one call at a time per context. Must not block for long and must not
-//           call back into parti. An exception from it is swallowed.
+// Threads   Called from the io thread, callback threads, nats.c's and the caller's own, one call at a time per
+//           context. Must not block for long and must not call back into parti. An exception from it is swallowed.
 #pragma once
 
 #include <cstdint>

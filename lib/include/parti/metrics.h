@@ -8,7 +8,7 @@
 //           Serve it as "application/openmetrics-text; version=1.0.0; charset=utf-8".
 // Units     Seconds.
 // Threads   Any; takes each worker's short view lock once, and asks each consumer's io thread. Do not destroy a worker or a
-//           consumer of the lists meanwhile.
+//           consumer of the lists meanwhile, and let no pointer be null.
 // Cost      About 6 kB of text a worker, 2 kB a consumer.
 #pragma once
 

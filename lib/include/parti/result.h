@@ -1,7 +1,7 @@
 // Result, Error, Errc: how parti reports what may happen.
 //
-// Model     Every fallible call returns Result<T> = tl::expected<T, Error>. No exception leaves the library (allocation failure
-//           ends the process). Errc names the fact; reaction_to(Errc) names what the caller must do about it.
+// Model     Every fallible call returns Result<T> = tl::expected<T, Error>. No exception leaves the library but bad_alloc, which
+//           ends the process on a thread of its own. Errc names the fact; reaction_to(Errc) names what the caller must do.
 // Errors    Errors are values; `detail` names the offending value and the rule it breaks.
 // Threads   Values: distinct objects from any thread.
 #pragma once
@@ -14,7 +14,7 @@
 
 namespace parti {
 
-// One sentence each; text(Errc) returns it.
+// text(Errc) returns a sentence like these.
 enum class Errc {
     timeout = 1,         // no answer within the time given; the request may have happened
     link_down,           // no connection to NATS at the moment
@@ -31,7 +31,7 @@ enum class Errc {
     unsupported_server,  // the server lacks something that is required
     malformed_record,    // bytes in a bucket are not a record of ours
     future_record,       // a record of a newer major version
-    callback_failed,     // a user callback threw
+    callback_failed,     // a user callback, source or strategy threw, hangs, or broke its contract; a handler that keeps failing
     permission,          // authentication or authorization failed
     stopping,            // the object is stopping or stopped
     internal,            // a bug in parti; please report

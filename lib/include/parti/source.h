@@ -4,7 +4,8 @@
 //           used. Share one source object between the workers of a process: they then share one snapshot, one listener and each
 //           answer. Sources: StaticSource and function_source here, those that watch NATS in parti/nats_sources.h, or your own.
 // Threads   All functions from any thread. The workers of a context never ask one source twice at the same time. A list() or
-//           refresh() that never returns holds up nobody: workers that run already go on with the set they have; it is reported.
+//           refresh() that never returns is reported; workers that run already go on with the set they have, those that start
+//           wait until startup_timeout. With one callback thread all callbacks wait until it is written off (drain_timeout).
 #pragma once
 
 #include <functional>
@@ -23,7 +24,8 @@ inline constexpr std::size_t kPartitionBytesMax = 48'000'000;
 
 class Source {
 public:
-    // A new set; or what is wrong with the source while the last set stays (told through every worker's on_error).
+    // A new set; or what is wrong with the source while the last set stays (told through every worker's on_error). It must not
+    // call update() of its source. A null set is ignored.
     using Listener = std::function<void(const Result<std::shared_ptr<const PartitionSet>>&)>;
 
     virtual ~Source() = default;
@@ -34,14 +36,16 @@ public:
     // and tell its listeners when it knows better.
     virtual Result<std::shared_ptr<const PartitionSet>> refresh() { return list(); }
     // The listener is called (from any thread) after each change until the returned handle is destroyed, which it must not do
-    // itself. Sources that cannot tell return nullptr; those of parti catch and report what a listener throws.
+    // itself. Sources that cannot tell return nullptr (what throws is reported, and counts as that); called once a context. Those
+    // of parti catch and report what a listener throws.
     virtual std::shared_ptr<void> listen(Listener listener) = 0;
 };
 
 // A fixed list that the owner may replace with update(); every worker that uses the source hears of it.
 class StaticSource : public Source {
 public:
-    // Errors: invalid_argument naming what occurs twice, or the limit; callback_failed: updated, but a listener threw.
+    // Errors, of both: invalid_argument naming a partition that occurs twice, or the limit; of update() also callback_failed: the
+    // set is the new one, but a listener threw.
     static Result<std::shared_ptr<StaticSource>> make(std::vector<Partition> partitions);
     virtual Result<void> update(std::vector<Partition> partitions) = 0;
 };

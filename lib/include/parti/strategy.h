@@ -7,7 +7,8 @@
 //           and its plan is not used. Everything here computes in whole numbers.
 // Errors    Factories do not fail. validate() of the options, and of a strategy made from them, names the option, the value and
 //           the rule; Worker::make refuses a strategy that does not validate. Its assign() still keeps the contract: it uses the
-//           nearest valid value.
+//           nearest valid value. What assign() throws is reported (on_error), and the plan tried again after settle_pause (at
+//           least 100 ms), for ever; what the others throw is Worker::make's error, which asks each of them once.
 // Threads   assign() is const and may be called from several contexts at once.
 // Cost      Must be bounded: it runs between two renewals. Figures: docs/STRATEGIES.md.
 #pragma once

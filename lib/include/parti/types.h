@@ -57,7 +57,7 @@ struct SessionId {
     friend auto operator<=>(const SessionId&, const SessionId&) = default;
 };
 std::string to_string(const SessionId& id);
-Result<SessionId> parse_session(std::string_view hex);
+Result<SessionId> parse_session(std::string_view hex);  // 32 lower-case hex digits. Errors: malformed_record
 
 // A partition: ordered keys (["orders","eu","42"]) and a weight.
 //

@@ -1,11 +1,14 @@
 // Worker: one member of a group. Claims a number, leads when it must, owns what it is assigned.
 //
 // Model     start() is asynchronous; wait_for() waits for a state. stop() leaves gracefully: revoke, release, write `released`.
-// Callbacks Serial per worker, parallel between workers, never on the io thread, in the order things happened. An exception is
-//           reported through on_error as callback_failed. Calling stop() from inside a callback is an error (stopping);
-//           request_stop() is fine.
+// Callbacks Serial per worker, parallel between workers up to ConnectOptions::callback_threads, never on the io thread, in the
+//           order things happened. An exception is reported through on_error as callback_failed (what on_error throws is only
+//           logged); on_assigned that throws: owned all the same; on_revoked that throws: released. One that runs for
+//           drain_timeout (at least 100 ms) is logged, and its thread replaced, at most 16 times a context; the worker's later
+//           callbacks, on_error too, wait for it. Calling stop() from inside one is an error (stopping); request_stop() is fine.
 // Threads   All functions from any thread.
-// Lifetime  The destructor stops the worker (as stop()). Ownership objects may outlive it; they are then invalid.
+// Lifetime  The worker stops (as stop()) when the last of it and its Consumers goes; inside a callback without waiting. Ownership
+//           objects may outlive it; they are then invalid. A moved-from Worker may only be destroyed or assigned to.
 // Cost      README, "What it costs": memory of the first and of each further worker.
 // Source    P-1 to P-8, P-12.
 #pragma once
@@ -118,7 +121,7 @@ struct WorkerStats {
 
 class Worker {
 public:
-    // Strategy: nullptr = sticky(). Errors: invalid_config (also of the strategy's options).
+    // Strategy: nullptr = sticky(). Errors: invalid_config (also of the strategy's options); callback_failed: the strategy threw.
     static Result<Worker> make(Context context, Config config, std::shared_ptr<Source> source,
                                std::shared_ptr<const Strategy> strategy = nullptr, Callbacks callbacks = {});
 
@@ -126,7 +129,9 @@ public:
     Worker& operator=(Worker&&) noexcept;
     ~Worker();
 
-    void start();  // at once; a second call does nothing
+    // Returns at once; a second call, or one after stop(), does nothing. What fails: on_error, last_error(), wait_for().
+    void start();
+    // True also when the state was passed since the call. timeout: 0..24 h. Not on the io thread (LogSink, listeners).
     // Errors: timeout; stopping; the fatal error, if one ended the worker.
     Result<void> wait_for(State state, Duration timeout);
     Result<void> stop();        // blocks at most shutdown_timeout; errors: timeout, stopping
