@@ -14,12 +14,12 @@ setup: ## install the Debian packages that are missing (starts no service)
 newserver: setup ## fetch a newer nats-server for the tests that need one (best effort, cached)
 	@tools/fetch-nats-server.sh $(if $(filter 1,$(PARTI_SKIP_SETUP)),--cached) >/dev/null || echo "tests that need a newer nats-server will be skipped"
 
-# $(call build,preset,more options of cmake)
+# $(call build,preset,more options of cmake,what to build: everything)
 define build
 	@echo "== $(1): configure and build in build/$(1) (-j$(JOBS))"
 	@mkdir -p build/$(1)
 	@cmake --preset $(1) $(2) >build/$(1)/configure.log 2>&1 || { cat build/$(1)/configure.log; exit 1; }
-	@cmake --build --preset $(1) -j $(JOBS)
+	@cmake --build --preset $(1) -j $(JOBS) $(if $(3),--target $(3))
 endef
 
 test: newserver ## build with ASan and UBSan, run every fast test
@@ -35,7 +35,7 @@ simulation: setup ## build Release, simulate for an hour (MINUTES=60), with seed
 	@build/release/test/simulation/simulate --minutes $(or $(MINUTES),60) --jobs $(JOBS) --first "$$(date +%Y%m%d)000000"
 
 stress: newserver ## build Release, run the stress suite, compare with the baseline (PROFILE=smoke standard nightly soak soak4h; DASHBOARD=PORT: a live page)
-	$(call build,release,-DPARTI_STRESS_PROFILE=$(PROFILE))
+	$(call build,release,-DPARTI_STRESS_PROFILE=$(PROFILE),parti_stress_programs)
 	@STRESS_DASHBOARD="$(DASHBOARD)" tools/stress.sh build/release
 
 report: ## write the last run's report again: build/release/stress-results/report.html

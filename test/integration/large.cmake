@@ -14,4 +14,3 @@ target_link_libraries(large_test PRIVATE GTest::gtest_main)
 parti_gtest(large_test LABELS integration TIMEOUT 300)
 parti_large_test(large_stress_test large_stress_test.cpp)  # registered by test/stress
 target_link_libraries(large_stress_test PRIVATE parti_testbudget)
-target_compile_options(large_stress_test PRIVATE -O2)  # it measures

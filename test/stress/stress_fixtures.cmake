@@ -100,8 +100,11 @@ function(parti_add_stress_fixtures)
       PROPERTIES FIXTURES_SETUP stress_preflight)
     set(after FIXTURES_REQUIRED stress_preflight)
   endif()
-  # Filled by parti_add_stress_tests: the programs whose tests the criteria may name.
+  # Filled by parti_add_stress_tests: the programs whose tests the criteria may name. To build it is all that a run needs.
   add_custom_target(parti_stress_programs)
+  if(TARGET ${PARTI_STRESS_REPORT})
+    add_dependencies(parti_stress_programs ${PARTI_STRESS_REPORT})
+  endif()
   set(criteria "")
   if(PARTI_STRESS_CRITERIA)
     set(criteria --criteria "${PARTI_STRESS_CRITERIA}" --baselines "${PARTI_STRESS_BASELINES}"
@@ -124,6 +127,7 @@ function(parti_add_stress_tests target)
     message(FATAL_ERROR "parti_add_stress_tests(${target}): not understood: '${arg_UNPARSED_ARGUMENTS}'; a TIMEOUT comes from the test's "
       "Budget (test/testutil/budget.h)")
   endif()
+  add_dependencies(parti_stress_programs ${target})
   set_property(TARGET parti_stress_programs APPEND PROPERTY PARTI_PROGRAMS "--program;$<TARGET_FILE:${target}>")
   set(budgets "${PARTI_STRESS_BUDGETS}/${target}.json")
   file(APPEND "${PARTI_STRESS_BUDGETS}/list" "${target}.json\n")
