@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/tcp_timeout.h"
+
 namespace parti::runtime {
 
 namespace {
@@ -23,6 +25,7 @@ struct CallbackState {
     Connection::OnLink on_link;
     std::shared_ptr<Logger> log;
     Duration reconnect_wait{};
+    Duration silence{};  // of the other side, after which the link is lost
     std::mutex mutex;
     std::condition_variable ended;
     bool closed = false;   // nats.c has said its last word
@@ -41,6 +44,11 @@ bool closing(CallbackState& state) {
     return state.closing;
 }
 
+void limit_silence(natsConnection* connection, const CallbackState& state) {
+    if (const auto done = set_tcp_user_timeout(connection, state.silence); !done)
+        state.log->print(LogLevel::debug, "the socket keeps its timeout: {}", done.error().message());
+}
+
 void on_disconnected(natsConnection* connection, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
     if (closing(state)) return;
@@ -49,9 +57,10 @@ void on_disconnected(natsConnection* connection, void* closure) {
     state.on_link({false, false, std::move(why)});
 }
 
-void on_reconnected(natsConnection*, void* closure) {
+void on_reconnected(natsConnection* connection, void* closure) {
     auto& state = *static_cast<CallbackState*>(closure);
     if (closing(state)) return;
+    limit_silence(connection, state);
     state.log->write(LogLevel::info, "reconnected to NATS");
     state.on_link({true, false, {}});
 }
@@ -207,6 +216,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
     impl->state->on_link = std::move(on_link);
     impl->state->log = std::move(log);
     impl->state->reconnect_wait = options.reconnect_wait;
+    impl->state->silence = 3 * options.ping_interval;  // as long as three pings
     impl->state->jitter.seed(std::random_device{}());
 
     natsOptions* raw = nullptr;
@@ -225,6 +235,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
                     fmt::format("cannot connect to {}: {}{}{}", list_of(options.urls), natsStatus_GetText(status),
                                 text != nullptr ? ": " : "", text != nullptr ? text : ""));
     }
+    limit_silence(impl->connection, *impl->state);
     return std::unique_ptr<Connection>(new Connection(std::move(impl)));
 }
 

@@ -14,6 +14,7 @@ parti_layer(parti_runtime
   nats_sources.cpp
   source_reader.cpp
   sources.cpp
+  tcp_timeout.cpp
   timers.cpp
   watched_set.cpp
   worker.cpp

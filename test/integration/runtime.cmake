@@ -18,3 +18,10 @@ parti_use_nats_server(worker_test)
 add_dependencies(worker_test worker-host)
 parti_gtest(worker_test LABELS integration TIMEOUT 120)
 parti_new_server_test(worker_test FILTER "WorkerBasics.*:WorkerFaults.*:BadInput.*" LABELS integration TIMEOUT 240)
+
+# Below the public API.
+add_executable(connection_test connection_test.cpp)
+target_include_directories(connection_test PRIVATE "${PROJECT_SOURCE_DIR}/lib")
+target_link_libraries(connection_test PRIVATE parti_options parti parti::natsc GTest::gtest_main Boost::headers Threads::Threads fmt::fmt)
+parti_use_nats_server(connection_test)
+parti_gtest(connection_test LABELS integration TIMEOUT 150)

@@ -3,7 +3,8 @@
 // Lifetime  The connection must outlive the Context and everything made from it; parti does not close it.
 // Model     Set it up with: reconnect for ever, reconnect buffer 0 (a buffered renewal would be sent too late), ping interval
 //           within ttl / 3, and natsOptions_UseGlobalMessageDelivery(true): without it nats.c starts a thread for every
-//           subscription, which is one for every partition consumed. parti cannot check these.
+//           subscription, which is one for every partition consumed. parti cannot check these. Set TCP_USER_TIMEOUT on its socket
+//           (as parti does on its own): else a server that stops reading while the socket is full is noticed after 15 minutes.
 // Threads   use_connection() from any thread.
 #pragma once
 
