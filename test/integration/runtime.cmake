@@ -20,6 +20,8 @@ parti_gtest(worker_test LABELS integration TIMEOUT 120)
 parti_new_server_test(worker_test FILTER "WorkerBasics.*:WorkerFaults.*:BadInput.*" LABELS integration TIMEOUT 240)
 
 # Below the public API.
+find_package(fmt REQUIRED)
+find_package(Boost 1.74 REQUIRED)
 add_executable(connection_test connection_test.cpp)
 target_include_directories(connection_test PRIVATE "${PROJECT_SOURCE_DIR}/lib")
 target_link_libraries(connection_test PRIVATE parti_options parti parti::natsc GTest::gtest_main Boost::headers Threads::Threads fmt::fmt)
