@@ -85,13 +85,40 @@ class Jobs(unittest.TestCase):
         self.script("part.sh", self.build, "two", self.fake / "make", "other")
         self.assertNotIn("first", (self.build / "stress-results/parts/two.md").read_text())
 
+    def test_all_parts_are_shown_whatever_the_times_of_their_files(self):
+        self.target("stress", code=98, report="LEAK\n")
+        self.target("ab", report="all the same\n")
+        self.script("pull-request.sh", self.build)
+        files = [path for path in (self.build / "stress-results").rglob("*") if path.is_file()]
+        for times in ([7] * len(files), range(len(files)), range(len(files), 0, -1)):
+            for path, time in zip(sorted(files), times):
+                os.utime(path, (time, time))
+            shown = self.script("summary.sh", self.build)[1]
+            self.assertIn("## 1-smoke: FAILED (exit code 98)\n\nLEAK\n\n## 2-leak: FAILED (exit code 98)", shown)
+            self.assertIn("## 3-ab: passed\n\nall the same\n", shown)
+
     def test_summary_of_a_later_single_run_wins_over_old_parts(self):
         self.target("stress", report="old\n")
         self.script("part.sh", self.build, "one", self.fake / "make", "stress")
         part = self.build / "stress-results/parts/one.md"
-        os.utime(part, (part.stat().st_mtime - 60,) * 2)
-        (self.build / "stress-results/summary.md").write_text("new\n")
-        self.assertEqual("new\n", self.script("summary.sh", self.build)[1])
+        for name, shown in (("diff.txt", "```\nnew\n```\n"), ("summary.md", "new\n")):
+            later = self.build / "stress-results" / name
+            later.write_text("new\n")
+            for of_part, of_later in ((5, 65), (5, 5), (65, 5)):
+                os.utime(part, (of_part, of_part))
+                os.utime(later, (of_later, of_later))
+                out = self.script("summary.sh", self.build)[1]
+                self.assertTrue(out.endswith(shown), out)
+                self.assertNotIn("old", out)
+
+    def test_part_that_was_cut_off_is_named_and_its_half_report_is_not_the_summary(self):
+        self.target("stress", code=1, report="before\n")
+        self.script("part.sh", self.build, "one", self.fake / "make", "stress")
+        half = 'echo half >"$0/stress-results/summary.md"; kill -9 $PPID'
+        self.assertEqual(-9, self.script("part.sh", self.build, "two", "bash", "-c", half, self.build)[0])
+        shown = self.script("summary.sh", self.build)[1]
+        self.assertIn("## one: FAILED (exit code 1)\n\nbefore\n\n## two: did not end\n", shown)
+        self.assertNotIn("half", shown)
 
     def test_pull_request_runs_the_smoke_profile_and_the_comparison(self):
         self.target("stress", report="| smoke | PASS |\n")

@@ -5,13 +5,13 @@ set -euo pipefail
 
 results=$1/stress-results
 summary() {
-    local newest='' part
-    for part in "$results"/parts/*.md; do
-        [[ ! -e $part ]] || { [[ -n $newest && $newest -nt $part ]] || newest=$part; }
-    done
-    # Parts of an earlier job are not the last run's.
-    if [[ -n $newest && ! $results/summary.md -nt $newest ]]; then
-        cat -- "$results"/parts/*.md
+    local parts=("$results"/parts/*.md) single=
+    # tools/part.sh moves each part's report: one that is here is a later run's, or half of what a part that was cut off has left.
+    if [[ -s $results/summary.md || -s $results/diff.txt ]] && ! grep -qs '^## .*: did not end$' "${parts[@]}"; then
+        single=yes
+    fi
+    if [[ -e ${parts[0]} && -z $single ]]; then
+        cat -- "${parts[@]}"
     elif [[ -s $results/summary.md ]]; then
         cat -- "$results/summary.md"
     elif [[ -s $results/diff.txt ]]; then
