@@ -33,7 +33,7 @@ MINUTES = {
 MINUTES_MAX = 360  # a job's end on GitHub's runners, whatever it says
 
 WORKFLOW_KEYS = {"name", "on", "permissions", "concurrency", "env", "jobs"}
-JOB_KEYS = {"name", "runs-on", "container", "needs", "if", "permissions", "timeout-minutes", "env", "steps"}
+JOB_KEYS = {"name", "runs-on", "container", "needs", "if", "permissions", "timeout-minutes", "env", "outputs", "steps"}
 STEP_KEYS = {"name", "id", "if", "run", "uses", "with", "env", "timeout-minutes", "continue-on-error"}
 EVENTS = {"push": {"branches"}, "pull_request": {"branches", "types"}, "schedule": None, "workflow_dispatch": {"inputs"}}
 INPUT_KEYS = {"description", "type", "default", "required", "options"}
@@ -51,7 +51,8 @@ ACTIONS = {
 }
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 STATUS = {"always()", "failure()", "cancelled()", "success()"}
-CONTEXT = re.compile(r"(?:github\.(?:ref|sha|run_id|run_attempt|token|event_name|base_ref)|inputs\.[a-z_]+|needs\.[a-z_]+\.result)")
+CONTEXT = re.compile(r"(?:github\.(?:ref|sha|run_id|run_attempt|token|event_name|base_ref)|inputs\.[a-z_]+|"
+                     r"needs\.[a-z_]+\.(?:result|outputs\.[a-z_]+))")
 CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -206,21 +207,40 @@ class Check:
                     self.report(where, f"unknown expression '{term}'")
                 elif term.startswith("inputs.") and term[7:] not in self.inputs:
                     self.report(where, f"there is no input '{term[7:]}'")
-                elif term.startswith("needs.") and term[6:].split(".")[0] not in self.needed:
-                    self.report(where, f"the job does not need '{term[6:].split('.')[0]}'")
+                elif term.startswith("needs."):
+                    self.of_needed(term.split(".")[1:], where)
 
     needed = frozenset()
+
+    def of_needed(self, names, where):
+        """`names`: job and result, or job, outputs and output."""
+        job, output = names[0], names[2] if len(names) > 2 else None
+        if job not in self.needed:
+            self.report(where, f"the job does not need '{job}'")
+        elif output is not None and output not in self.outputs_of.get(job, ()):
+            self.report(where, f"job '{job}' has no output '{output}'")
+
+    def outputs(self, value, where):
+        if not isinstance(value, dict):
+            self.report(where, "must be a mapping")
+            return
+        for name, text in value.items():
+            if not re.fullmatch(r"[a-z][a-z_]*", name):
+                self.report(where, f"'{name}': a name has small letters and '_'")
+            self.expressions(text, f"{where} {name}")
 
     def jobs(self, jobs):
         if not isinstance(jobs, dict) or not jobs:
             self.report("jobs", "there must be a job")
             return
         before = []
+        self.outputs_of = {}
         for name, job in jobs.items():
             where = f"job {name}"
             if not NAME.fullmatch(name):
                 self.report(where, "a name has small letters, digits, '-' and '_'")
             earlier, before = before, before + [name]
+            self.outputs_of[name] = (job.get("outputs") or {}) if isinstance(job, dict) else {}
             if not self.keys(job, JOB_KEYS, {"runs-on", "container", "timeout-minutes", "steps"}, where):
                 continue
             needs = job.get("needs", [])
@@ -243,6 +263,7 @@ class Check:
         if "if" in job:
             self.expressions(job["if"], f"{where} if", bare=True)
         self.env(job.get("env", {}), f"{where} env")
+        self.outputs(job.get("outputs", {}), f"{where} outputs")
         steps = job["steps"]
         if not isinstance(steps, list) or not steps:
             self.report(where, "steps must be a list")
@@ -320,6 +341,8 @@ class Check:
             self.expressions(value, f"{where} with {key}")
         if action in ("actions/upload-artifact", "actions/cache/save") and step.get("if") != "always()":
             self.report(where, "an upload has 'if: always()': what failed is what is looked at")
+        if action == "actions/download-artifact" and "github.run_attempt" in str(given.get("name")):
+            self.report(where, "the name comes from an output of the job that uploaded it: this one may be run again alone")
         if action.startswith("actions/cache/") and "github.run_id" not in str(given.get("key")):
             self.report(where, "the key of a cache has github.run_id in it: an entry that exists is never written again")
         if action == "actions/checkout" and not any(isinstance(s, dict) and s.get("run") == BOOTSTRAP for s in before):

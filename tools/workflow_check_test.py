@@ -31,6 +31,8 @@ jobs:
     container: debian:12
     timeout-minutes: 45
     if: github.event_name != 'push' && !cancelled()
+    outputs:
+      artifact: results-${{{{ github.run_id }}}}
     steps:
       - run: {workflow_check.BOOTSTRAP}
       - uses: actions/checkout@v4
@@ -69,6 +71,10 @@ jobs:
       pull-requests: write
     steps:
       - run: {workflow_check.BOOTSTRAP}
+      - uses: actions/download-artifact@v4
+        with:
+          name: ${{{{ needs.first.outputs.artifact }}}}
+          path: build
 """
 # what is replaced, by what, and what the one problem must say
 BAD = [
@@ -109,6 +115,12 @@ BAD = [
     ("    timeout-minutes: 45\n", "    timeout-minutes: 45\n    timeout: 3\n", "unknown key 'timeout'"),
     ("needs: first", "needs: [first, last]", "no job before it"),
     ("needs.first.result", "needs.third.result", "does not need 'third'"),
+    ("needs.first.outputs.artifact", "needs.first.outputs.name", "job 'first' has no output 'name'"),
+    ("needs.first.outputs.artifact", "needs.third.outputs.artifact", "does not need 'third'"),
+    ("needs.first.outputs.artifact", "github.run_attempt", "comes from an output of the job that uploaded it"),
+    ("      artifact: results", "      Artifact-1: x\n      artifact: results", "'Artifact-1': a name has small letters"),
+    ("      artifact: results-${{ github.run_id }}\n", "      artifact: ${{ secrets.X }}\n", "unknown expression 'secrets.X'"),
+    ("    outputs:\n      artifact: results-${{ github.run_id }}\n", "    outputs: artifact\n", "must be a mapping"),
     ("  second:\n", "  Second:\n", "a name has small letters"),
     ("        id: t\n", "        shell: bash\n", "unknown key 'shell'"),
     ("      - run: make test\n", "      - run: make test\n        uses: actions/checkout@v4\n", "either 'run' or 'uses'"),
