@@ -93,6 +93,7 @@ baseline-pull: ## in GitHub Actions: the new baseline as a pull request
 
 comment: ## in GitHub Actions: the summary as a comment on the pull request
 	@tools/setup.sh --only python3
+	@mkdir -p build
 	@tools/summary.sh build/release >build/comment.md
 	@tools/github.py comment build/comment.md
 

@@ -120,6 +120,18 @@ class Jobs(unittest.TestCase):
         self.assertIn("## one: FAILED (exit code 1)\n\nbefore\n\n## two: did not end\n", shown)
         self.assertNotIn("half", shown)
 
+    def test_comment_of_a_job_without_results_says_so(self):
+        (self.fake / "tools").mkdir()
+        for name, script in (("setup.sh", "exit 0"), ("github.py", 'cat "$2"'), ("summary.sh", f'exec {TOOLS}/summary.sh "$@"')):
+            (self.fake / "tools" / name).write_text(f"#!/bin/sh\n{script}\n")
+            (self.fake / "tools" / name).chmod(0o755)
+        self.build.rmdir()  # nothing was downloaded into this checkout
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("GITHUB_", "MAKE", "MFLAGS"))}
+        command = ["make", "-f", TOOLS.parent / "Makefile", "comment"]
+        done = subprocess.run(command, env=env, cwd=self.fake, capture_output=True, text=True, timeout=60)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertIn("### Stress suite: no results\n", done.stdout)
+
     def test_pull_request_runs_the_smoke_profile_and_the_comparison(self):
         self.target("stress", report="| smoke | PASS |\n")
         self.assertEqual(0, self.script("pull-request.sh", self.build)[0])

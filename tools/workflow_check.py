@@ -304,6 +304,9 @@ class Check:
         if "if" in step:
             self.expressions(step["if"], f"{where} if", bare=True)
         self.env(step.get("env", {}), f"{where} env")
+        download = str(step.get("uses")).startswith("actions/download-artifact@")
+        if "continue-on-error" in step and not (download and step["continue-on-error"] is True):
+            self.report(where, "'continue-on-error: true' is for a download that may find nothing; what else fails must be seen")
         if "run" in step:
             self.run(step, where, before)
         else:

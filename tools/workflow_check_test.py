@@ -72,6 +72,7 @@ jobs:
     steps:
       - run: {workflow_check.BOOTSTRAP}
       - uses: actions/download-artifact@v4
+        continue-on-error: true
         with:
           name: ${{{{ needs.first.outputs.artifact }}}}
           path: build
@@ -121,6 +122,8 @@ BAD = [
     ("      artifact: results", "      Artifact-1: x\n      artifact: results", "'Artifact-1': a name has small letters"),
     ("      artifact: results-${{ github.run_id }}\n", "      artifact: ${{ secrets.X }}\n", "unknown expression 'secrets.X'"),
     ("    outputs:\n      artifact: results-${{ github.run_id }}\n", "    outputs: artifact\n", "must be a mapping"),
+    ("continue-on-error: true", "continue-on-error: maybe", "is for a download"),
+    ("        id: t\n", "        continue-on-error: true\n", "is for a download"),
     ("  second:\n", "  Second:\n", "a name has small letters"),
     ("        id: t\n", "        shell: bash\n", "unknown key 'shell'"),
     ("      - run: make test\n", "      - run: make test\n        uses: actions/checkout@v4\n", "either 'run' or 'uses'"),
