@@ -2,7 +2,8 @@
 # Puts the new baseline that `make baseline` wrote into a branch and opens a pull request, for the workflow of that name.
 # Usage: tools/baseline-pull.sh. REASON: why the cost changed. GITHUB_*: as GitHub Actions sets them.
 #
-# Exit codes: 0 opened, 1 nothing changed or refused, 104 usage.
+# Each attempt of a run has a branch of its own: the one before may have pushed. Where no workflow may open a pull request, the
+# address to open it by hand is printed. Exit codes: 0 opened, 1 nothing changed or refused, 104 usage.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -17,7 +18,7 @@ if [[ -z $(git status --porcelain -- "$folder") ]]; then
     echo "baseline-pull: $folder has not changed; there is nothing to review" >&2
     exit 1
 fi
-branch=baseline-$GITHUB_RUN_ID
+branch=baseline-$GITHUB_RUN_ID-${GITHUB_RUN_ATTEMPT:-1}
 git switch --quiet --create "$branch"
 git add -- "$folder"
 git -c user.name='github-actions[bot]' -c user.email='41898282+github-actions[bot]@users.noreply.github.com' \

@@ -5,7 +5,8 @@ github.py comment FILE      puts FILE into the pull request as one comment, whic
 github.py stale             opens an issue, and fails, when the last successful nightly run on main is older than STALE_HOURS (48); closes it later
 github.py pull BRANCH TITLE FILE    opens a pull request from BRANCH, which was pushed, into the current branch; FILE is its text
 
-From the environment, as GitHub Actions sets it: GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_EVENT_PATH, GITHUB_API_URL, GITHUB_REF_NAME.
+From the environment, as GitHub Actions sets it: GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_EVENT_PATH, GITHUB_API_URL,
+GITHUB_SERVER_URL, GITHUB_REF_NAME.
 Exit codes: 0 done, or rightly not done (a fork's token may not write), 1 stale or refused, 104 usage. Standard library only.
 """
 import datetime
@@ -116,7 +117,15 @@ def stale():
 
 def pull(branch, title, file):
     body = pathlib.Path(file).read_text(encoding="utf-8")
-    made = call("POST", "pulls", {"title": title, "head": branch, "base": os.environ["GITHUB_REF_NAME"], "body": body})
+    base = os.environ["GITHUB_REF_NAME"]
+    try:
+        made = call("POST", "pulls", {"title": title, "head": branch, "base": base, "body": body})
+    except Refused as refused:
+        if refused.code == 403:
+            home = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
+            print(f"pull: nothing is lost, the branch is pushed; open it by hand: {home}/compare/{base}...{branch}?expand=1\n"
+                  "pull: the next time: Settings, Actions, General, 'Allow GitHub Actions to create and approve pull requests'")
+        raise
     print(f"pull: opened {made['html_url']}")
     return 0
 

@@ -177,7 +177,13 @@ class GitHub(unittest.TestCase):
         self.assertEqual((0, "pull: opened https://example.org/pull/9\n"), (code, out))
         self.assertEqual([{"title": "A new baseline", "head": "baseline-1", "base": "main", "body": "| metric | PASS |\n"}], self.state["pulls"])
         self.state["refuse"] = 403
-        self.assertEqual(1, self.run_tool("pull", "b", "t", self.report)[0])
+        code, out = self.run_tool("pull", "baseline-1", "t", self.report, GITHUB_SERVER_URL="https://git.example.org")
+        self.assertEqual(1, code)
+        self.assertIn("open it by hand: https://git.example.org/someone/parti/compare/main...baseline-1?expand=1\n", out)
+        self.assertIn("'Allow GitHub Actions to create and approve pull requests'", out)
+        self.state["refuse"] = 422
+        code, out = self.run_tool("pull", "b", "t", self.report)
+        self.assertEqual((1, False), (code, "by hand" in out), out)
 
     def test_usage(self):
         self.assertEqual(104, self.run_tool()[0])

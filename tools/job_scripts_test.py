@@ -196,7 +196,7 @@ class Jobs(unittest.TestCase):
         return subprocess.run(["git", *identity, *arguments], cwd=cwd or self.fake / "work", check=True, capture_output=True, text=True).stdout
 
     def test_baseline_pull_pushes_a_branch_and_opens_a_pull_request(self):
-        opened = []
+        opened, answers = [], [201, 403, 201]
 
         class GitHub(http.server.BaseHTTPRequestHandler):
             def log_message(self, *_):
@@ -205,7 +205,7 @@ class Jobs(unittest.TestCase):
             def do_POST(self):
                 opened.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
                 answer = b'{"html_url": "https://example.org/pull/1"}'
-                self.send_response(201)
+                self.send_response(answers.pop(0))
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
@@ -231,14 +231,23 @@ class Jobs(unittest.TestCase):
         (work / "other.txt").write_text("stays out\n")
         code, out, err = self.script("baseline-pull.sh", cwd=work, **env)
         self.assertEqual((0, "pull: opened https://example.org/pull/1\n"), (code, out), err)
-        pushed = self.git("--git-dir", str(self.fake / "someone/parti.git"), "show", "--stat", "--format=%s%n%b", "baseline-17", cwd=self.fake)
+        remote = ["--git-dir", str(self.fake / "someone/parti.git")]
+        pushed = self.git(*remote, "show", "--stat", "--format=%s%n%b", "baseline-17-1", cwd=self.fake)
         self.assertIn("New stress baseline\na cache that is worth it", pushed)
         self.assertIn("a.json", pushed)
         self.assertNotIn("other.txt", pushed)
         self.assertEqual("/repos/someone/parti/pulls", opened[0][0])
-        self.assertEqual(("baseline-17", "main"), (opened[0][1]["head"], opened[0][1]["base"]))
+        self.assertEqual(("baseline-17-1", "main"), (opened[0][1]["head"], opened[0][1]["base"]))
         self.assertIn("a cache that is worth it", opened[0][1]["body"])
         self.assertNotIn("secret", self.git("config", "--list"))
+        for attempt, expected in (("2", 1), ("3", 0)):  # refused, and run again after that
+            self.git("switch", "--quiet", "main")
+            (baselines / "a.json").write_text("3\n")
+            code, out, err = self.script("baseline-pull.sh", cwd=work, **(env | {"GITHUB_RUN_ATTEMPT": attempt}))
+            self.assertEqual(expected, code, err)
+            self.assertEqual(code == 1, f"file://{self.fake}/someone/parti/compare/main...baseline-17-2?expand=1" in out, out)
+            self.assertEqual(f"baseline-17-{attempt}", opened[-1][1]["head"])
+            self.git(*remote, "rev-parse", f"baseline-17-{attempt}", cwd=self.fake)
         code, _, err = self.script("baseline-pull.sh", cwd=work, **(env | {"REASON": ""}))
         self.assertEqual((104, True), (code, "REASON must be set" in err))
 
