@@ -2,7 +2,8 @@
 """What the workflows tell GitHub. Each command prints what it did, or why it did not.
 
 github.py comment FILE      puts FILE into the pull request as one comment, which later runs replace (found by a hidden marker)
-github.py stale             opens an issue, and fails, when the last successful nightly run on main is older than STALE_HOURS (48); closes it later
+github.py stale             opens an issue, and fails, when the last successful scheduled nightly run on main is older than
+                            STALE_HOURS (48); closes it later. A run by hand counts for nothing: it may have been one test
 github.py pull BRANCH TITLE FILE    opens a pull request from BRANCH, which was pushed, into the current branch; FILE is its text
 
 From the environment, as GitHub Actions sets it: GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_EVENT_PATH, GITHUB_API_URL,
@@ -90,14 +91,14 @@ def comment(file):
 
 def stale():
     hours_max = float(os.environ.get("STALE_HOURS", "48"))
-    runs = call("GET", f"actions/workflows/{NIGHTLY}/runs?branch=main&status=success&per_page=1")["workflow_runs"]
+    runs = call("GET", f"actions/workflows/{NIGHTLY}/runs?branch=main&event=schedule&status=success&per_page=1")["workflow_runs"]
     if runs:
         finished = datetime.datetime.fromisoformat(runs[0]["updated_at"].replace("Z", "+00:00"))
         hours = (datetime.datetime.now(datetime.timezone.utc) - finished).total_seconds() / 3600
-        what = f"The last successful run of {NIGHTLY} ended {hours:.0f} hours ago: {runs[0]['html_url']}"
+        what = f"The last successful scheduled run of {NIGHTLY} ended {hours:.0f} hours ago: {runs[0]['html_url']}"
     else:
         hours = float("inf")
-        what = f"No run of {NIGHTLY} on main has ever succeeded."
+        what = f"No scheduled run of {NIGHTLY} on main has ever succeeded."
     issue = next((i for i in all_of("issues?state=open") if "pull_request" not in i and (i["body"] or "").startswith(STALE_MARK)), None)
     print(what)
     if hours <= hours_max:

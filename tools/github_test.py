@@ -10,6 +10,7 @@ import re
 import threading
 import unittest
 import unittest.mock
+import urllib.parse
 
 import github
 import temp_folder
@@ -35,7 +36,8 @@ class Fake(http.server.BaseHTTPRequestHandler):
             return state["refuse"], {"message": "Resource not accessible by integration"}
         page = int((re.search(r"\bpage=(\d+)", query) or [0, 1])[1])
         if path == "actions/workflows/stress-nightly.yml/runs":
-            return 200, {"workflow_runs": state["runs"]}
+            asked = dict(urllib.parse.parse_qsl(query))
+            return 200, {"workflow_runs": [r for r in state["runs"] if r["event"] == asked.get("event", r["event"])]}
         if self.command == "GET":
             return 200, (state["issues"] if path == "issues" else state["comments"])[(page - 1) * 100:page * 100]
         if path == "pulls":
@@ -140,9 +142,10 @@ class GitHub(unittest.TestCase):
         self.assertLess(len(self.state["comments"][0]["body"]), 65_536)
         self.assertIn("cut off", self.state["comments"][0]["body"])
 
-    def ended(self, hours):
+    def ended(self, hours, event="schedule"):
         at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=hours)
-        self.state["runs"] = [{"updated_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"), "html_url": "https://example.org/run/1"}]
+        run = {"updated_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"), "html_url": "https://example.org/run/1", "event": event}
+        self.state["runs"].insert(0, run)
 
     def test_fresh_nightly_passes(self):
         self.ended(47)
@@ -159,6 +162,13 @@ class GitHub(unittest.TestCase):
         self.assertEqual(3, len(self.state["issues"]))
         self.assertIn("49 hours ago", self.state["issues"][-1]["body"])
         self.assertEqual(0, self.run_tool("stale", STALE_HOURS="50")[0])
+
+    def test_run_by_hand_does_not_silence_it(self):
+        self.ended(49)
+        self.ended(1, event="workflow_dispatch")
+        code, out = self.run_tool("stale")
+        self.assertEqual(1, code)
+        self.assertIn("49 hours ago", out)
 
     def test_nightly_that_never_succeeded_is_stale(self):
         code, out = self.run_tool("stale")
