@@ -21,6 +21,7 @@ import urllib.request
 COMMENT_MARK = "<!-- parti: stress report -->"
 STALE_MARK = "<!-- parti: stale nightly -->"
 NIGHTLY = "stress-nightly.yml"
+ME = "github-actions[bot]"  # whose GITHUB_TOKEN is; nobody else can have this name
 COMMENT_MAX = 60_000  # GitHub takes 65,536 characters
 TIMEOUT_S = 30
 
@@ -60,6 +61,11 @@ def all_of(path):
         page += 1
 
 
+def is_mine(entry, mark):
+    """A comment or an issue: anyone may quote the mark."""
+    return (entry.get("user") or {}).get("login") == ME and (entry["body"] or "").startswith(mark)
+
+
 def comment(file):
     event = json.loads(pathlib.Path(os.environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
     pull = event.get("pull_request")
@@ -75,7 +81,7 @@ def comment(file):
         text = text[:COMMENT_MAX] + "\n\n(cut off; the whole report is among the run's artifacts)"
     body = {"body": f"{COMMENT_MARK}\n{text}"}
     try:
-        mine = next((c for c in all_of(f"issues/{pull['number']}/comments") if c["body"].startswith(COMMENT_MARK)), None)
+        mine = next((c for c in all_of(f"issues/{pull['number']}/comments") if is_mine(c, COMMENT_MARK)), None)
         if mine:
             call("PATCH", f"issues/comments/{mine['id']}", body)
         else:
@@ -99,7 +105,7 @@ def stale():
     else:
         hours = float("inf")
         what = f"No scheduled run of {NIGHTLY} on main has ever succeeded."
-    issue = next((i for i in all_of("issues?state=open") if "pull_request" not in i and (i["body"] or "").startswith(STALE_MARK)), None)
+    issue = next((i for i in all_of("issues?state=open") if "pull_request" not in i and is_mine(i, STALE_MARK)), None)
     print(what)
     if hours <= hours_max:
         if issue:

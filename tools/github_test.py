@@ -16,6 +16,7 @@ import github
 import temp_folder
 
 REPOSITORY = "someone/parti"
+ME = {"login": "github-actions[bot]"}
 
 
 class Fake(http.server.BaseHTTPRequestHandler):
@@ -44,7 +45,7 @@ class Fake(http.server.BaseHTTPRequestHandler):
             state["pulls"].append(body)
             return 201, {"html_url": "https://example.org/pull/9"}
         if path == "issues":
-            state["issues"].append(body | {"number": 41})
+            state["issues"].append(body | {"number": 41, "user": ME})
             return 201, state["issues"][-1]
         number = int(re.search(r"\d+", path)[0])
         if self.command == "PATCH" and path.startswith("issues/comments/"):
@@ -52,7 +53,7 @@ class Fake(http.server.BaseHTTPRequestHandler):
         elif self.command == "PATCH":
             next(i for i in state["issues"] if i["number"] == number).update(body)
         else:
-            state["comments"].append(body | {"id": 1000 + len(state["comments"])})
+            state["comments"].append(body | {"id": 1000 + len(state["comments"]), "user": ME})
         return 200, {}
 
     def do(self):
@@ -100,13 +101,23 @@ class GitHub(unittest.TestCase):
         return self.run_tool("comment", self.report, **more)
 
     def test_comment_is_written_once_and_then_replaced(self):
-        self.state["comments"] = [{"id": i, "body": f"somebody's {i}: {github.COMMENT_MARK}"} for i in range(120)]
+        self.state["comments"] = [{"id": i, "body": f"{i}: {github.COMMENT_MARK}", "user": ME} for i in range(120)]
         self.assertEqual((0, "comment: written in pull request 7\n"), self.comment())
         self.report.write_text("| metric | FAIL |\n")
         self.assertEqual((0, "comment: replaced in pull request 7\n"), self.comment())
         mine = [c["body"] for c in self.state["comments"] if c["body"].startswith(github.COMMENT_MARK)]
         self.assertEqual([f"{github.COMMENT_MARK}\n| metric | FAIL |\n"], mine)
         self.assertEqual(121, len(self.state["comments"]))
+
+    def test_what_others_wrote_with_its_mark_is_left_alone(self):
+        others = [{"id": 1, "number": 1, "body": mark + " quoted", "user": user} for user in ({"login": "someone"}, None)
+                  for mark in (github.COMMENT_MARK, github.STALE_MARK)]
+        self.state["comments"], self.state["issues"] = list(others), list(others)
+        self.comment()
+        self.assertEqual(1, self.run_tool("stale")[0])
+        for kind in ("comments", "issues"):
+            self.assertEqual(others, self.state[kind][:4])
+            self.assertEqual([ME], [entry["user"] for entry in self.state[kind][4:]])
 
     def test_comment_of_a_fork_is_skipped_with_the_reason(self):
         for head in ("stranger/parti", None):
@@ -153,7 +164,8 @@ class GitHub(unittest.TestCase):
         self.assertEqual([], self.state["issues"])
 
     def test_stale_nightly_fails_and_opens_one_issue(self):
-        self.state["issues"] = [{"number": 1, "title": "other", "body": None}, {"number": 2, "body": github.STALE_MARK, "pull_request": {}}]
+        self.state["issues"] = [{"number": 1, "title": "other", "body": None, "user": ME},
+                                {"number": 2, "body": github.STALE_MARK, "user": ME, "pull_request": {}}]
         self.ended(49)
         self.assertEqual(1, self.run_tool("stale")[0])
         code, out = self.run_tool("stale")
