@@ -179,6 +179,18 @@ class WorkflowCheck(unittest.TestCase):
     def test_run_lines_are_listed(self):
         self.assertEqual([workflow_check.BOOTSTRAP, "make test", "make summary", workflow_check.BOOTSTRAP], workflow_check.runs_of(GOOD))
 
+    def test_staleness_is_not_looked_at_while_a_night_is_still_measuring(self):
+        def times(name):
+            text = (pathlib.Path(__file__).resolve().parent.parent / f".github/workflows/{name}.yml").read_text()
+            for entry in workflow_check.yaml.load(text, workflow_check.Loader)["on"]["schedule"]:
+                minute, hours = entry["cron"].split()[:2]
+                yield from (60 * int(hour) + int(minute) for hour in hours.split(","))
+        (begin,) = times("stress-nightly")
+        takes = workflow_check.PREPARE + workflow_check.MINUTES["nightly"](workflow_check.PROFILE_LIMITS["nightly"] // 60)
+        late = 60  # GitHub starts scheduled runs when it has machines
+        for time in times("staleness"):
+            self.assertFalse(begin <= time < begin + takes + late, f"{time // 60}:{time % 60:02}")
+
     def test_this_repository(self):
         root = pathlib.Path(__file__).resolve().parent.parent
         self.assertEqual(0, workflow_check.main([str(root)]))
