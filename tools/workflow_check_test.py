@@ -179,10 +179,18 @@ class WorkflowCheck(unittest.TestCase):
     def test_run_lines_are_listed(self):
         self.assertEqual([workflow_check.BOOTSTRAP, "make test", "make summary", workflow_check.BOOTSTRAP], workflow_check.runs_of(GOOD))
 
+    @staticmethod
+    def workflows():
+        folder = pathlib.Path(__file__).resolve().parent.parent / ".github/workflows"
+        return {path.stem: workflow_check.yaml.load(path.read_text(), workflow_check.Loader) for path in folder.glob("*.yml")}
+
+    def test_no_two_workflows_wait_for_each_other(self):
+        groups = [workflow["concurrency"]["group"] for workflow in self.workflows().values()]
+        self.assertEqual(len(groups), len(set(groups)), sorted(groups))
+
     def test_staleness_is_not_looked_at_while_a_night_is_still_measuring(self):
         def times(name):
-            text = (pathlib.Path(__file__).resolve().parent.parent / f".github/workflows/{name}.yml").read_text()
-            for entry in workflow_check.yaml.load(text, workflow_check.Loader)["on"]["schedule"]:
+            for entry in self.workflows()[name]["on"]["schedule"]:
                 minute, hours = entry["cron"].split()[:2]
                 yield from (60 * int(hour) + int(minute) for hour in hours.split(","))
         (begin,) = times("stress-nightly")
