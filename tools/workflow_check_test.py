@@ -158,14 +158,16 @@ class WorkflowCheck(unittest.TestCase):
                 self.assertIn(says, problems[0])
 
     def test_the_longest_profile_that_can_be_chosen_counts(self):
-        def problems(options, minutes):
+        def problems(options, minutes, target="nightly"):
             profile = f'        options: [all, memory]\n      profile:\n        description: "p"\n        type: choice\n        default: smoke\n        options: {options}\n'
-            text = GOOD.replace("        options: [all, memory]\n", profile, 1).replace("make test", "make nightly").replace("timeout-minutes: 45", f"timeout-minutes: {minutes}")
-            return workflow_check.problems_of(text, MAKEFILE + "nightly:\n")
+            text = GOOD.replace("        options: [all, memory]\n", profile, 1).replace("make test", f"make {target}")
+            return workflow_check.problems_of(text.replace("timeout-minutes: 45", f"timeout-minutes: {minutes}"), MAKEFILE + f"{target}:\n")
         self.assertEqual([], problems("[smoke, nightly]", 173))
         self.assertIn("must be at least 173", problems("[smoke, nightly]", 172)[0])
         self.assertIn("must be at least 333", problems("[smoke, nightly, soak4h]", 240)[0])
         self.assertIn("there is no profile 'weekly'", problems("[smoke, weekly]", 200)[0])
+        self.assertEqual([], problems("[smoke, standard]", 78, "baseline-runs"))
+        self.assertIn("must be at least 303", problems("[smoke, standard, nightly]", 302, "baseline-runs")[0])
 
     def test_job_without_checkout_runs_nothing(self):
         problems = workflow_check.problems_of(GOOD.replace("timeout-minutes: 5\n", "timeout-minutes: 50\n") + "      - run: make test\n", MAKEFILE)
