@@ -73,6 +73,15 @@ class Jobs(unittest.TestCase):
         code, _, err = self.script("nightly.sh", self.build, TYPE="everything")
         self.assertEqual((104, True), (code, "'everything' must be" in err))
 
+    def test_alarms_are_the_selftests_the_leak_alarm_and_the_proof(self):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "RUNS", "CASES"))}
+        command = ["make", "-n", "-f", TOOLS.parent / "Makefile", "alarms"]
+        for more, runs in (([], "20"), (["RUNS=3"], "3")):
+            said = subprocess.run(command + more, env=env, cwd=TOOLS.parent, capture_output=True, text=True, timeout=60).stdout
+            alarm = f"PARTI_STRESS_PROFILE=nightly PARTI_LEAK_ALARMS={runs} "
+            places = [said.find(part) for part in ("ctest", alarm, "--gtest_filter='TestExactLeakAlarm.*'", "alarm_proof.py")]
+            self.assertEqual((sorted(places), True), (places, min(places) >= 0), said)
+
     def test_part_without_a_report_says_so(self):
         self.target("stress", code=7)
         code, _, _ = self.script("part.sh", self.build, "one", self.fake / "make", "stress")

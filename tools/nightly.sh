@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the nightly workflow runs, by TYPE: all (default), memory, scale, scenario (stress tests of those names) or selftest (the proof of the
-# alarms over twenty runs: nothing changed is silent, +15 % and a 16-byte leak are found).
+# What the nightly workflow runs, by TYPE: all (default), memory, scale, scenario (stress tests of those names) or selftest (make
+# alarms: the self-tests; then over twenty runs each a 16-byte leak is found, nothing changed is silent, and +15 % is found).
 # Usage: tools/nightly.sh BUILD. PROFILE and STRESS_FILTER as in `make stress`; a filter given wins over the type's.
 #
 # Every part runs whatever became of the one before. Exit code: 0 all passed, 1 one did not, 104 bad type.

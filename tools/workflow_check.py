@@ -23,13 +23,15 @@ RUN_MAKE = re.compile(r"make ([a-z][a-z-]*)")
 CONTAINER = "debian:12"
 PREPARE = 2  # minutes: the bootstrap line, checkout and what the actions take, of a job
 BUILD = 30  # minutes: set-up and everything compiled once, without a cache
-# What a make target may take, in minutes, with the build before it. A job's timeout-minutes is at least the sum of its steps: a run that is within its
-# budgets is never cut off. `nightly` takes as long as the longest profile the workflow offers, the self-tests (5) and the proof of the
-# alarms (45); `baseline-runs` takes three times the longest profile.
+# What a make target may take, in minutes, with the build before it. A job's timeout-minutes is at least the sum of its steps: a
+# run that is within its budgets is never cut off. `nightly` takes as long as the longest profile the workflow offers, the
+# self-tests (5), the leak alarm (2) and the proof of the alarms (45); `baseline-runs` takes three times the longest profile.
 MINUTES = {
-    "test": BUILD + 10, "nightly": lambda profile: BUILD + profile + 5 + 45, "simulation": BUILD + 60, "browser-test": BUILD + 10,
+    "test": BUILD + 10, "simulation": BUILD + 60, "browser-test": BUILD + 10,
+    "nightly": lambda profile: BUILD + profile + 5 + 2 + 45,
     "pull-request": BUILD + BUILD // 2 + 15,  # of the merge base only what is measured; smoke, exact leak, A/B with its confirmation
-    "baseline-runs": lambda profile: BUILD + 3 * profile, "baseline": 1, "baseline-pull": 1, "summary": 1, "comment": 2, "stale": 2,
+    "baseline-runs": lambda profile: BUILD + 3 * profile, "baseline": 1, "baseline-pull": 1,
+    "summary": 1, "comment": 2, "stale": 2,
 }
 MINUTES_MAX = 360  # a job's end on GitHub's runners, whatever it says
 
