@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -10,6 +11,10 @@ import unittest
 
 import check
 import temp_folder
+
+# Inside a hook or `git rebase --exec` GIT_DIR names the user's own repository, whatever the folder.
+for inherited in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[inherited]
 
 UNFINISHED = "TO" + "DO"
 CLEAN = {

@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import threading
 import unittest
+import unittest.mock
 
 import temp_folder
 
@@ -202,7 +203,17 @@ class Jobs(unittest.TestCase):
 
     def git(self, *arguments, cwd=None):
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        return subprocess.run(["git", *identity, *arguments], cwd=cwd or self.fake / "work", check=True, capture_output=True, text=True).stdout
+        # Inside a hook or `git rebase --exec` GIT_DIR names the user's own repository, whatever the folder.
+        env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        command, folder = ["git", *identity, *arguments], cwd or self.fake / "work"
+        return subprocess.run(command, env=env, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+    def test_the_repository_of_the_surroundings_is_left_alone(self):
+        other = self.fake / "other.git"
+        with unittest.mock.patch.dict("os.environ", {"GIT_DIR": str(other)}):
+            self.git("init", "--quiet", str(self.fake / "work"), cwd=self.fake)
+            self.assertEqual(".git\n", self.git("rev-parse", "--git-dir"))
+        self.assertFalse(other.exists())
 
     def test_baseline_pull_pushes_a_branch_and_opens_a_pull_request(self):
         opened, answers = [], [201, 403, 201]
