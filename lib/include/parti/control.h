@@ -80,7 +80,7 @@ class Control {
 public:
     static constexpr Duration kTimeout = std::chrono::seconds(10);
 
-    // `timeout` (1 ms..24 h) bounds this call and all later ones. Errors: as above; invalid_argument for a name no group can have.
+    // `timeout` (1 ms..24 h) bounds this call and later ones. Errors: as above; invalid_argument for a name no group can have.
     static Result<Control> open(Context context, std::string group, Duration timeout = kTimeout);
 
     Result<GroupStatus> status() const;
