@@ -296,11 +296,13 @@ TEST_F(BadInput, ASetThatIsSortedAndTooLargeIsRefused) {
     private:
         std::shared_ptr<const PartitionSet> set_;
     };
-    Config c = config();
-    c.timing.startup_timeout = 1s;
-    const Error error = fatal_error_of(c, std::make_shared<Large>());
-    EXPECT_TRUE(names(error, std::to_string(kPartitionBytesMax))) << error.message();
-    EXPECT_TRUE(reported(Errc::invalid_argument));
+    Context context = connect();
+    Worker w = worker(context, std::make_shared<Large>());
+    w.start();
+    ASSERT_TRUE(reported(Errc::invalid_argument)) << notes_.text();
+    EXPECT_TRUE(names(notes_.errors().at(0), std::to_string(kPartitionBytesMax))) << notes_.text();
+    EXPECT_NE(w.state(), State::stable);
+    EXPECT_TRUE(w.stop());
 }
 
 TEST_F(BadInput, ASourceWhoseListenThrowsIsReportedAndListed) {
