@@ -308,14 +308,15 @@ TEST_F(BadInput, ASetThatIsSortedAndTooLargeIsRefused) {
 TEST_F(BadInput, ASourceWhoseListenThrowsIsReportedAndListed) {
     class Deaf final : public Source {
     public:
+        explicit Deaf(std::shared_ptr<Source> inner) : inner_(std::move(inner)) {}
         Result<std::shared_ptr<const PartitionSet>> list() override { return inner_->list(); }
         std::shared_ptr<void> listen(Listener) override { throw std::runtime_error("no ears"); }
 
     private:
-        const std::shared_ptr<Source> inner_ = source(3);
+        const std::shared_ptr<Source> inner_;
     };
     Context context = connect();
-    Worker w = worker(context, std::make_shared<Deaf>());
+    Worker w = worker(context, std::make_shared<Deaf>(source(3)));
     w.start();
     EXPECT_TRUE(eventually([&] { return covered({&w}, 3); }));
     EXPECT_TRUE(reported(Errc::callback_failed));
