@@ -12,6 +12,12 @@ parti_stress_program(parti_stall_selftest stall_selftest.cpp)
 target_link_libraries(parti_stall_selftest PRIVATE parti_scenario)
 parti_gtest(parti_stall_selftest LABELS selftest TIMEOUT 120)
 
+# One process for all its cases: they are one run.
+parti_stress_program(parti_scenario_selftest scenario_selftest.cpp)
+target_compile_definitions(parti_scenario_selftest PRIVATE CRITERIA_FILE="${CMAKE_CURRENT_SOURCE_DIR}/criteria.json")
+target_link_libraries(parti_scenario_selftest PRIVATE parti_scenario GTest::gmock)
+parti_gtest(parti_scenario_selftest LABELS selftest TIMEOUT 60 PER_PROGRAM)
+
 parti_stress_program(parti_consume_smoke consume_smoke_test.cpp)
 target_link_libraries(parti_consume_smoke PRIVATE parti_scenario)
 parti_gtest(parti_consume_smoke LABELS smoke TIMEOUT 120)

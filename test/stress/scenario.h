@@ -89,8 +89,11 @@ protected:
     using StressTest::StressTest;
     // Nothing: the test has failed.
     std::optional<ScenarioResult> run(const ScenarioPlan& plan);
-    // p50, p95, p99, p99.9 and max of the publication-to-handler latency, where there are enough messages; printed and recorded.
-    void record_quantiles(const std::string& prefix, std::vector<std::int64_t> taken_ns, const std::string& note = {});
+    // p50, p95, p99, p99.9 and max, where there are enough values; printed and recorded. `invalid`: they are recorded as not
+    // measured, for that reason.
+    void record_quantiles(const std::string& prefix, std::vector<std::int64_t> taken_ns, const std::string& invalid = {});
+    // Of the publication-to-handler latency. Not measured when the load generator did not keep to its plan: a latency counts from
+    // the intended time, so it would be the generator's.
     void record_latency(const std::string& prefix, const ScenarioResult& result, std::int64_t from_ns, std::int64_t to_ns);
     void record_classes(const ScenarioResult& result);
     test::OracleOptions oracles_;

@@ -29,21 +29,31 @@ void ScenarioTest::record_classes(const ScenarioResult& result) {
     record_companion("lateness_p99", report::Unit::us, static_cast<double>(result.load.late_p99_ns / 1000));
 }
 
-void ScenarioTest::record_quantiles(const std::string& prefix, std::vector<std::int64_t> taken_ns, const std::string& note) {
-    struct Quantile {
-        const char* name;
-        double q;
-        std::size_t least;
-    };
+namespace {
+
+struct Quantile {
+    const char* name;
+    double q;
+    std::size_t least;  // values, else it says nothing
+};
+constexpr Quantile kQuantiles[] = {
+    {"p50", 0.5, 10}, {"p95", 0.95, 200}, {"p99", 0.99, 1000}, {"p99.9", 0.999, 10'000}, {"max", 1, 1}};
+
+}  // namespace
+
+void ScenarioTest::record_quantiles(const std::string& prefix, std::vector<std::int64_t> taken_ns, const std::string& invalid) {
     std::sort(taken_ns.begin(), taken_ns.end());
     std::string text;
     std::string what = prefix.empty() ? "publish_to_handled" : prefix;
     what.erase(what.find_last_not_of('_') + 1);
-    report::Distribution shown{what, report::Unit::us, taken_ns.size(), {}, note};
-    for (const Quantile& quantile :
-         {Quantile{"p50", 0.5, 10}, {"p95", 0.95, 200}, {"p99", 0.99, 1000}, {"p99.9", 0.999, 10'000}, {"max", 1, 1}}) {
+    report::Distribution shown{what, report::Unit::us, taken_ns.size(), {}, {}};
+    for (const Quantile& quantile : kQuantiles) {
         if (taken_ns.size() < quantile.least) {
             text += std::string(" ") + quantile.name + " not measured";
+            continue;
+        }
+        if (!invalid.empty()) {
+            not_measured(prefix + quantile.name, report::Unit::us, invalid);
             continue;
         }
         const std::int64_t ns = taken_ns[static_cast<std::size_t>(quantile.q * static_cast<double>(taken_ns.size() - 1) + 0.5)];
@@ -54,7 +64,8 @@ void ScenarioTest::record_quantiles(const std::string& prefix, std::vector<std::
         shown.percentiles[quantile.q * 100] = static_cast<double>(ns / 1000);
     }
     if (!shown.percentiles.empty()) record_distribution(std::move(shown));
-    std::printf("  %s (n = %zu):%s%s\n", prefix.c_str(), taken_ns.size(), text.c_str(), note.c_str());
+    if (!invalid.empty()) text = " not measured: " + invalid;
+    std::printf("  %s (n = %zu):%s\n", prefix.c_str(), taken_ns.size(), text.c_str());
     std::fflush(stdout);
 }
 
@@ -64,7 +75,7 @@ void ScenarioTest::record_latency(const std::string& prefix, const ScenarioResul
     for (const test::LedgerReport::Latency& l : result.ledger.latencies) {
         if (l.intended_ns >= from_ns && l.intended_ns < to_ns) taken.push_back(l.taken_ns);
     }
-    record_quantiles(prefix, std::move(taken), result.load.on_time() ? "" : " (doubtful: the generator was late)");
+    record_quantiles(prefix, std::move(taken), result.load.why_invalid());
 }
 
 double ScenarioResult::handled_per_s() const {

@@ -295,13 +295,28 @@ void StressTest::record(Metric metric, double value) {
     const auto known =
         std::find_if(metrics_.begin(), metrics_.end(), [&](const Metric& other) { return other.name == metric.name; });
     if (known != metrics_.end()) {
+        if (!metric.note.empty() || !known->measured()) known->note = metric.note;
         known->launches.push_back(value);
-        if (!metric.note.empty()) known->note = metric.note;
     } else {
         metric.launches.push_back(value);
         metrics_.push_back(std::move(metric));
     }
     if (records_) judge_live();
+}
+
+void StressTest::not_measured(Metric metric, const std::string& why) {
+    if (std::any_of(metrics_.begin(), metrics_.end(), [&](const Metric& other) { return other.name == metric.name; })) return;
+    metric.launches.clear();
+    metric.note = why;
+    metrics_.push_back(std::move(metric));
+}
+
+void StressTest::not_measured(const std::string& name, Unit unit, const std::string& why) {
+    Metric metric;
+    metric.name = name;
+    metric.unit = unit;
+    metric.gate = false;
+    not_measured(std::move(metric), why);
 }
 
 void StressTest::record_memory(const std::string& name, Unit unit, double value, bool gate) {
@@ -341,7 +356,7 @@ void StressTest::record_companion(const std::string& name, Unit unit, double val
 
 double StressTest::median_of(const std::string& name) const {
     for (const Metric& metric : metrics_) {
-        if (metric.name == name) return report::median(metric.launches);
+        if (metric.name == name && metric.measured()) return report::median(metric.launches);
     }
     return 0;
 }
@@ -391,7 +406,7 @@ void StressTest::write_results() {
     for (Metric& metric : metrics_) {
         metric.gate = metric.gate && different.empty();
         const double spread = report::coefficient_of_variation(metric.launches) * 100;
-        const bool said = measures() || metric.kind == Kind::exact;
+        const bool said = metric.measured() && (measures() || metric.kind == Kind::exact);
         std::printf("  %-28s %12s  CV %4.1f %%  n %zu%s\n", metric.name.c_str(),
                     said ? report::format_value(report::median(metric.launches), metric.unit).c_str() : "not measured",
                     said ? spread : 0.0, metric.launches.size(), metric.note.empty() ? "" : ("  " + metric.note).c_str());
@@ -400,7 +415,7 @@ void StressTest::write_results() {
         } else {
             Metric unmeasured = metric;
             unmeasured.launches.clear();
-            writer_->not_measured(std::move(unmeasured), not_measured_);
+            writer_->not_measured(std::move(unmeasured), metric.measured() ? not_measured_ : metric.note);
         }
     }
     const auto written = writer_->finish(!HasFailure());

@@ -58,6 +58,10 @@ protected:
     void record_duration(const std::string& name, double milliseconds, bool gate = true);
     void record_count(const std::string& name, double value);  // exact, gated
     void record_companion(const std::string& name, report::Unit unit, double value, const std::string& note = {});
+    // A metric that this launch could not measure, because ...: in the results it is "not measured" with the reason, unless another
+    // launch measured it. Nothing vanishes, and no criterion is judged by it.
+    void not_measured(report::Metric metric, const std::string& why);
+    void not_measured(const std::string& name, report::Unit unit, const std::string& why);  // of a companion
     // A failure with a cause of its own. The cause counts when nothing else failed before.
     void fail_because(report::ExitCode cause, const std::string& text);
     // That, with the cause and the program's exit code "a leak was found" (98).

@@ -56,7 +56,7 @@ struct Distribution {
     Unit unit = Unit::us;
     std::uint64_t n = 0;
     std::map<double, double> percentiles;  // per cent (50, 99.9, 100 = maximum) to value
-    std::string note{};                    // "doubtful: the generator was late"
+    std::string note{};                    // what limits it
 };
 
 struct Anomaly {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <charconv>
 #include <condition_variable>
+#include <cstdio>
 #include <mutex>
 #include <thread>
 
@@ -55,6 +56,19 @@ std::string describe(const LoadReport& r) {
                        std::to_string(r.refused) + ", unanswered " + std::to_string(r.unanswered) + "; lateness p50 " +
                        ms(r.late_p50_ns) + " p99 " + ms(r.late_p99_ns) + " max " + ms(r.late_max_ns) + " ms";
     if (!r.last_refusal.empty()) text += "; last refusal: " + r.last_refusal;
+    return text;
+}
+
+std::string LoadReport::why_invalid(std::int64_t p99_at_most_ns) const {
+    if (on_time(p99_at_most_ns)) return {};
+    char text[160];
+    if (dropped > 0) {
+        std::snprintf(text, sizeof text, "the load generator dropped %llu of %llu messages",
+                      static_cast<unsigned long long>(dropped), static_cast<unsigned long long>(due));
+    } else {
+        std::snprintf(text, sizeof text, "the load generator was late: p99 %.1f ms, at most %.0f ms is valid",
+                      static_cast<double>(late_p99_ns) / 1e6, static_cast<double>(p99_at_most_ns) / 1e6);
+    }
     return text;
 }
 

@@ -47,7 +47,10 @@ struct LoadReport {
     std::string last_refusal;
 
     // The generator itself kept to its plan; otherwise latencies say nothing about the receiver.
-    bool on_time(std::int64_t p99_at_most_ns = 20'000'000) const { return late_p99_ns <= p99_at_most_ns && dropped == 0; }
+    bool on_time(std::int64_t p99_at_most_ns = kLateAtMost_ns) const { return late_p99_ns <= p99_at_most_ns && dropped == 0; }
+    // Why it did not: "the load generator was late: p99 31.2 ms, at most 20 ms is valid". Empty: it was on time.
+    std::string why_invalid(std::int64_t p99_at_most_ns = kLateAtMost_ns) const;
+    static constexpr std::int64_t kLateAtMost_ns = 20'000'000;
 };
 std::string describe(const LoadReport& report);
 

@@ -123,5 +123,18 @@ TEST(LoadPayload, IsReadAndRefused) {
         EXPECT_FALSE(parse_load_payload(bad)) << bad;
 }
 
+TEST(LoadReport, IsValidWhenNothingWasLateOrDropped) {
+    LoadReport report;
+    report.due = 1000;
+    report.late_p99_ns = 20'000'000;
+    EXPECT_TRUE(report.on_time());
+    EXPECT_EQ(report.why_invalid(), "");
+    report.late_p99_ns = 20'000'001;
+    EXPECT_EQ(report.why_invalid(), "the load generator was late: p99 20.0 ms, at most 20 ms is valid");
+    EXPECT_EQ(report.why_invalid(50'000'000), "");
+    report.dropped = 3;
+    EXPECT_EQ(report.why_invalid(50'000'000), "the load generator dropped 3 of 1000 messages");
+}
+
 }  // namespace
 }  // namespace parti::test

@@ -267,6 +267,29 @@ TEST_F(CriteriaFile, WhatWasNotMeasuredIsNotEvaluated) {
     EXPECT_NE(results->front().note.find("sanitizer build"), std::string::npos);
 }
 
+// As a scenario writes it whose load generator was late: not the same as a test that passes without the metric, which is broken.
+TEST_F(CriteriaFile, WhatOneTestCouldNotMeasureIsNotBroken) {
+    const auto criteria = read(one("p(95)<1ms", R"(, "metric": "after")", "TestScenario_Load"));
+    ASSERT_TRUE(criteria.has_value());
+    const auto judge = [&](std::vector<double> launches, const std::string& note) {
+        Metric metric = metric_of("after_p95", Kind::advisory, Unit::us, std::move(launches));
+        metric.note = note;
+        const TestResult result = result_of("TestScenario_Load", {metric});
+        const auto results = evaluate(*criteria, {result});
+        EXPECT_TRUE(results.has_value());
+        auto report = compare(std::nullopt, {result});
+        EXPECT_TRUE(apply_criteria(*report, *criteria, {result}).has_value());
+        return std::pair(results->front(), report->exit);
+    };
+    const auto [unmeasured, quiet] = judge({}, "the load generator was late");
+    EXPECT_EQ(unmeasured.state, CriterionState::not_evaluated);
+    EXPECT_EQ(unmeasured.note, "not measured: the load generator was late");
+    EXPECT_NE(quiet, ExitCode::criterion);
+    const auto [measured, alarmed] = judge({2000}, "");
+    EXPECT_EQ(measured.state, CriterionState::broken);
+    EXPECT_EQ(alarmed, ExitCode::criterion);
+}
+
 TEST_F(CriteriaFile, ABrokenCriterionIs99AndAFailedTestComesFirst) {
     const auto criteria = read(one("rss_anon<1MB"));
     TestResult result = usual_result();
