@@ -74,9 +74,6 @@ test::LoadOptions load_options(const ScenarioPlan& plan, const std::string& url,
     return load;
 }
 
-// Waits until a quarter of the load's time is over.
-void load_quarter(const ScenarioPlan& plan, test::LoadGenerator& load) { load.wait_done(duration_of(plan) / 4); }
-
 }  // namespace
 
 std::string_view name(Fault fault) {
@@ -391,7 +388,7 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
                                              [&generator] { return generator->confirmed(); });
     progress().phase("load");
     if (plan.after_warmup) {
-        load_quarter(plan, *generator);
+        generator->wait_done(plan.warmup);
         plan.after_warmup(*live.fleet);
     }
     inject_all(live, *generator);

@@ -50,7 +50,8 @@ struct ScenarioPlan {
     std::vector<Fault> faults;        // spread evenly over the load, in this order
     test::Milliseconds drain{30000};  // until nothing is left to deliver
     bool may_stay_behind = false;     // a load that is too much: not drained, or not balanced, is a result, not a failure
-    // called at a quarter of the load, and when it is over and drained
+    test::Milliseconds warmup{0};     // of the load, until after_warmup is called
+    // called once warmup is over, before any fault; and when the load is over and drained
     std::function<void(test::Fleet&)> after_warmup{}, at_end{};
     // Called so often during the load, with the seconds since its begin, between two faults; 0: never.
     test::Milliseconds sample_every{0};
