@@ -147,14 +147,21 @@ protected:
             const report::Trend& t = second.each[i];
             record_companion(series + "_median", kWatched[i].bytes() ? Unit::bytes : Unit::count, t.median);
             record_companion(series + "_per_hour", Unit::ratio, t.slope * 3600, t.why);
-            const auto verdict = report::judge_soak(first.each[i], t);
-            if (verdict == report::SoakVerdict::steady) continue;
+            const bool before = first.each[i].suspect;
+            if (!before && !t.suspect) continue;
+            const bool both = report::judge_soak(first.each[i], t) == report::SoakVerdict::leak;
             // Anonymous memory alone may be the allocator's drift.
             const bool drift = series == "rss_anon" && !live_grows(first, second);
-            const bool leak = verdict == report::SoakVerdict::leak && kWatched[i].gate && !drift;
-            std::printf("%s: %s, %s\n", series.c_str(), std::string(report::name(verdict)).c_str(),
-                        leak ? "a leak" : "not confirmed");
-            if (leak) leaks += series + ": " + t.why + "\n";
+            if (both && kWatched[i].gate && !drift) {
+                leaks += series + ": " + t.why + "\n";
+                continue;
+            }
+            std::string where = before ? "the first half only" : "the second half only";
+            if (both) where = drift ? "both halves, but the live heap does not" : "both halves, but is not judged";
+            const std::string text =
+                series + " grows in " + where + ": first half: " + first.each[i].why + "; second half: " + t.why;
+            std::printf("%s\n", text.c_str());
+            note_anomaly(text);
         }
         if (!leaks.empty()) fail_as_leak("grows with the messages handled, in both halves:\n" + leaks);
     }
