@@ -56,6 +56,8 @@ TEST_P(LimitsSelftest, WhatGoesBeyondIsKilledOrRefusedAndNoticed) {
     ASSERT_TRUE(use) << use.error();
     if (GetParam() == LimitMethod::soft) {
         EXPECT_EQ(status.code, 1) << status.text();  // MemoryError
+        EXPECT_FALSE(use->peak_bytes || use->oom_kills || use->throttled_periods || use->throttled_seconds)
+            << "nobody counts anything, so there is no value, not even 0";
     } else {
         EXPECT_EQ(status.signal, 9) << status.text();
         EXPECT_EQ(use->oom_kills, 1U);
@@ -89,6 +91,7 @@ TEST_P(LimitsSelftest, AProcessorAndNoMore) {
         EXPECT_EQ(said, "1");
     } else {
         EXPECT_GE(use->throttled_periods.value_or(0), 3U);
+        EXPECT_GT(use->throttled_seconds.value_or(0), 0);
     }
 }
 

@@ -243,7 +243,7 @@ Outcome<LimitUse> LimitedGroup::use() const {
     use.oom_kills = number_behind(memory_ + (v2 ? "/memory.events" : "/memory.oom_control"), "oom_kill");
     use.throttled_periods = number_behind(cpu_ + "/cpu.stat", "nr_throttled");
     const auto time = number_behind(cpu_ + "/cpu.stat", v2 ? "throttled_usec" : "throttled_time");
-    use.throttled_seconds = static_cast<double>(time.value_or(0)) / (v2 ? 1e6 : 1e9);
+    if (time) use.throttled_seconds = static_cast<double>(*time) / (v2 ? 1e6 : 1e9);
     if (!use.oom_kills) return failure(memory_ + " does not say how many processes were killed");
     return use;
 }

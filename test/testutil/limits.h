@@ -41,7 +41,7 @@ struct LimitUse {  // what the kernel counted; absent: this method, or this kern
     std::optional<std::uint64_t> peak_bytes;
     std::optional<std::uint64_t> oom_kills;
     std::optional<std::uint64_t> throttled_periods;
-    double throttled_seconds = 0;
+    std::optional<double> throttled_seconds;
 };
 
 class LimitedGroup {
