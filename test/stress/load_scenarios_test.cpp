@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <random>
 
 #include "scenario.h"
 #include "soak_watch.h"
@@ -188,19 +187,22 @@ TEST_F(TestScenario_Sustained, Steady) {
     if (measures() && profile() >= Profile::nightly) expect_steady(watch, static_cast<double>(result->planned_ns) / 1e9);
 }
 
-// Processes from none to four and messages from none to 2,000/s, and among them other operations, drawn by weight.
+// Processes from none to four and messages from none to 2,000/s, and after each join other operations in an order of the seed.
 class TestScenario_Ramp : public LoadScenario {
 protected:
-    std::vector<Fault> operations(std::size_t joins, std::size_t between) {
-        std::discrete_distribution<int> draw({3, 1});  // source change, leave (and come back)
+    // Always as many of each kind, so that the same percentiles are there in every run: after each join one leave (whoever left
+    // comes back) and `sources` changes of the source.
+    std::vector<Fault> operations(std::size_t joins, std::size_t sources) {
         std::vector<Fault> out;
         bool grown = false;
         for (std::size_t j = 0; j < joins; ++j) {
+            std::vector<Fault> between(sources, Fault::grow);
+            between.push_back(Fault::leave);
+            std::shuffle(between.begin(), between.end(), random());
             out.push_back(Fault::add);
-            for (std::size_t i = 0; i < between; ++i) {
-                const bool source = draw(random()) == 0;
-                out.push_back(!source ? Fault::leave : grown ? Fault::shrink : Fault::grow);
-                if (source) grown = !grown;
+            for (const Fault next : between) {
+                out.push_back(next == Fault::grow && grown ? Fault::shrink : next);
+                if (next == Fault::grow) grown = !grown;
             }
         }
         return out;
@@ -211,11 +213,12 @@ const Budget of_ramp("TestScenario_Ramp.*", {.nightly = 45});
 TEST_F(TestScenario_Ramp, WorkersMessagesAndOperations) {
     ScenarioPlan plan;
     plan.processes = 0;
-    plan.partitions = 100;
+    plan.partitions = 200;  // 200 / 1, 2, 3 and 4 processes: 416 of them move with the joins, and as many with the leaves
     plan.extra_partitions = 40;
     plan.read_every = 50ms;
     plan.phases = {{stretched(24000ms), 0, 2000}};
-    plan.faults = operations(4, 4);
+    plan.faults = operations(4, 3);
+    set_window("24 s, 200 partitions, 4 joins, 4 leaves, 12 source changes");
     const auto result = run(plan);
     ASSERT_TRUE(result);
     std::map<Fault, std::vector<std::int64_t>> taken;
@@ -284,7 +287,7 @@ protected:
     }
     void crash_to_owned() {
         ScenarioPlan plan;
-        plan.partitions = 100;
+        plan.partitions = 150;  // 50 a process: 300 of them lose their owner, and a p95 needs 200
         plan.faults.assign(6, Fault::kill);
         plan.phases = {{stretched(16000ms), 100, 100}};
         record_settled("crash_to_owned_", plan);
@@ -312,6 +315,7 @@ private:
 };
 const Budget of_end_to_end("TestScenario_EndToEndLatency.*", {.nightly = 70});
 TEST_F(TestScenario_EndToEndLatency, PublishSourceAndCrash) {
+    set_window("10,400 messages, 1,000 changed partitions, 300 of crashes");
     publish_to_handled();
     if (!HasFailure()) source_change_to_acknowledged();
     if (!HasFailure()) crash_to_owned();
