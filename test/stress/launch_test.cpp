@@ -93,10 +93,22 @@ void LaunchTest::record_memory_series(const LaunchSample& s) {
 void LaunchTest::record_launch(const LaunchSample& s) {
     record_memory_series(s);
     const double live = static_cast<double>(s.live_bytes);
-    // A launch that did not come to rest says nothing about memory; when fewer than four are left, the verdict is INCONCLUSIVE.
+    // A launch that did not come to rest says nothing about memory; when fewer than four are left, the verdict is INCONCLUSIVE, and
+    // when none is, the metrics are not measured, which is INCONCLUSIVE too: they have not vanished.
     if (s.plateau) {
         record_memory("rss_anon", Unit::kB, kilobytes(s.window.rss_anon.median), true);
         record_memory("live_heap", Unit::kB, kilobytes(live), true);
+    } else {
+        char why[96];
+        std::snprintf(why, sizeof why, "no launch came to rest: memory drifted by %+.1f %% in the first one's window",
+                      s.drift * 100);
+        for (const char* name : {"rss_anon", "live_heap"}) {
+            report::Metric metric;
+            metric.name = name;
+            metric.unit = Unit::kB;
+            metric.kind = report::Kind::anon_memory;
+            not_measured(std::move(metric), why);
+        }
     }
     record_companion("memory_drift", Unit::ratio, s.drift, "of anonymous memory over the window");
     record_companion("sampling_cpu", Unit::ratio, s.sampling_share, "cores: the sampler's thread and the answers of the process");

@@ -1,6 +1,6 @@
 // What the tests of the suite leave for the report beside their metrics: the findings from before the run, and the lines of the
-// slopes; and a run with another store and strategy. Tests of one run, in their order, in one process: the first ones write
-// results, the last ones read them, and the page that is made of them.
+// slopes; a run with another store and strategy; and memory that never came to rest. Tests of one run, in their order, in one
+// process: the first ones write results, the last ones read them, and the page that is made of them.
 #include <gmock/gmock.h>
 #include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
@@ -56,6 +56,32 @@ protected:
 TEST_F(TestRecords_First, Anomaly) {
     note_anomaly("odd", "line one\nline two");
     record_count("threads", 9);
+}
+
+class TestRecords_Drift : public LaunchTest {
+protected:
+    static void SetUpTestSuite() { the_run(); }
+    void record_one(bool plateau, double kilobytes) {
+        LaunchSample sample;
+        sample.plateau = plateau;
+        sample.drift = plateau ? 0 : 0.034;
+        sample.window.rss_anon.median = kilobytes * 1024;
+        sample.live_bytes = 1'000'000;
+        record_launch(sample);
+    }
+};
+
+TEST_F(TestRecords_Drift, NoLaunchCameToRest) {
+    record_one(false, 1700);
+    record_one(false, 1800);
+}
+
+class TestRecords_Rest : public TestRecords_Drift {};
+
+TEST_F(TestRecords_Rest, OneOfThreeCameToRest) {
+    record_one(false, 1700);
+    record_one(true, 1500);
+    record_one(false, 1800);
 }
 
 class TestRecords_Slope : public OverheadTest {
@@ -165,6 +191,24 @@ TEST(RecordsOfARun, AVariantIsNamedAndDoesNotGate) {
     EXPECT_FALSE(varied.find("threads")->gate);
     ASSERT_NE(result_of("TestRecords_First").find("threads"), nullptr);
     EXPECT_TRUE(result_of("TestRecords_First").find("threads")->gate);
+}
+
+TEST(RecordsOfARun, MemoryThatNeverCameToRestIsNotMeasuredAndSaysWhy) {
+    // this build measures nothing, at rest or not
+    if (!report::why_not_measured(report::local_fingerprint()).empty()) GTEST_SKIP() << "this build measures nothing";
+    const report::TestResult drifting = result_of("TestRecords_Drift"), resting = result_of("TestRecords_Rest");
+    for (const char* name : {"rss_anon", "live_heap"}) {
+        const report::Metric* const none = drifting.find(name);
+        ASSERT_NE(none, nullptr) << name << " vanishes";
+        EXPECT_FALSE(none->measured());
+        EXPECT_EQ(none->kind, report::Kind::anon_memory);
+        EXPECT_THAT(none->note, testing::HasSubstr("no launch came to rest: memory drifted by +3.4 %"));
+        ASSERT_NE(resting.find(name), nullptr);
+        EXPECT_EQ(resting.find(name)->launches.size(), 1U) << "only the launch that came to rest counts";
+        EXPECT_EQ(resting.find(name)->note, "");
+    }
+    EXPECT_EQ(resting.find("rss_anon")->launches.front(), 1500);
+    EXPECT_EQ(drifting.find("memory_drift")->launches.size(), 2U);
 }
 
 TEST(RecordsOfARun, TheSlopesLinesAreDrawn) {

@@ -415,7 +415,7 @@ void StressTest::write_results() {
         } else {
             Metric unmeasured = metric;
             unmeasured.launches.clear();
-            writer_->not_measured(std::move(unmeasured), metric.measured() ? not_measured_ : metric.note);
+            writer_->not_measured(std::move(unmeasured), measures() ? metric.note : not_measured_);
         }
     }
     const auto written = writer_->finish(!HasFailure());

@@ -65,6 +65,21 @@ TEST(Diff, AMetricVanishesOnlyWhenItsOwnTestRanAndPassed) {
     }
 }
 
+// As a launch test writes it when no launch came to rest.
+TEST(Diff, WhatWasNotMeasuredHasNotVanishedAndIsInconclusive) {
+    TestResult result = usual_result();
+    metric_in(result, "rss_anon").launches.clear();
+    metric_in(result, "rss_anon").note = "no launch came to rest";
+    const auto report = compare_ok(baseline_of({usual_result()}), {result});
+    const Row& row = row_of(report, "rss_anon");
+    EXPECT_EQ(row.verdict, Verdict::inconclusive);
+    EXPECT_EQ(row.note, "not measured: no launch came to rest");
+    EXPECT_EQ(row.before, 2000);
+    EXPECT_EQ(report.inconclusive, 1U);
+    EXPECT_EQ(report.failed, 0U);
+    EXPECT_EQ(report.exit, ExitCode::pass) << report.conclusion;
+}
+
 TEST(Diff, AnAdvisoryMetricMayVanish) {
     TestResult result = usual_result();
     std::erase_if(result.metrics, [](const Metric& metric) { return metric.name == "rss"; });
