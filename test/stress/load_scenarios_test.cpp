@@ -144,8 +144,8 @@ protected:
         for (std::size_t i = 0; i < std::size(kWatched); ++i) {
             const std::string series = kWatched[i].name;
             const report::Trend& t = second.each[i];
-            record_companion(series + "_median", kWatched[i].bytes() ? Unit::bytes : Unit::count, t.median);
-            record_companion(series + "_per_hour", Unit::ratio, t.slope * 3600, t.why);
+            record_companion(series + "_median", kWatched[i].unit(), t.median);
+            record_companion(series + "_per_hour", kWatched[i].unit(), t.slope * 3600, t.why);
             const bool before = first.each[i].suspect;
             if (!before && !t.suspect) continue;
             const bool both = report::judge_soak(first.each[i], t) == report::SoakVerdict::leak;

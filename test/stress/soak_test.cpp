@@ -78,10 +78,9 @@ protected:
 
     void record_part(const Part& part, const std::vector<report::Trend>& trends) {
         for (std::size_t i = 0; i < std::size(kWatched); ++i) {
-            record_companion(std::string(kWatched[i].name) + "_median",
-                             kWatched[i].bytes() ? report::Unit::bytes : report::Unit::count, trends[i].median);
-            record_companion(std::string(kWatched[i].name) + "_per_hour", report::Unit::ratio, trends[i].slope * 3600,
-                             trends[i].why);
+            const std::string series = kWatched[i].name;
+            record_companion(series + "_median", kWatched[i].unit(), trends[i].median);
+            record_companion(series + "_per_hour", kWatched[i].unit(), trends[i].slope * 3600, trends[i].why);
         }
         record_companion("seconds", report::Unit::count, part.seconds);
         record_companion("changes", report::Unit::count, static_cast<double>(part.changes));

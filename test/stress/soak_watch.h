@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "testutil/fleet.h"
+#include "testutil/metric.h"
 #include "testutil/trend.h"
 
 namespace parti::stress {
@@ -25,7 +26,7 @@ struct Watched {
     double floor;  // bytes, or a count
     double floor_relative;
     bool gate;
-    bool bytes() const { return floor > 1; }
+    report::Unit unit() const { return floor > 1 ? report::Unit::bytes : report::Unit::count; }  // per hour as well
 };
 inline constexpr Watched kWatched[] = {
     {"rss_anon", &SoakWatch::rss_anon, 1 << 20, 0.05, true},

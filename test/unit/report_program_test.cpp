@@ -401,6 +401,20 @@ TEST_F(Program, SpreadAndSummaryShowEveryMetric) {
     expect(run({"spread"}), ExitCode::bad_input, {"at least one"});
 }
 
+TEST_F(Program, TheReportsLeaksAreWhatAnyTestWatchesForGrowth) {
+    write({result_of("TestScenario_Sustained", {metric_of("live_heap_per_hour", Kind::advisory, Unit::bytes, {-2048}),
+                                                metric_of("p95", Kind::advisory, Unit::us, {900})}),
+           result_of("TestMemoryBenchmark_ExactLeak", {metric_of("bytes_per_cycle", Kind::advisory, Unit::bytes, {0})})});
+    expect(run({"report", root_.path(), "--baseline", files_.path(), "--markdown", files_ / "r.md"}), ExitCode::pass, {});
+    const std::string page = slurp(files_ / "r.md");
+    const auto begin = page.find("#### Leaks"), end = page.find("\n#### ", begin + 1);
+    ASSERT_NE(begin, std::string::npos) << page;
+    const std::string leaks = page.substr(begin, end - begin);
+    for (const char* shown : {"Sustained/live_heap_per_hour", "ExactLeak/bytes_per_cycle"})
+        EXPECT_NE(leaks.find(shown), std::string::npos) << shown << " not in:\n" << leaks;
+    EXPECT_EQ(leaks.find("p95"), std::string::npos) << leaks;
+}
+
 TEST_F(Program, AGoogleBenchmarkFileIsComparedAndBecomesPartOfABaseline) {
     const auto benchmark = [&](const std::string& name, double factor, int minute) {
         Json document{{"context",

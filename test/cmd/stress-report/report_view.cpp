@@ -257,7 +257,7 @@ std::vector<std::pair<const TestView*, MetricView>> metrics_named(const ReportVi
 bool is_leak_metric(const TestView& test, const Metric& metric) {
     const auto has = [](const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; };
     return has(test.test->test, "Leak") || has(test.test->test, "Soak") || has(metric.name, "leak") ||
-           has(metric.name, "per_cycle") || has(metric.name, "trend");
+           has(metric.name, "per_cycle") || has(metric.name, "per_hour") || has(metric.name, "trend");
 }
 
 }  // namespace parti::report
