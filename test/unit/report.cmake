@@ -3,8 +3,7 @@ find_package(nlohmann_json 3.9 REQUIRED)
 
 add_executable(report_test report_fingerprint_test.cpp report_statistics_test.cpp report_files_test.cpp report_diff_test.cpp
   report_promote_test.cpp report_benchmark_test.cpp report_confirm_test.cpp report_criteria_test.cpp report_sessions_test.cpp
-  report_leak_test.cpp report_trend_test.cpp
-  report_details_test.cpp)
+  report_trend_test.cpp report_details_test.cpp)
 target_compile_definitions(report_test PRIVATE CRITERIA_FILE="${PROJECT_SOURCE_DIR}/test/stress/criteria.json")
 target_link_libraries(report_test PRIVATE parti_testresults parti_testproc parti_options parti_base nlohmann_json::nlohmann_json GTest::gtest_main)
 parti_gtest(report_test LABELS unit TIMEOUT 120)
@@ -14,7 +13,7 @@ add_executable(report_fake_stress report_fake_stress.cpp)
 target_link_libraries(report_fake_stress PRIVATE parti_testresults parti_testbudget parti_options)
 
 add_executable(report_selftest report_alarm_test.cpp report_program_test.cpp report_ctest_test.cpp report_recorded_test.cpp
-  report_stall_test.cpp)
+  report_leak_test.cpp report_stall_test.cpp)
 target_link_libraries(report_selftest PRIVATE parti_testresults parti_testload parti_testproc parti_options parti_base nlohmann_json::nlohmann_json
   GTest::gtest_main)
 target_compile_definitions(report_selftest PRIVATE
