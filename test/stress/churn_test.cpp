@@ -88,8 +88,12 @@ protected:
         grants_ += grants;
         demanded_ += fewest;
         record_duration(std::string(change.name) + "_balanced", static_cast<double>(*last - change.from_ns) / 1e6, false);
-        EXPECT_GE(grants, fewest) << change.name << " of one of " << change.before;
-        EXPECT_LE(grants, 3 * fewest + change.after) << change.name << ": partitions are moved without need";
+        if (evens_out()) {
+            EXPECT_GE(grants, fewest) << change.name << " of one of " << change.before;
+        }
+        if (moves_least()) {
+            EXPECT_LE(grants, 3 * fewest + change.after) << change.name << ": partitions are moved without need";
+        }
     }
 
     std::unique_ptr<test::Fleet> fleet_;

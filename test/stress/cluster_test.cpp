@@ -42,9 +42,10 @@ protected:
         record_companion("max_over_mean", Unit::ratio, s.balance.max_over_mean());
         record_companion("rss_anon", Unit::kB, kilobytes(s.window.rss_anon.median));
         record_count("threads", static_cast<double>(s.thread_count));
-        EXPECT_LE(s.balance.most - s.balance.least, 1U) << "the default strategy balances to one partition";
+        EXPECT_TRUE(!evens_out() || s.balance.most - s.balance.least <= 1)
+            << "the strategy balances to one partition; here are " << s.balance.least << " to " << s.balance.most << " a worker";
         // Whoever is first is granted everything at once, and what the others must have is moved to them, once.
-        EXPECT_LE(m.moved_ratio, 2.0) << "partitions were moved more than once";
+        EXPECT_TRUE(!moves_least() || m.moved_ratio <= 2.0) << "partitions were moved more than once: " << m.moved_ratio;
     }
 };
 
@@ -121,9 +122,13 @@ protected:
         record_duration(name + "_balanced", balanced, false);  // one plan, or two around the settle pause
         record_companion(name + "_moves", Unit::ratio, moves, "grants against the fewest that the change of size demands");
         record_companion(name + "_longest_unowned", Unit::ms, unowned);
-        EXPECT_GE(grants, change.fewest_grants) << name;
+        if (evens_out()) {
+            EXPECT_GE(grants, change.fewest_grants) << name;
+        }
         // Those that come or go together are not seen together, so a partition may go to one of them and on to the next.
-        EXPECT_LE(grants, 3 * change.fewest_grants) << name << ": partitions are moved without need";
+        if (moves_least()) {
+            EXPECT_LE(grants, 3 * change.fewest_grants) << name << ": partitions are moved without need";
+        }
     }
 
     std::vector<Change> changes_;

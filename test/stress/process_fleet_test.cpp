@@ -201,7 +201,9 @@ protected:
         const auto stop = timeline.succession(m.stopped, m.stopped_ns);
         ASSERT_TRUE(crash.all_owned_ns) << "what the killed process owned was not owned again";
         ASSERT_TRUE(stop.all_owned_ns) << "what the stopped process owned was not owned again";
-        EXPECT_GE(crash.partitions, kPartitions / GetParam().workers) << "it owned less than a worker's share";
+        if (evens_out()) {
+            EXPECT_GE(crash.partitions, kPartitions / GetParam().workers) << "it owned less than a worker's share";
+        }
         const double crash_ms = static_cast<double>(*crash.all_owned_ns - m.crashed_ns) / 1e6;
         const double stop_ms = static_cast<double>(*stop.all_owned_ns - m.stopped_ns) / 1e6;
         record_duration(prefix + "crash_owned_again", crash_ms);

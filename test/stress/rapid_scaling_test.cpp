@@ -168,14 +168,21 @@ protected:
         if (step.fewest_grants == 0) return;
         record_companion(step.name + "_moves", report::Unit::ratio, static_cast<double>(grants) / step.fewest_grants,
                          "grants against the fewest that the change of size demands");
-        EXPECT_GE(grants, step.fewest_grants) << step.name;
+        if (evens_out()) {
+            EXPECT_GE(grants, step.fewest_grants) << step.name;
+        }
         // Who comes or goes together is not seen together; still, a partition moves about as often as the fleet changes.
-        EXPECT_LE(grants, 3 * std::max(step.fewest_grants, kPartitions)) << step.name << ": partitions are moved without need";
+        if (moves_least()) {
+            EXPECT_LE(grants, 3 * std::max(step.fewest_grants, kPartitions))
+                << step.name << ": partitions are moved without need";
+        }
     }
 
     void judge_departure(const Step& step, const test::Timeline& timeline, double balanced, double gap) {
         const auto succession = timeline.succession(*step.left, step.from_ns);
-        EXPECT_GE(succession.partitions, step.fewest_grants) << step.name << ": it owned less than its share";
+        if (evens_out()) {
+            EXPECT_GE(succession.partitions, step.fewest_grants) << step.name << ": it owned less than its share";
+        }
         ASSERT_TRUE(succession.all_owned_ns) << step.name << ": partitions were not owned again";
         const double owned = static_cast<double>(*succession.all_owned_ns - step.from_ns) / 1e6;
         const double target = step.name == "leave" ? kLeaveTargetMs : step.name == "crash" ? kCrashTargetMs : kLeaderTargetMs;

@@ -153,6 +153,7 @@ TEST_F(TestRecords_Variant, ReachesEveryFleet) {
     ASSERT_TRUE(started) << started.error();
     const auto balance = fleet->wait_balanced(test::Milliseconds(20000), 2);
     ASSERT_TRUE(balance) << balance.error();
+    EXPECT_FALSE(evens_out() || moves_least()) << "consistent_hash promises neither";
     const auto stats = test::read_server_stats(fleet->server().monitor_url());
     ASSERT_TRUE(stats) << stats.error();
     EXPECT_GT(stats->store_memory, 0U);
@@ -187,6 +188,8 @@ TEST(RecordsOfARun, ItsFirstTestTellsWhatWasFoundBeforeIt) {
 TEST(RecordsOfARun, AVariantIsNamedAndDoesNotGate) {
     const report::TestResult varied = result_of("TestRecords_Variant");
     EXPECT_EQ(varied.protocol.mode, "prod, store memory, strategy consistent_hash");
+    EXPECT_THAT(varied.protocol.replay, testing::HasSubstr(" PARTI_STRESS_STORE=memory PARTI_STRESS_STRATEGY=consistent_hash /"));
+    EXPECT_THAT(result_of("TestRecords_First").protocol.replay, testing::Not(testing::HasSubstr("PARTI_STRESS_ST")));
     ASSERT_NE(varied.find("threads"), nullptr);
     EXPECT_FALSE(varied.find("threads")->gate);
     ASSERT_NE(result_of("TestRecords_First").find("threads"), nullptr);

@@ -93,12 +93,13 @@ std::string StressTest::result_name() const {
 
 std::string StressTest::replay_line() const {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    char line[512];
-    std::snprintf(line, sizeof line, "PARTI_SEED=0x%016" PRIx64 " %s --gtest_filter='%s.%s'", seed_, "/proc/self/exe",
-                  info->test_suite_name(), info->name());
-    std::string text = line;
-    text.replace(text.find("/proc/self/exe"), 14, this_program());
-    return text;
+    char seed[32];
+    std::snprintf(seed, sizeof seed, "PARTI_SEED=0x%016" PRIx64 " ", seed_);
+    std::string text = seed;
+    for (const char* const name : {"PARTI_STRESS_STORE", "PARTI_STRESS_STRATEGY"}) {
+        if (const std::string value = setting(name); !value.empty()) text.append(name).append("=").append(value).append(" ");
+    }
+    return text.append(this_program()).append(" --gtest_filter='") + info->test_suite_name() + "." + info->name() + "'";
 }
 
 void StressTest::SetUp() {
@@ -222,6 +223,13 @@ std::unique_ptr<test::Fleet> StressTest::new_fleet(test::FleetOptions options) {
     }
     server_watch_ = std::make_unique<test::ServerWatch>((*fleet)->server().monitor_url());
     return std::move(*fleet);
+}
+
+bool StressTest::evens_out() const { return test::evens_out(setting("PARTI_STRESS_STRATEGY")); }
+
+bool StressTest::moves_least() const {
+    const std::string strategy = setting("PARTI_STRESS_STRATEGY");
+    return strategy.empty() || strategy == "sticky";
 }
 
 test::Timeline StressTest::end_fleet(std::unique_ptr<test::Fleet> fleet, const test::OracleOptions& options) {

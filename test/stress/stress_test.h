@@ -6,7 +6,8 @@
 //           say nothing (sanitizers, Debug) values of kinds other than exact are written as "not measured".
 // Random    One 64-bit seed, printed with the line that repeats the test; PARTI_SEED sets it.
 // Launches  PARTI_STRESS_LAUNCHES, else the test's default; 1 in a build that does not measure, and in profile smoke.
-// Variants  PARTI_STRESS_STORE (file, memory) and PARTI_STRESS_STRATEGY reach every fleet; the results say so and do not gate.
+// Variants  PARTI_STRESS_STORE (file, memory) and PARTI_STRESS_STRATEGY reach every fleet; the results and the replay line say
+//           so, nothing gates, and what only the default strategy promises is not expected.
 // Criteria  Those of the run with abort_on_fail are judged at every record(); a broken one fails the test at once, and the tests
 //           after it in the same run are skipped.
 // Errors    Everything wrong is a GoogleTest failure; fail_because() adds what the suite's exit code shall say (98 leak, 102 left
@@ -48,6 +49,9 @@ protected:
 
     // nullptr: it did not start, and the test has failed.
     std::unique_ptr<test::Fleet> new_fleet(test::FleetOptions options);
+    // What the fleets' strategy promises: every worker its share to one partition; and, as the default does, no move without need.
+    bool evens_out() const;
+    bool moves_least() const;
     // Ends and judges; the timeline of the whole life of the fleet.
     test::Timeline end_fleet(std::unique_ptr<test::Fleet> fleet, const test::OracleOptions& options = {});
     // Judges while the fleet lives: every partition has exactly one owner just now.

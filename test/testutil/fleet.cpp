@@ -67,9 +67,7 @@ Outcome<std::size_t> Fleet::add(WorkerProcessOptions options) {
     return processes_.size() - 1;
 }
 
-bool Fleet::evens_out() const {
-    return options_.strategy.empty() || options_.strategy == "sticky" || options_.strategy == "round_robin";
-}
+bool evens_out(std::string_view strategy) { return strategy.empty() || strategy == "sticky" || strategy == "round_robin"; }
 
 std::vector<std::size_t> Fleet::alive() const {
     std::vector<std::size_t> indices;

@@ -15,6 +15,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "testutil/history.h"
@@ -52,6 +53,9 @@ struct FleetRecord {
     std::vector<std::string> problems;   // what end() could not find out or do
 };
 
+// This strategy (empty: the default) balances equal partitions to one.
+bool evens_out(std::string_view strategy);
+
 struct Balance {
     std::uint64_t workers = 0, partitions = 0;
     std::uint64_t least = 0, most = 0;
@@ -65,7 +69,7 @@ public:
 
     NatsServer& server() { return server_; }
     const FleetOptions& options() const { return options_; }
-    bool evens_out() const;  // the strategy balances equal partitions to one
+    bool evens_out() const { return test::evens_out(options_.strategy); }
 
     // A connected process whose workers are not started yet; partitions, and the fleet's config unless it has one, are filled in.
     // The label must be new.
