@@ -93,8 +93,8 @@ void LaunchTest::record_memory_series(const LaunchSample& s) {
 void LaunchTest::record_launch(const LaunchSample& s) {
     record_memory_series(s);
     const double live = static_cast<double>(s.live_bytes);
-    // A launch that did not come to rest says nothing about memory; when fewer than four are left, the verdict is INCONCLUSIVE, and
-    // when none is, the metrics are not measured, which is INCONCLUSIVE too: they have not vanished.
+    // A launch that did not come to rest says nothing about memory; when fewer than four are left, the verdict is INCONCLUSIVE.
+    // When none is, the metrics are not measured, which is INCONCLUSIVE too: they have not vanished.
     if (s.plateau) {
         record_memory("rss_anon", Unit::kB, kilobytes(s.window.rss_anon.median), true);
         record_memory("live_heap", Unit::kB, kilobytes(live), true);

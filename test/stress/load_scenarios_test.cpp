@@ -51,8 +51,8 @@ void append(std::vector<std::int64_t>& all, const std::vector<std::int64_t>& mor
 class LoadScenario : public ScenarioTest {
 protected:
     // Base load, a burst of `times` its rate, base load again: how long until messages are handled as before.
-    // Not recovering counts when it is seen in 2 of 2 tries, each a fresh fleet, as a rung of the ladder: what else the machine did
-    // in those seconds is in every latency.
+    // Not recovering counts when it is seen in 2 of 2 tries, each a fresh fleet, as a rung of the ladder: what else the machine
+    // did in those seconds is in every latency.
     void burst(double times, Milliseconds length) {
         const std::string first = burst_once(times, length);
         if (first.empty() || HasFailure()) return;

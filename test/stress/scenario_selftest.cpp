@@ -1,5 +1,5 @@
-// What the scenarios make of a load generator that did not keep to its plan: figures that are "not measured", with the reason, and
-// criteria that are neither held nor broken by them. Results are made up; the criteria are the suite's own.
+// What the scenarios make of a load generator that did not keep to its plan: figures that are "not measured", with the reason,
+// and criteria that are neither held nor broken by them. Results are made up; the criteria are the suite's own.
 //
 // Tests of one run, in their order, in one process: the first ones write results, the last one reads them.
 #include <gmock/gmock.h>

@@ -49,7 +49,7 @@ protected:
 
     // nullptr: it did not start, and the test has failed.
     std::unique_ptr<test::Fleet> new_fleet(test::FleetOptions options);
-    // What the fleets' strategy promises: every worker its share to one partition; and, as the default does, no move without need.
+    // What the fleets' strategy promises: every worker its share to one partition; and, as the default does, no needless move.
     bool evens_out() const;
     bool moves_least() const;
     // Ends and judges; the timeline of the whole life of the fleet.
@@ -62,8 +62,8 @@ protected:
     void record_duration(const std::string& name, double milliseconds, bool gate = true);
     void record_count(const std::string& name, double value);  // exact, gated
     void record_companion(const std::string& name, report::Unit unit, double value, const std::string& note = {});
-    // A metric that this launch could not measure, because ...: in the results it is "not measured" with the reason, unless another
-    // launch measured it. Nothing vanishes, and no criterion is judged by it.
+    // A metric that this launch could not measure, because ...: in the results it is "not measured" with the reason, unless
+    // another launch measured it. Nothing vanishes, and no criterion is judged by it.
     void not_measured(report::Metric metric, const std::string& why);
     void not_measured(const std::string& name, report::Unit unit, const std::string& why);  // of a companion
     // A failure with a cause of its own. The cause counts when nothing else failed before.
