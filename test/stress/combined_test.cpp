@@ -1,4 +1,5 @@
-// Churn x message rate x partitions, most telling cells first, within a time budget; and both kinds of durables on both servers.
+// Churn x message rate x partitions, a reduced design: six cells of the many, the most telling first, within a time budget; and
+// both kinds of durables on both servers.
 #include <algorithm>
 #include <cstdio>
 #include <string>
@@ -12,6 +13,7 @@ using namespace std::chrono_literals;
 
 using test::Milliseconds;
 
+// high: measured in every run; the others as far as the time goes.
 enum class Priority : std::uint8_t { high, medium, low };
 constexpr const char* kPriorities[] = {"high", "medium", "low"};
 
@@ -52,20 +54,19 @@ TEST_F(TestScenario_CombinedMatrix, ChurnByRateByPartitions) {
         {"calm_2000_100_", Priority::medium, {}, 2000, 100},
         {"kill_kill_1000_60_", Priority::low, {Fault::kill, Fault::kill}, 1000, 60}};
     const std::int64_t begin = test::boot_now_ns();
-    std::size_t made = 0;
     for (const Cell& cell : cells) {
         const std::string what = std::string(cell.key) + " (" + kPriorities[static_cast<std::size_t>(cell.priority)] + ")";
-        if (test::boot_now_ns() - begin > kBudget_ns || HasFailure()) {
-            std::printf("%s: not measured\n", what.c_str());
-            note_anomaly("cell " + what + " was not measured: the time of the matrix was over");
+        const bool late = cell.priority != Priority::high && test::boot_now_ns() - begin > kBudget_ns;
+        if (late || HasFailure()) {
+            const std::string why = late ? "the time of the matrix was over" : "one before it failed";
+            std::printf("%s: not measured: %s\n", what.c_str(), why.c_str());
+            note_anomaly("cell " + what + " was not measured: " + why);
             continue;
         }
         std::printf("%s\n", what.c_str());
-        ++made;
         const auto result = run(plan_of(cell));
         if (result) record_latency(cell.key, *result, result->start_ns, result->end_ns);
     }
-    EXPECT_GE(made, 2U);
 }
 
 // Suites of their own, since each suite owns one result file.

@@ -35,7 +35,7 @@ TEST_F(TestMemoryBenchmark_PerWorkerOverhead, Slope) {
     EXPECT_GT(live_line().lower, kLeastLive) << "implausible: a further worker costs nothing";
 }
 
-// With 10 workers, as IsolatedParti has them: its launches of 100 and 500 partitions count here too.
+// Every launch is made here: the one profile that has this test gives IsolatedParti a longer window.
 TEST_F(TestMemoryBenchmark_PerPartitionOverhead, Slope) {
     constexpr std::uint32_t kWorkers = 10;
     constexpr double kLeastLive = 16;  // bytes; a partition that costs less is not there
