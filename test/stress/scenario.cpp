@@ -399,6 +399,9 @@ std::optional<ScenarioResult> ScenarioTest::run(const ScenarioPlan& plan) {
     result.start_ns = generator->start_ns();
     result.end_ns = test::boot_now_ns();
     std::printf("  load: %s\n", test::describe(result.load).c_str());
+    const std::string invalid = result.load.why_invalid();
+    if (!invalid.empty() && !plan.may_stay_behind)
+        note_anomaly("latencies are not measured: " + invalid);  // else it is the point
     result.balanced = live.balanced;
     result.reads_ns = live.reads_ns;
     result.reads_failed = live.reads_failed;
