@@ -31,7 +31,7 @@ tsan: newserver ## build with TSan, run the unit and integration tests
 	@ctest --preset tsan
 
 simulation: setup ## build Release, simulate for an hour (MINUTES=60), with seeds that no other day has seen
-	$(call build,release)
+	$(call build,release,,simulate)
 	@build/release/test/simulation/simulate --minutes $(or $(MINUTES),60) --jobs $(JOBS) --first "$$(date +%Y%m%d)000000"
 
 stress: newserver ## build Release, run the stress suite, compare with the baseline (PROFILE=smoke standard nightly soak soak4h; DASHBOARD=PORT: a live page)
@@ -55,7 +55,7 @@ bench: setup ## build Release, run the microbenchmarks, compare with the run bef
 
 baseline: setup ## make the last three runs the new baseline: make baseline REASON="why it changed"
 	@[ -n "$$REASON" ] || { echo 'say why: make baseline REASON="..."' >&2; exit 1; }
-	$(call build,release)
+	$(call build,release,,stress-report)
 	@build/release/test/cmd/stress-report/stress-report promote --reason "$$REASON"
 
 alarms: newserver ## the suite's own alarms, in the build that is measured: self-tests, a 16-byte leak, then the proof
@@ -66,13 +66,13 @@ alarms: newserver ## the suite's own alarms, in the build that is measured: self
 
 # Not through ctest: it has these tests in some profiles only, and one finding in profile standard.
 leak-alarm: newserver ## a leak of 16 bytes must be found 20 times of 20 (RUNS=20), with 10 and with 50 workers (2 minutes)
-	$(call build,release)
+	$(call build,release,,parti_leak_tests)
 	@PARTI_STRESS_PROFILE=nightly PARTI_LEAK_ALARMS=$(or $(RUNS),20) \
 		build/release/test/stress/parti_leak_tests --gtest_filter='TestExactLeakAlarm.*'
 
 # One folder for each commit and worker-host: a later call goes on where an earlier one was interrupted.
 proof: newserver ## 20 unchanged runs and 20 with 15 % more memory (RUNS=20), of two fleets (CASES="10w_100p 50w_500p"): none and all must fail (40 minutes)
-	$(call build,release)
+	$(call build,release,,parti_stress_programs)
 	@test/stress/alarm_proof.py build/release/test/cmd/stress-report/stress-report build/release/test/stress/parti_memory_tests \
 		"build/release/stress-proof/$$(git rev-parse --short=12 HEAD)-$$(sha256sum build/release/test/cmd/worker-host/worker-host | cut -c 1-8)" \
 		$(if $(RUNS),--runs $(RUNS)) $(foreach case,$(CASES),--case $(case))
@@ -81,11 +81,11 @@ nightly: newserver ## what the nightly workflow runs: TYPE=all memory scale scen
 	@tools/nightly.sh build/release
 
 profile: setup ## a rerun with a profiler on the workers: make profile TEST=Launches/10w_100p KIND=cpu (or heap)
-	$(call build,release)
+	$(call build,release,,parti_stress_programs)
 	@tools/profile.sh build/release
 
 ab: setup ## this build's memory against the merge base's, launches taking turns (BASE_REF=main)
-	$(call build,release)
+	$(call build,release,,parti_stress_programs)
 	@tools/ab.sh build/release
 
 pull-request: newserver ## what the pull request workflow runs
@@ -109,7 +109,7 @@ stale: ## in GitHub Actions: fails, and opens an issue, when the last good night
 	@tools/github.py stale
 
 contract: setup ## hold a worker program to docs/WORKER-CONTRACT.md: make contract WORKER=PATH (default: worker-host)
-	$(call build,release)
+	$(call build,release,,contract-check worker-host minimal-worker)
 	@build/release/test/cmd/contract-check/contract-check $(or $(WORKER),build/release/test/cmd/worker-host/worker-host)
 
 summary: ## print the last results as Markdown (in GitHub Actions: into the job's summary)
