@@ -40,9 +40,13 @@ protected:
         shop_->idle = [](std::uint64_t) {};
         shop_->ready = [this](std::shared_ptr<Lane> lane) { runner_->ready(std::move(lane)); };
     }
+    // A thread that was written off is nobody's: what it holds must be gone before nats.c is closed.
     void TearDown() override {
         runner_->stop();
         executor_.stop(kLong);
+        const auto since = std::chrono::steady_clock::now();
+        while (*deliveries_ > 0 && std::chrono::steady_clock::now() - since < kLong) std::this_thread::yield();
+        EXPECT_EQ(*deliveries_, 0);
     }
 
     void begin(std::uint64_t number) {
@@ -51,7 +55,13 @@ protected:
         auto state = std::make_shared<runtime::OwnershipState>(*Partition::from_id("orders.eu"), Fence{{1}, 1}, session_);
         auto lane = std::make_shared<Lane>(number, state, flow, shop_);
         flow->arrived(number, 1);
-        lane->push(make_delivery(lane, number));
+        auto delivery = make_delivery(lane, number);
+        *deliveries_ += 1;
+        Delivery* const raw = delivery.get();
+        lane->push({raw, [whole = std::move(delivery), left = deliveries_](Delivery*) mutable {
+                        whole.reset();
+                        *left -= 1;
+                    }});
     }
     bool entered(std::uint64_t number) {
         return calls_.at(number - 1).entered.get_future().wait_for(kLong) == std::future_status::ready;
@@ -99,6 +109,7 @@ protected:
         std::make_shared<runtime::SessionTokens>(runtime::boot_now() + std::chrono::hours(1));
     std::shared_ptr<Shop> shop_ = std::make_shared<Shop>();
     std::vector<Call> calls_{4};
+    const std::shared_ptr<std::atomic<int>> deliveries_ = std::make_shared<std::atomic<int>>(0);  // that exist
 };
 
 TEST_F(RunnerTest, AStuckHandlerHasOneStandInAndNoMoreWhenItReturns) {
