@@ -11,6 +11,14 @@ Handler Seen::handler() {
     };
 }
 
+Handler Seen::handler(Hold hold) {
+    return [this, hold = std::move(hold)](Message& message) mutable -> Result<void> {
+        hold.wait();
+        add(message);
+        return {};
+    };
+}
+
 void Seen::add(const Message& message) {
     const std::uint64_t number = std::stoull(std::string(message.payload()));
     const std::lock_guard lock(mutex_);

@@ -16,7 +16,8 @@ namespace parti::test {
 // What handlers saw, per partition id.
 class Seen {
 public:
-    Handler handler();  // records and succeeds
+    Handler handler();           // records and succeeds
+    Handler handler(Hold hold);  // waits there first
     void add(const Message& message);
     std::vector<std::uint64_t> of(const std::string& partition) const;
     std::size_t total() const;

@@ -26,14 +26,7 @@ TEST_F(ConsumeStats, LagInFlightAndTheOldestFollowTheMessages) {
     Hold hold;
     ConsumerConfig config = consuming();
     config.ack_wait = 3s;  // the server is asked once a second while nothing is settled
-    auto a = member(
-        context, source(2),
-        [&](Message& m) -> Result<void> {
-            hold.wait();
-            seen_.add(m);
-            return {};
-        },
-        config);
+    auto a = member(context, source(2), seen_.handler(hold), config);
     ASSERT_TRUE(eventually([&] { return hold.inside() == 2; })) << notes_.text();
     EXPECT_EQ(a->consumer->stats().in_flight, 2U) << "one of each partition";
     EXPECT_EQ(a->consumer->stats().lag, 18U);

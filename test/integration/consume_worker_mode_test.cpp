@@ -71,14 +71,7 @@ TEST_F(ConsumePerWorker, InAStallTheServerSaysWhatIsNotDelivered) {
     Hold hold;
     ConsumerConfig config = per_worker();
     config.ack_wait = 3s;
-    auto a = member(
-        context, source(2),
-        [&](Message& m) -> Result<void> {
-            hold.wait();
-            seen_.add(m);
-            return {};
-        },
-        config);
+    auto a = member(context, source(2), seen_.handler(hold), config);
     const auto known = [&] {
         const ConsumerStats stats = a->consumer->stats();
         return stats.lag + stats.in_flight;

@@ -13,7 +13,7 @@ target_link_libraries(parti_stall_selftest PRIVATE parti_scenario)
 parti_gtest(parti_stall_selftest LABELS selftest TIMEOUT 120)
 
 # One process for all its cases: they are one run.
-parti_stress_program(parti_scenario_selftest scenario_selftest.cpp)
+parti_stress_program(parti_scenario_selftest own_run.cpp scenario_selftest.cpp)
 target_compile_definitions(parti_scenario_selftest PRIVATE CRITERIA_FILE="${CMAKE_CURRENT_SOURCE_DIR}/criteria.json")
 target_link_libraries(parti_scenario_selftest PRIVATE parti_scenario GTest::gmock)
 parti_gtest(parti_scenario_selftest LABELS selftest TIMEOUT 60 PER_PROGRAM)

@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "overhead.h"
-#include "testutil/folder_reaper.h"
+#include "own_run.h"
 #include "testutil/json_file.h"
 #include "testutil/preflight_record.h"
 #include "testutil/process.h"
@@ -23,28 +23,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The run that all tests here write into; made before the first of them.
-struct RunOfThisProgram {
-    RunOfThisProgram() {
-        // Without this process's tag: the tests here are swept, and it outlives them.
-        std::string pattern = (fs::temp_directory_path() / "parti-records-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr || !test::remove_at_end(pattern)) std::abort();
-        root = pattern;
-        ::setenv("PARTI_STRESS_RUN_DIR", root.c_str(), 1);
-        const auto written = report::write_preflight(
-            root, {"2026-01-02T03:04:05Z", {{"preflight: memory free", "21.5 GB"}}, {"the machine is busy: x"}});
-        const auto begun = report::begin_run(root);
-        if (!written || !begun || !report::take_preflight(root, begun->folder)) std::abort();
-        folder = begun->folder;
-    }
-    ~RunOfThisProgram() {
-        std::error_code error;
-        fs::remove_all(root, error);
-    }
-    fs::path root, folder;
-};
-const RunOfThisProgram& the_run() {
-    static const RunOfThisProgram run;
+// The run that all tests here write into.
+const OwnRun& the_run() {
+    static const OwnRun run(
+        "records",
+        [](const OwnRun& own) {
+            return report::write_preflight(
+                own.root(), {"2026-01-02T03:04:05Z", {{"preflight: memory free", "21.5 GB"}}, {"the machine is busy: x"}});
+        },
+        [](const OwnRun& own) { return report::take_preflight(own.root(), own.folder()); });
     return run;
 }
 
@@ -92,7 +79,7 @@ protected:
         for (const double workers : {1.0, 10.0, 50.0}) {
             report::TestResult result;
             result.test = "TestMemoryBenchmark_IsolatedParti/" + std::to_string(static_cast<int>(workers)) + "w_500p";
-            result.run = the_run().folder.filename();
+            result.run = the_run().folder().filename();
             result.status = report::TestStatus::passed;
             result.started = result.finished = report::utc_now();
             result.fingerprint = report::local_fingerprint();
@@ -105,7 +92,7 @@ protected:
                 for (const double more : {10, -5, 0, -10, 5}) metric.launches.push_back(1000 + 10 * workers + more);
                 result.metrics.push_back(metric);
             }
-            const auto written = report::write_result(the_run().folder / report::result_file_name(result.test), result);
+            const auto written = report::write_result(the_run().folder() / report::result_file_name(result.test), result);
             ASSERT_TRUE(written) << written.error().text;
         }
     }
@@ -163,7 +150,7 @@ TEST_F(TestRecords_Variant, ReachesEveryFleet) {
 }
 
 report::TestResult result_of(const char* test) {
-    const auto result = report::read_result(the_run().folder / report::result_file_name(test));
+    const auto result = report::read_result(the_run().folder() / report::result_file_name(test));
     EXPECT_TRUE(result) << result.error().text;
     return result ? *result : report::TestResult();
 }
@@ -230,10 +217,10 @@ TEST(RecordsOfARun, TheSlopesLinesAreDrawn) {
         EXPECT_GT(*fit.bound, 0);
         EXPECT_NEAR(fit.residual, 0.01, 0.002);
     }
-    const fs::path page = the_run().root / "report.html";
+    const fs::path page = the_run().root() / "report.html";
     test::ProcessOptions options;
     options.path = STRESS_REPORT;
-    options.args = {"report", the_run().root.string(), "--html", page.string(), "--baseline", the_run().root.string()};
+    options.args = {"report", the_run().root().string(), "--html", page.string(), "--baseline", the_run().root().string()};
     auto report = test::ChildProcess::start(options);
     ASSERT_TRUE(report) << report.error();
     ASSERT_TRUE(report->wait(test::Milliseconds(20000)));

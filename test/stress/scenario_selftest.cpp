@@ -5,11 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
+#include "own_run.h"
 #include "scenario.h"
-#include "testutil/folder_reaper.h"
 #include "testutil/run_folder.h"
 
 namespace parti::stress {
@@ -19,26 +18,9 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kMs = 1'000'000;
 
-// The run that all tests here write into; made before the first of them.
-struct RunOfThisProgram {
-    RunOfThisProgram() {
-        // Without this process's tag: the tests here are swept, and it outlives them.
-        std::string pattern = (fs::temp_directory_path() / "parti-scenario-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr || !test::remove_at_end(pattern)) std::abort();
-        root = pattern;
-        ::setenv("PARTI_STRESS_RUN_DIR", root.c_str(), 1);
-        const auto begun = report::begin_run(root);
-        if (!begun) std::abort();
-        folder = begun->folder;
-    }
-    ~RunOfThisProgram() {
-        std::error_code error;
-        fs::remove_all(root, error);
-    }
-    fs::path root, folder;
-};
-const RunOfThisProgram& the_run() {
-    static const RunOfThisProgram run;
+// The run that all tests here write into.
+const OwnRun& the_run() {
+    static const OwnRun run("scenario");
     return run;
 }
 
@@ -82,7 +64,7 @@ TEST_F(TestScenario_Dropped, OneOfTwoLaunches) {
 }
 
 report::TestResult result_of(const char* test) {
-    const auto result = report::read_result(the_run().folder / report::result_file_name(test));
+    const auto result = report::read_result(the_run().folder() / report::result_file_name(test));
     EXPECT_TRUE(result) << result.error().text;
     return result ? *result : report::TestResult();
 }

@@ -40,7 +40,7 @@ target_link_libraries(progress_test PRIVATE parti_options parti_stress nlohmann_
 parti_gtest(progress_test LABELS unit TIMEOUT 60)
 
 # One process for all its cases: they are one run.
-parti_stress_program(stress_records_selftest overhead.cpp records_selftest.cpp)
+parti_stress_program(stress_records_selftest overhead.cpp own_run.cpp records_selftest.cpp)
 target_compile_definitions(stress_records_selftest PRIVATE "STRESS_REPORT=\"$<TARGET_FILE:stress-report>\"")
 target_link_libraries(stress_records_selftest PRIVATE GTest::gmock nlohmann_json::nlohmann_json)
 add_dependencies(stress_records_selftest stress-report)
