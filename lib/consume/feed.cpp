@@ -283,8 +283,8 @@ void Feed::check(core::Instant now) {
     if (wants_ || pull_->outstanding() == 0 || pull_->fading(jetstream::Clock::now())) refill();
     const bool stall = stalls(now);
     const bool held_up = flow_->held_up();
-    if (now < next_look_ || !(held_up || stall)) return;
-    next_look_ = now + (held_up ? kFloorPause : stall_pause());
+    if (!(held_up || stall) || now - last_look_ < (held_up ? kFloorPause : stall_pause())) return;
+    last_look_ = now;
     look_once([weak = weak_from_this(), generation = generation_, held_up](const std::optional<jetstream::DurableState>& state) {
         const auto self = weak.lock();
         if (!self || !state || self->generation_ != generation || self->phase_ != Phase::flowing) return;
