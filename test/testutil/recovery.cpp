@@ -27,6 +27,12 @@ double median_of(std::vector<Window> windows) {
     return windows.size() % 2 == 1 ? windows[half].latency_ns : (windows[half - 1].latency_ns + windows[half].latency_ns) / 2;
 }
 
+double second_worst(std::vector<Window> windows) {
+    std::nth_element(windows.begin(), windows.begin() + 1, windows.end(),
+                     [](const Window& a, const Window& b) { return a.latency_ns > b.latency_ns; });
+    return windows[1].latency_ns;
+}
+
 }  // namespace
 
 std::string describe(const Recovery& r) {
@@ -44,7 +50,7 @@ std::optional<Recovery> recovery_of(const LedgerReport& report, Span calm, Span 
     Recovery out;
     out.usual_ns = median_of(before);
     out.allowed_ns = rule.within * out.usual_ns;
-    for (const Window& window : before) out.allowed_ns = std::max(out.allowed_ns, window.latency_ns);
+    out.allowed_ns = std::max(out.allowed_ns, second_worst(before));
     const std::size_t last = std::min(rule.last, later.size());
     out.last_ns = median_of({later.end() - static_cast<std::ptrdiff_t>(last), later.end()});
     std::size_t row = 0;

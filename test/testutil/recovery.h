@@ -1,8 +1,8 @@
 // recovery_of: after a burst, are messages handled again as they were before it, and from when on?
 //
 // Model     The latency's quantile in windows of half a second each. What is usual is the middle window of the calm before the
-//           burst. A window is as before when it is within `within` of that, or no worse than the calm's own worst window: the
-//           machine's noise is in both. Recovered means: some windows in a row were as before (one alone is luck), and the median
+//           burst. A window is as before when it is within `within` of that, or no worse than the calm's own second worst window:
+//           the machine's noise is in both, and one freak of it allows nothing. Recovered means: some windows in a row were as before (one alone is luck), and the median
 //           of the last ones is (else it did not last).
 //           Everything is a ratio within one run; no time by itself is judged.
 // Units     ns.
@@ -30,7 +30,7 @@ struct RecoveryRule {
 
 struct Recovery {
     double usual_ns = 0;                   // median of the calm's windows
-    double allowed_ns = 0;                 // `within` times that, or the calm's worst window
+    double allowed_ns = 0;                 // `within` times that, or the calm's second worst window
     double last_ns = 0;                    // median of the last windows
     std::optional<std::int64_t> after_ns;  // until the first of the windows in a row that are as before; nothing: never
 

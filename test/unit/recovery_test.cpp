@@ -100,6 +100,15 @@ TEST(Recovery, TheNoiseOfTheCalmIsAllowedAfterItToo) {
     EXPECT_FALSE(slower->recovered());
 }
 
+TEST(Recovery, OneFreakOfTheCalmAllowsNothing) {
+    const auto r = judge([](std::int64_t ms) {
+        return in_burst(ms) ? 50.0 : ms < 5000 ? (ms >= 1000 && ms < 1500 ? 40.0 : 1.0) : 1.5;
+    });
+    ASSERT_TRUE(r);
+    EXPECT_DOUBLE_EQ(r->allowed_ns, 2.4e6);
+    EXPECT_FALSE(r->recovered());
+}
+
 // How often it is wrong about machines that only are noisy: log-normal windows, the same before and after. Judged twice, as the
 // scenarios do, since either alone would fail them now and then.
 TEST(Recovery, NoiseAloneSeldomLooksLikeNoRecovery) {
