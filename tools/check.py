@@ -44,7 +44,7 @@ TEXT = SOURCES | {".cmake", ".txt", ".md", ".py", ".sh", ".yml", ".yaml", ".json
 LINES_MAX = 500
 COLUMNS_MAX = 130
 SUITE_LABELS = {"stress", "soak", "ladder", "matrix"}  # of the stress suite; all but `stress` are kept out of `ctest -L stress`
-TAKES_LAUNCHES_OF = {"TestMemoryBenchmark_PerWorkerOverhead.": "TestMemoryBenchmark_IsolatedParti.", "TestMemoryBenchmark_PerPartitionOverhead.": "TestMemoryBenchmark_IsolatedParti."}
+TAKES_LAUNCHES_OF = {"TestMemoryBenchmark_PerWorkerOverhead.": "TestMemoryBenchmark_IsolatedParti."}
 LABELS = {"unit", "simulation", "integration", "smoke", "selftest", "benchmark", "browser"} | SUITE_LABELS
 
 # Seconds of all tests of a profile. `standard` is what `ctest -L stress` runs; the others are all labels.
