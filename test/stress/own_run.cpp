@@ -14,11 +14,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-template <class T>
-void need(const test::Outcome<T>& outcome) {
-    if (outcome) return;
-    std::fprintf(stderr, "%s\n", outcome.error().c_str());
+[[noreturn]] void give_up(const std::string& why) {
+    std::fprintf(stderr, "%s\n", why.c_str());
     std::abort();
+}
+
+template <class T>
+void need(const report::Outcome<T>& outcome) {
+    if (!outcome) give_up(outcome.error().text);
 }
 
 }  // namespace
@@ -26,8 +29,8 @@ void need(const test::Outcome<T>& outcome) {
 OwnRun::OwnRun(std::string_view name, const Step& before, const Step& after) {
     // Without this process's tag: the tests that write here are swept, and it outlives them.
     std::string pattern = (fs::temp_directory_path() / ("parti-" + std::string(name) + "-XXXXXX")).string();
-    if (::mkdtemp(pattern.data()) == nullptr) need(test::Outcome<void>(test::failure("cannot make " + pattern)));
-    need(test::remove_at_end(pattern));
+    if (::mkdtemp(pattern.data()) == nullptr) give_up("cannot make " + pattern);
+    if (const auto kept = test::remove_at_end(pattern); !kept) give_up(kept.error());
     root_ = pattern;
     ::setenv("PARTI_STRESS_RUN_DIR", pattern.c_str(), 1);
     if (before) need(before(*this));

@@ -9,13 +9,13 @@
 #include <functional>
 #include <string_view>
 
-#include "testutil/outcome.h"
+#include "testutil/problem.h"
 
 namespace parti::stress {
 
 class OwnRun {
 public:
-    using Step = std::function<Outcome<void>(const OwnRun&)>;
+    using Step = std::function<report::Outcome<void>(const OwnRun&)>;
     // /tmp/parti-NAME-XXXXXX is the root (PARTI_STRESS_RUN_DIR from now on); `before` leaves in it what must be there when the
     // run begins, `after` what the run's folder has from its beginning.
     explicit OwnRun(std::string_view name, const Step& before = {}, const Step& after = {});
