@@ -110,7 +110,7 @@ private:
     std::uint32_t worth_ = 0;       // messages; a smaller request waits while another one is open
     std::uint64_t settled_at_ = 0;  // of the flow, at asked_at_
     core::Instant asked_at_;
-    core::Instant last_look_{};  // of check(), at the durable
+    core::Instant last_look_{};    // of check(), at the durable
     std::uint64_t stalls_at_ = 0;  // of the flow's settled_count()
     core::Instant stalls_since_{};
     bool unlimited_next_ = false;  // the next message is larger than what was asked for
