@@ -86,6 +86,7 @@ set(flags "")
 if(SANITIZERS)
   set(flags "-fsanitize=${SANITIZERS}")
 endif()
+string(REPLACE ";" "\\;" LAUNCHER "${LAUNCHER}")  # a list of its own
 run("configuring the consumer" "${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}/consumer" -B "${WORK_DIR}/build" -G "${GENERATOR}"
   "-DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix" "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_BUILD_TYPE=${BUILD_TYPE}"
   "-DCMAKE_CXX_FLAGS=${flags}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")

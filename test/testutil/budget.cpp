@@ -29,7 +29,7 @@ std::vector<const Declaration*> found(const std::string& test) {
 }
 
 // Names of tests and labels are those of GoogleTest and of this code: nothing to escape but by mistake.
-std::string quoted(const std::string& text) {
+std::string json_quoted(const std::string& text) {
     std::string out = "\"";
     for (const char c : text) {
         if (c == '"' || c == '\\') out += '\\';
@@ -40,13 +40,13 @@ std::string quoted(const std::string& text) {
 
 std::string json_of(const std::string& test) {
     const auto all = found(test);
-    std::string text = "    {\"name\": " + quoted(test) + ", \"declarations\": " + std::to_string(all.size());
-    text += ", \"label\": " + quoted(all.size() == 1 ? all.front()->label : "stress") + ", \"budget\": {";
+    std::string text = "    {\"name\": " + json_quoted(test) + ", \"declarations\": " + std::to_string(all.size());
+    text += ", \"label\": " + json_quoted(all.size() == 1 ? all.front()->label : "stress") + ", \"budget\": {";
     bool first = true;
     for (const Profile p : kAllProfiles) {
         const int seconds = all.size() == 1 ? all.front()->seconds.of(p) : 0;
         if (seconds == 0) continue;
-        text += (first ? "" : ", ") + quoted(std::string(name(p))) + ": " + std::to_string(seconds);
+        text += (first ? "" : ", ") + json_quoted(std::string(name(p))) + ": " + std::to_string(seconds);
         first = false;
     }
     return text + "}}";

@@ -32,7 +32,7 @@ std::string ns() {
     return std::to_string(std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec);
 }
 
-std::string quoted(const std::string& text) {
+std::string json_quoted(const std::string& text) {
     std::string out = "\"";
     for (const char c : text) {
         if (static_cast<unsigned char>(c) < 0x20) {
@@ -56,7 +56,7 @@ void say(const std::string& event, const std::string& fields = {}) {
 }
 int complain(int code, const std::string& why) {
     std::fprintf(stderr, "minimal-worker: %s\n", why.c_str());
-    say("error", "\"error\":" + quoted(why));
+    say("error", "\"error\":" + json_quoted(why));
     return code;
 }
 
@@ -166,7 +166,7 @@ parti::Callbacks callbacks_of(Slot& slot) {
         if (to == parti::State::fenced || to == parti::State::stopped) slot.end(std::string(to_string(to)));
         slot.fleet->look();
     };
-    c.on_error = [](const parti::Error& error) { say("error", "\"error\":" + quoted(error.message())); };
+    c.on_error = [](const parti::Error& error) { say("error", "\"error\":" + json_quoted(error.message())); };
     return c;
 }
 
@@ -237,13 +237,13 @@ void say_workers(const Fleet& fleet, bool names) {
         const parti::Worker& w = *slot->worker;
         const auto number = w.number();
         stable += w.state() == parti::State::stable ? 1U : 0U;
-        list += (list.empty() ? "{" : ",{") + ("\"index\":" + std::to_string(slot->index)) + ",\"id\":" + quoted(w.id());
+        list += (list.empty() ? "{" : ",{") + ("\"index\":" + std::to_string(slot->index)) + ",\"id\":" + json_quoted(w.id());
         std::string partitions;
         const auto owned = w.assignment();
-        for (const parti::Ownership& o : owned) partitions += (partitions.empty() ? "" : ",") + quoted(o.partition().id());
+        for (const parti::Ownership& o : owned) partitions += (partitions.empty() ? "" : ",") + json_quoted(o.partition().id());
         list += names ? ",\"partitions\":[" + partitions + "]}"
                       : ",\"number\":" + (number ? std::to_string(number->value) : "null") +
-                            ",\"state\":" + quoted(std::string(to_string(w.state()))) +
+                            ",\"state\":" + json_quoted(std::string(to_string(w.state()))) +
                             ",\"leader\":" + (w.is_leader() ? "true" : "false") + ",\"owned\":" + std::to_string(owned.size()) +
                             "}";
     }
@@ -308,7 +308,7 @@ int run(std::map<std::string, std::string>& given) {
     auto context = parti::Context::connect({.urls = {given["--url"]}});
     if (!context) return complain(kSetUpFailed, context.error().message());
     History history(fd);
-    history.add("open", "\"pid\":" + std::to_string(::getpid()) + ",\"label\":" + quoted(given["--label"]));
+    history.add("open", "\"pid\":" + std::to_string(::getpid()) + ",\"label\":" + json_quoted(given["--label"]));
     Fleet fleet{
         *context, config, parti::StaticSource::make(partitions).value(), partitions.size(), history, {}, {}, {}, {}, false,
         false,    {}};
@@ -318,7 +318,7 @@ int run(std::map<std::string, std::string>& given) {
         slot.index = i;
     }
     say("ready", "\"contract\":1,\"program\":\"minimal-worker\",\"pid\":" + std::to_string(::getpid()) +
-                     ",\"label\":" + quoted(given["--label"]));
+                     ",\"label\":" + json_quoted(given["--label"]));
     return serve(fleet);
 }
 

@@ -259,17 +259,17 @@ void Fleet::say_status() const {
         if (w.is_leader()) leader = w.id();
         const auto number = w.number();
         list += (list.empty() ? "" : ",");
-        list += "{\"index\":" + std::to_string(i) + ",\"id\":" + quoted(w.id()) +
-                ",\"number\":" + (number ? std::to_string(number->value) : "null") + ",\"state\":" + quoted(to_string(state)) +
-                ",\"leader\":" + (w.is_leader() ? "true" : "false") + ",\"phase\":" + quoted(to_string(w.leader_phase())) +
-                ",\"owned\":" + std::to_string(owned.size()) + ",\"epoch\":" + std::to_string(fence.epoch.value) +
-                ",\"version\":" + std::to_string(fence.version) + "}";
+        list += "{\"index\":" + std::to_string(i) + ",\"id\":" + json_quoted(w.id()) +
+                ",\"number\":" + (number ? std::to_string(number->value) : "null") +
+                ",\"state\":" + json_quoted(to_string(state)) + ",\"leader\":" + (w.is_leader() ? "true" : "false") +
+                ",\"phase\":" + json_quoted(to_string(w.leader_phase())) + ",\"owned\":" + std::to_string(owned.size()) +
+                ",\"epoch\":" + std::to_string(fence.epoch.value) + ",\"version\":" + std::to_string(fence.version) + "}";
     }
     Line("status")
         .add("t_ns", now_ns())
         .raw("workers", "[" + list + "]")
         .add("stable", stable)
-        .raw("leader", leader.empty() ? "null" : quoted(leader))
+        .raw("leader", leader.empty() ? "null" : json_quoted(leader))
         .say();
 }
 
@@ -280,11 +280,11 @@ void Fleet::say_ownership() const {
         std::string ids;
         std::uint64_t valid = 0;
         for (const Ownership& o : slots_[i].worker->assignment()) {
-            ids += (ids.empty() ? "" : ",") + quoted(o.partition().id());
+            ids += (ids.empty() ? "" : ",") + json_quoted(o.partition().id());
             valid += o.valid() ? 1U : 0U;
         }
         list += (list.empty() ? "" : ",");
-        list += "{\"index\":" + std::to_string(i) + ",\"id\":" + quoted(slots_[i].worker->id()) +
+        list += "{\"index\":" + std::to_string(i) + ",\"id\":" + json_quoted(slots_[i].worker->id()) +
                 ",\"valid\":" + std::to_string(valid) + ",\"partitions\":[" + ids + "]}";
     }
     Line("ownership").add("t_ns", now_ns()).raw("workers", "[" + list + "]").say();

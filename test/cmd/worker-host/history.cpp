@@ -26,7 +26,7 @@ Result<std::shared_ptr<History>> History::open(const std::string& path, const st
     std::shared_ptr<History> history(new History(fd));
     history->begin("open");
     history->field("pid", std::to_string(::getpid()));
-    history->field("label", quoted(label));
+    history->field("label", json_quoted(label));
     history->end();
     history->write_out();
     return history;
@@ -87,7 +87,7 @@ void History::lease_extended(const SessionInfo& session, core::Instant deadline)
 void History::session_ended(const SessionInfo& session, const std::string& reason) {
     begin("end");
     field("s", name_of(session));
-    field("reason", quoted(reason));
+    field("reason", json_quoted(reason));
     end();
     write_out();
 }
@@ -97,7 +97,7 @@ void History::holdings(const char* event, const SessionInfo& session, std::span<
         begin(event);
         field("s", name_of(session));
         field("g", std::to_string(h.grant));
-        field("p", quoted(h.partition->id()));
+        field("p", json_quoted(h.partition->id()));
         if (with_fence) field("f", '[' + std::to_string(h.fence.epoch.value) + ',' + std::to_string(h.fence.version) + ']');
         end();
     }

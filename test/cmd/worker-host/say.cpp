@@ -15,7 +15,7 @@ constexpr std::uint64_t kContractVersion = 1;  // of docs/WORKER-CONTRACT.md
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string json_quoted(std::string_view text) {
     std::string out = "\"";
     for (const char c : text) {
         const auto u = static_cast<unsigned char>(c);
@@ -39,7 +39,7 @@ std::int64_t now_ns() {
     return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
 }
 
-void Line::quote(std::string_view text) { text_ += quoted(text); }
+void Line::quote(std::string_view text) { text_ += json_quoted(text); }
 
 Line& Line::raw(std::string_view key, std::string_view json) {
     text_ += ',';
@@ -49,7 +49,7 @@ Line& Line::raw(std::string_view key, std::string_view json) {
     return *this;
 }
 
-Line& Line::add(std::string_view key, std::string_view text) { return raw(key, quoted(text)); }
+Line& Line::add(std::string_view key, std::string_view text) { return raw(key, json_quoted(text)); }
 Line& Line::add(std::string_view key, std::uint64_t number) { return raw(key, std::to_string(number)); }
 Line& Line::add(std::string_view key, std::int64_t number) { return raw(key, std::to_string(number)); }
 

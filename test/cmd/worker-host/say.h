@@ -32,7 +32,7 @@ private:
 // The line of a program that can be commanded now, as docs/WORKER-CONTRACT.md wants it; more may be added.
 Line ready_line(std::string_view label);
 
-std::string quoted(std::string_view text);
+std::string json_quoted(std::string_view text);
 std::int64_t now_ns();  // CLOCK_BOOTTIME
 
 }  // namespace parti::host

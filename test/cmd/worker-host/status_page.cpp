@@ -25,7 +25,7 @@ std::string threads_by_name() {
         if (std::getline(comm, name)) ++count[name];
     }
     std::string out;
-    for (const auto& [name, n] : count) out += (out.empty() ? "" : ",") + host::quoted(name) + ":" + std::to_string(n);
+    for (const auto& [name, n] : count) out += (out.empty() ? "" : ",") + host::json_quoted(name) + ":" + std::to_string(n);
     return out;
 }
 
@@ -40,12 +40,12 @@ test::HttpReply reply_to(const std::string& path, const std::string& label, cons
     constexpr const char* kJson = "application/json";
     if (path == "/health") {
         const bool stable = fleet.all_stable();
-        return {stable ? 200U : 503U, kJson, std::string("{\"health\":") + host::quoted(stable ? "stable" : "not stable") + "}\n",
-                false};
+        return {stable ? 200U : 503U, kJson,
+                std::string("{\"health\":") + host::json_quoted(stable ? "stable" : "not stable") + "}\n", false};
     }
     if (path != "/") return {404, "text/plain; charset=utf-8", "there is / and /health\n", false};
     return {200, kJson,
-            "{\"pid\":" + std::to_string(::getpid()) + ",\"label\":" + host::quoted(label) +
+            "{\"pid\":" + std::to_string(::getpid()) + ",\"label\":" + host::json_quoted(label) +
                 ",\"t_ns\":" + std::to_string(now_ns()) + "," + fleet.status_members() + ",\"memory\":{" + memory_members() +
                 "},\"threads\":{" + threads_by_name() + "}}\n",
             false};
@@ -85,12 +85,12 @@ std::string Fleet::status_members() const {
         if (s.running) ++states[std::string(to_string(s.state.load()))];
     }
     std::string list;
-    for (const auto& [state, n] : states) list += (list.empty() ? "" : ",") + host::quoted(state) + ":" + std::to_string(n);
+    for (const auto& [state, n] : states) list += (list.empty() ? "" : ",") + host::json_quoted(state) + ":" + std::to_string(n);
     const std::string health = running == 0 ? "stopped" : (all_stable() ? "stable" : "starting");
     const auto member = [](const char* name, std::uint64_t value) {
         return "\"" + std::string(name) + "\":" + std::to_string(value);
     };
-    return "\"health\":" + host::quoted(health) + ",\"workers\":{" + member("all", slots_.size()) + "," +
+    return "\"health\":" + host::json_quoted(health) + ",\"workers\":{" + member("all", slots_.size()) + "," +
            member("running", running) + "},\"states\":{" + list + "},\"counters\":{" + member("owned", sum.owned) + "," +
            member("draining", sum.draining) + "," + member("renewals", sum.renewals) + "," +
            member("renewal_retries", sum.renewal_retries) + "," + member("sessions_lost", sum.sessions_lost) + "," +
