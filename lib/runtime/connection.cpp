@@ -175,6 +175,18 @@ void set_link(natsOptions* o, const ConnectOptions& options, CallbackState* stat
     setup.step("callbacks", natsOptions_SetReconnectedCB(o, on_reconnected, state));
 }
 
+// nats.c 3.4.1 sends no signature when its first byte is 0, which one server's nonce in 256 brings about: a refusal is believed
+// when as many nonces have met it.
+constexpr int kSignedTries = 3;
+
+natsStatus connect(natsConnection** connection, natsOptions* o, const ConnectOptions& options) {
+    const bool signs = !options.credentials_file.empty() || !options.nkey_public.empty();
+    natsStatus status = natsConnection_Connect(connection, o);
+    for (int tries = 1; status == NATS_CONNECTION_AUTH_FAILED && signs && tries < kSignedTries; ++tries)
+        status = natsConnection_Connect(connection, o);
+    return status;
+}
+
 Errc code_of(natsStatus status) {
     switch (status) {
         case NATS_CONNECTION_AUTH_FAILED:
@@ -228,7 +240,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
     set_tls(raw, options, setup);
     if (!setup.error().empty()) return fail(Errc::invalid_config, setup.error());
 
-    const natsStatus status = natsConnection_Connect(&impl->connection, raw);
+    const natsStatus status = connect(&impl->connection, raw, options);
     if (status != NATS_OK) {
         const char* text = nats_GetLastError(nullptr);
         return fail(code_of(status),

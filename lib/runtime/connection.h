@@ -4,7 +4,8 @@
 //           whatever its documentation says) makes every publish fail at once while disconnected, so that a renewal is not sent a
 //           minute late.
 //           A write to a socket that is full ends after three ping intervals, too (tcp_timeout.h); not of a borrowed one.
-// Errors    open: invalid_config (a file that cannot be read, named), permission (refused by the server, or TLS), link_down.
+// Errors    open: invalid_config (a file that cannot be read, named), permission (refused by the server, thrice where a nonce is
+//           signed; or TLS), link_down.
 // Threads   open and the destructor from any thread but nats.c's; `on_link` comes on a thread of nats.c.
 // Lifetime  The destructor closes a connection of our own and waits for nats.c's last callback.
 #pragma once

@@ -1,15 +1,22 @@
-// A connection whose server stops reading: the writer that fills the socket comes back, and the link is known to be lost.
+// A connection whose server stops reading: the writer that fills the socket comes back, and the link is known to be lost. And
+// one that signs a nonce for which nats.c sends no signature.
 #include "runtime/connection.h"
 
 #include <gtest/gtest.h>
 #include <nats/nats.h>
+#include <boost/asio.hpp>
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <list>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "testutil/nats_server.h"
+#include "testutil/sweep.h"
 
 namespace parti::test {
 namespace {
@@ -83,6 +90,105 @@ TEST_F(FullSocket, ItsWriterComesBackAndTheLinkIsLost) {
     EXPECT_TRUE(server_->resume());
     second.join();
     EXPECT_TRUE(eventually([&] { return connection_->connected(); }));
+}
+
+// A server's first words, on loopback: each connection has the next nonce to sign, and is let in or refused.
+class Greeter {
+public:
+    enum class Welcomes { whoever_signs, nobody };
+    Greeter(std::vector<std::string> nonces, Welcomes welcomes)
+        : nonces_(std::move(nonces)), welcomes_(welcomes), thread_([this] { serve(); }) {}
+    ~Greeter() {
+        over_ = true;
+        boost::asio::ip::tcp::iostream(acceptor_.local_endpoint());  // wakes it
+        thread_.join();
+    }
+    std::string url() const { return "nats://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
+    int asked() const { return asked_; }
+
+private:
+    void serve() {
+        for (;;) {
+            auto& client = clients_.emplace_back();
+            acceptor_.accept(client.socket());
+            if (over_) return;
+            client.expires_after(20s);
+            const std::string& nonce = nonces_.at(static_cast<std::size_t>(asked_++) % nonces_.size());
+            client << R"(INFO {"server_id":"x","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576,)"
+                   << R"("auth_required":true,"nonce":")" << nonce << "\"}\r\n"
+                   << std::flush;
+            std::string connects, pings;
+            std::getline(client, connects);
+            std::getline(client, pings);
+            const std::size_t at = connects.find("\"sig\":\"");
+            const bool is_signed = at != std::string::npos && connects[at + 7] != '"';
+            if (is_signed && welcomes_ == Welcomes::whoever_signs) {
+                client << "PONG\r\n" << std::flush;
+            } else {
+                client << "-ERR 'Authorization Violation'\r\n" << std::flush;
+                client.close();
+            }
+        }
+    }
+
+    const std::vector<std::string> nonces_;
+    const Welcomes welcomes_;
+    boost::asio::io_context io_;
+    boost::asio::ip::tcp::acceptor acceptor_{io_, {boost::asio::ip::make_address("127.0.0.1"), 0}};
+    std::list<boost::asio::ip::tcp::iostream> clients_;
+    std::atomic<int> asked_{0};
+    std::atomic<bool> over_{false};
+    std::thread thread_;
+};
+
+class SignedNonce : public testing::Test {
+protected:
+    static constexpr const char* kSeed = "SUAC7QIXVEO3HYISDFDM6RULJOXSEK5YN4IEV2EARAQQQIUA37SYHEIJ34";
+
+    void SetUp() override {
+        ASSERT_EQ(nats_Open(-1), NATS_OK);
+        auto folder = TempFolder::make("nkey");
+        ASSERT_TRUE(folder) << folder.error();
+        folder_.emplace(std::move(*folder));
+        std::ofstream(folder_->path() + "/seed") << kSeed << "\n";
+    }
+    // The first nonce whose signature begins with a byte of 0, or with another one.
+    static std::string nonce(bool with_zero) {
+        for (int i = 0; i < 10'000; ++i) {
+            const std::string text = "nonce" + std::to_string(i);
+            unsigned char* signature = nullptr;
+            int size = 0;
+            if (nats_Sign(kSeed, text.c_str(), &signature, &size) != NATS_OK || size == 0) break;
+            const bool zero = signature[0] == 0;
+            std::free(signature);
+            if (zero == with_zero) return text;
+        }
+        ADD_FAILURE() << "no such nonce";
+        return {};
+    }
+    Result<std::unique_ptr<runtime::Connection>> open(const Greeter& server) {
+        ConnectOptions options;
+        options.urls = {server.url()};
+        options.nkey_public = "UBMXI53SWJBEITBUE7PR7QX2XI4FJ4YKIFQPGPYAS247DMYIESPAIKAA";
+        options.nkey_seed_file = folder_->path() + "/seed";
+        return runtime::Connection::open(options, std::make_shared<runtime::Logger>(nullptr), [](auto) {});
+    }
+    std::optional<TempFolder> folder_;
+};
+
+TEST_F(SignedNonce, OneThatNatsCSendsNoSignatureForIsFollowedByAnother) {
+    const Greeter server({nonce(true), nonce(false)}, Greeter::Welcomes::whoever_signs);
+    const auto connection = open(server);
+    ASSERT_TRUE(connection) << connection.error().message();
+    EXPECT_LE(server.asked(), 2);  // once, where nats.c sends it
+}
+
+TEST_F(SignedNonce, ARefusalOfThreeIsBelieved) {
+    const Greeter server({nonce(false)}, Greeter::Welcomes::nobody);
+    const auto connection = open(server);
+    ASSERT_FALSE(connection);
+    EXPECT_EQ(connection.error().code, Errc::permission) << connection.error().message();
+    EXPECT_EQ(server.asked(), 3);
 }
 
 }  // namespace

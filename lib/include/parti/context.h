@@ -46,7 +46,8 @@ class ContextImpl;
 
 class Context {
 public:
-    // Blocks until connected or connect_timeout is over for every URL.
+    // Blocks until connected or connect_timeout is over for every URL. With credentials_file or an NKey a refusal counts when
+    // three in a row come: nats.c 3.4.1 leaves out one signature in 256.
     // Errors: invalid_config, link_down, permission, internal (no thread or socket can be had).
     static Result<Context> connect(ConnectOptions options);
 
