@@ -2,8 +2,8 @@
 //
 // Model     The latency's quantile in windows of half a second each. What is usual is the middle window of the calm before the
 //           burst. A window is as before when it is within `within` of that, or no worse than the calm's own second worst window:
-//           the machine's noise is in both, and one freak of it allows nothing. Recovered means: some windows in a row were as before (one alone is luck), and the median
-//           of the last ones is (else it did not last).
+//           the machine's noise is in both, and one freak of it allows nothing. Recovered means: some windows in a row were as
+//           before (one alone is luck), and the median of the last ones is (else it did not last).
 //           Everything is a ratio within one run; no time by itself is judged.
 // Units     ns.
 // Threads   Pure functions and values.
