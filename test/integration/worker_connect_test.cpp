@@ -105,6 +105,23 @@ protected:
         EXPECT_TRUE(eventually([&] { return covered({&w}, 3); }));
         EXPECT_TRUE(w.stop());
     }
+    NKey new_nkey() {
+        openssl({"genpkey", "-algorithm", "ed25519", "-outform", "DER", "-out", "key.der"});
+        openssl({"pkey", "-inform", "DER", "-in", "key.der", "-pubout", "-outform", "DER", "-out", "public.der"});
+        const std::string seed = read("key.der");
+        const std::string key = read("public.der");
+        EXPECT_GE(seed.size(), 32U);
+        EXPECT_GE(key.size(), 32U);
+        return make_nkey(key.substr(key.size() - 32), seed.substr(seed.size() - 32));
+    }
+    void expect_ended(Worker& w) {
+        ASSERT_TRUE(w.wait_for(State::stopped, 20s)) << notes_.text();
+        const auto again = w.wait_for(State::stable, 10s);
+        ASSERT_FALSE(again);
+        EXPECT_EQ(again.error().code, Errc::link_down);
+        EXPECT_NE(again.error().detail.find("closed for good"), std::string::npos) << again.error().detail;
+        EXPECT_TRUE(w.assignment().empty());
+    }
     static void expect_refused(const ConnectOptions& with) {
         const auto context = Context::connect(with);
         ASSERT_FALSE(context);
@@ -132,13 +149,7 @@ TEST_F(WorkerConnect, Token) {
 }
 
 TEST_F(WorkerConnect, NKey) {
-    openssl({"genpkey", "-algorithm", "ed25519", "-outform", "DER", "-out", "key.der"});
-    openssl({"pkey", "-inform", "DER", "-in", "key.der", "-pubout", "-outform", "DER", "-out", "public.der"});
-    const std::string seed = read("key.der");
-    const std::string key = read("public.der");
-    ASSERT_GE(seed.size(), 32U);
-    ASSERT_GE(key.size(), 32U);
-    const NKey nkey = make_nkey(key.substr(key.size() - 32), seed.substr(seed.size() - 32));
+    const NKey nkey = new_nkey();
     write("seed", nkey.seed + "\n");
     serve_with("authorization { users = [ { nkey: " + nkey.user_public + " } ] }\n");
     allowed_.push_back({"authentication error", "nats.c leaves out one signature in 256; the next nonce has one"});
@@ -146,6 +157,25 @@ TEST_F(WorkerConnect, NKey) {
     with.nkey_public = nkey.user_public;
     with.nkey_seed_file = file("seed");
     expect_works(with);
+}
+
+// nats.c reads the seed at every connect, and closes a connection whose server refuses it twice.
+TEST_F(WorkerConnect, AReconnectThatIsRefusedTwiceEndsItsWorkersWithTheReason) {
+    const NKey nkey = new_nkey();
+    write("seed", nkey.seed + "\n");
+    serve_with("authorization { users = [ { nkey: " + nkey.user_public + " } ] }\n");
+    allowed_.push_back({"authentication error", "the test changes the seed"});
+    ConnectOptions with = options();
+    with.nkey_public = nkey.user_public;
+    with.nkey_seed_file = file("seed");
+    auto context = Context::connect(with);
+    ASSERT_TRUE(context) << context.error().message();
+    Worker w = worker(*context, source(3));
+    w.start();
+    ASSERT_TRUE(eventually([&] { return covered({&w}, 3); })) << notes_.text();
+    write("seed", new_nkey().seed + "\n");
+    ASSERT_TRUE(server_->restart());
+    expect_ended(w);
 }
 
 TEST_F(WorkerConnect, TlsWithAKnownAuthority) {
@@ -206,12 +236,7 @@ TEST_F(WorkerConnect, AConnectionThatIsClosedForGoodEndsItsWorkersWithTheReason)
     w.start();
     ASSERT_TRUE(eventually([&] { return covered({&w}, 3); }));
     natsConnection_Close(mine->get());
-    ASSERT_TRUE(w.wait_for(State::stopped, 10s)) << notes_.text();
-    const auto again = w.wait_for(State::stable, 10s);
-    ASSERT_FALSE(again);
-    EXPECT_EQ(again.error().code, Errc::link_down);
-    EXPECT_NE(again.error().detail.find("closed for good"), std::string::npos) << again.error().detail;
-    EXPECT_TRUE(w.assignment().empty());
+    expect_ended(w);
 }
 
 TEST_F(WorkerConnect, TellsTheServersVersion) {
