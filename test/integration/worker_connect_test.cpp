@@ -95,6 +95,17 @@ protected:
         out.log = notes_.sink();
         return out;
     }
+    // Its seed is in the file "seed".
+    ConnectOptions serve_with_nkey() {
+        const NKey nkey = new_nkey();
+        write("seed", nkey.seed + "\n");
+        serve_with("authorization { users = [ { nkey: " + nkey.user_public + " } ] }\n");
+        allowed_.push_back({"authentication error", "nats.c leaves out one signature in 256; and a test changes the seed"});
+        ConnectOptions with = options();
+        with.nkey_public = nkey.user_public;
+        with.nkey_seed_file = file("seed");
+        return with;
+    }
     void expect_works(const ConnectOptions& with) {
         auto context = Context::connect(with);
         ASSERT_TRUE(context) << context.error().message();
@@ -148,27 +159,11 @@ TEST_F(WorkerConnect, Token) {
     expect_works(with);
 }
 
-TEST_F(WorkerConnect, NKey) {
-    const NKey nkey = new_nkey();
-    write("seed", nkey.seed + "\n");
-    serve_with("authorization { users = [ { nkey: " + nkey.user_public + " } ] }\n");
-    allowed_.push_back({"authentication error", "nats.c leaves out one signature in 256; the next nonce has one"});
-    ConnectOptions with = options();
-    with.nkey_public = nkey.user_public;
-    with.nkey_seed_file = file("seed");
-    expect_works(with);
-}
+TEST_F(WorkerConnect, NKey) { expect_works(serve_with_nkey()); }
 
 // nats.c reads the seed at every connect, and closes a connection whose server refuses it twice.
 TEST_F(WorkerConnect, AReconnectThatIsRefusedTwiceEndsItsWorkersWithTheReason) {
-    const NKey nkey = new_nkey();
-    write("seed", nkey.seed + "\n");
-    serve_with("authorization { users = [ { nkey: " + nkey.user_public + " } ] }\n");
-    allowed_.push_back({"authentication error", "the test changes the seed"});
-    ConnectOptions with = options();
-    with.nkey_public = nkey.user_public;
-    with.nkey_seed_file = file("seed");
-    auto context = Context::connect(with);
+    auto context = Context::connect(serve_with_nkey());
     ASSERT_TRUE(context) << context.error().message();
     Worker w = worker(*context, source(3));
     w.start();
