@@ -126,7 +126,8 @@ Error to_error(const ApiError& error, std::string_view subject) {
         case 10047:                                  // storage
         case 10077: code = Errc::overloaded; break;  // the store refused the message
         default:
-            if (error.status == 503) {
+            if (error.status == 503 ||
+                (error.code == kApiNoSuitablePeers && error.description.find("offline") != std::string::npos)) {
                 code = Errc::not_ready;
             } else if (error.status == 404) {
                 code = Errc::not_found;

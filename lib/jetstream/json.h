@@ -18,6 +18,7 @@ namespace parti::jetstream {
 
 // Codes of nats-server's errors.json that decide something here.
 enum ApiCode : int {
+    kApiNoSuitablePeers = 10005,  // for good, or while a server of the cluster is offline, which only the text tells
     kApiConsumerNotFound = 10014,
     kApiMessageNotFound = 10037,
     kApiNotEnabledForAccount = 10039,

@@ -17,6 +17,15 @@ TEST(JetStreamJson, AnErrorReplyCountsBeforeItsSeq) {
     EXPECT_EQ(answer.error.code, Errc::wrong_revision);
 }
 
+// A cluster that has just formed, or that a server restarts in, refuses a bucket that it takes a moment later.
+TEST(JetStreamJson, APeerThatIsOfflineIsWaitedFor) {
+    const auto code_of = [](const std::string& why) {
+        return to_error({400, 10005, "no suitable peers for placement, " + why}, "b").code;
+    };
+    EXPECT_EQ(code_of("peer offline"), Errc::not_ready);
+    EXPECT_EQ(code_of("tags not matched ['x']"), Errc::invalid_argument);
+}
+
 TEST(JetStreamJson, OnlyAnAcknowledgementOfTheStreamItselfIsDone) {
     EXPECT_EQ(parse_pub_ack(R"({"stream":"KV_b","seq":5})", "KV_b").result, PutResult::done);
     EXPECT_EQ(parse_pub_ack(R"({"stream":"KV_b","seq":5})", "KV_b").revision, 5U);
